@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The front door: every target is one script in scripts/, `make help` lists them.
+
+ARCH   ?= x86_64
+CONFIG ?= lean
+JOBS   ?= $(shell nproc)
+
+export ARCH CONFIG JOBS V KVM LINUX LINUX_TARBALL PROG ADD HANDOUT
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+##@ From a fresh machine to system calls in Rust
+
+.PHONY: run
+run: kernel ## boot the kernel and show each system call (PROG=file.c|file.rs: run that program)
+	@scripts/run.sh
+
+.PHONY: test
+test: kernel ## run all tests; the last line is 'N passed, N failed'
+	@scripts/test.sh
+
+.PHONY: shell
+shell: kernel ## the same kernel with an interactive shell (ADD=path puts files into it)
+	@scripts/shell.sh
+
+.PHONY: gdb
+gdb: kernel ## QEMU stopped at a breakpoint in a Rust system call, with gdb attached
+	@scripts/gdb.sh
+
+##@ The steps one by one
+
+.PHONY: deps
+deps: ## find or install what building needs, and get the kernel source
+	@scripts/deps.sh
+	@scripts/source.sh
+
+.PHONY: tree
+tree: deps ## make the git tree build/linux: the base and one commit per patch
+	@scripts/tree.sh
+
+.PHONY: kernel
+kernel: tree ## build the kernel (CONFIG=lean|defconfig|running|FILE)
+	@scripts/kernel.sh
+
+.PHONY: menuconfig
+menuconfig: tree ## change the configuration by hand
+	@scripts/kernel.sh menuconfig
+
+##@ The series
+
+.PHONY: series
+series: ## write patches/ and its mirrors back from build/linux
+	@scripts/series.sh
+
+.PHONY: check
+check: tree ## prove that patches and mirrors agree and keep the kernel's style
+	@scripts/check.sh
+
+.PHONY: submission
+submission: tree ## a copy of the series to hand in, with your Signed-off-by, in build/submission
+	@scripts/series.sh --submission
+
+##@ Other
+
+.PHONY: clean
+clean: ## remove what was built (keeps build/linux; the cache outside stays too)
+	@scripts/clean.sh
+
+.PHONY: help
+help: ## this list
+	@awk -f scripts/help.awk Makefile

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+#
+# What the scripts in this folder share. Sourced, never run:
+#
+#	. "$(dirname "$0")/lib.sh"
+
+set -eu
+
+TOP=$(cd "$(dirname "$0")/.." && pwd)
+BUILD=$TOP/build
+TREE=$BUILD/linux
+ARCH=${ARCH:-x86_64}
+CONFIG=${CONFIG:-lean}
+JOBS=${JOBS:-$(nproc)}
+V=${V:-0}
+export LC_ALL=C
+
+# Our own make's flags and variables are not for the kernel's make.
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL
+
+# say TEXT…: one line for the user. Standard output is for data.
+say() {
+	printf '%s\n' "$*" >&2
+}
+
+# die TEXT…: say what is wrong and stop.
+die() {
+	say "${0##*/}: $*"
+	exit 1
+}
+
+# step N TOTAL TEXT…: the headline of a long task's Nth part.
+step() {
+	_step="[$1/$2]"
+	shift 2
+	say "$_step $*"
+}
+
+# run_logged LOG TITLE COMMAND…: run a long command quietly, with the time it
+# takes; when it fails, show the end of the log and where it is. V=1 shows all.
+run_logged() {
+	_log=$1 _title=$2
+	shift 2
+	if [ "$V" = 1 ]; then
+		say "$_title"
+		"$@" >&2
+		return
+	fi
+	mkdir -p "$(dirname "$_log")"
+	_start=$(date +%s) _ticker='' _status=0
+	printf '%s ...' "$_title" >&2
+	if [ -t 2 ]; then
+		# The command stays in the foreground, where Ctrl-C reaches it.
+		while sleep 1 && kill -0 $$ 2>/dev/null; do
+			printf '\r%s ... %d s' "$_title" $(($(date +%s) - _start)) >&2
+		done &
+		_ticker=$!
+	fi
+	"$@" >"$_log" 2>&1 </dev/null || _status=$?
+	if [ "$_ticker" ]; then
+		kill "$_ticker" 2>/dev/null || :
+		wait "$_ticker" 2>/dev/null || :
+		printf '\r%s ...' "$_title" >&2
+	fi
+	if [ $_status = 0 ]; then
+		say " $(($(date +%s) - _start)) s"
+	else
+		say " failed"
+		tail -n 25 "$_log" >&2
+		say "the whole log: $_log"
+	fi
+	return $_status
+}
+
+# with_lock: from here to the end of this script nobody else changes build/.
+# Scripts that this one calls share its lock.
+with_lock() {
+	[ "${BUILD_LOCKED:-}" != "$BUILD" ] || return 0
+	mkdir -p "$BUILD"
+	exec 9>>"$BUILD/.lock"
+	if ! flock -n 9; then
+		say "waiting: $(cat "$BUILD/.lock.owner" 2>/dev/null || echo another make) is using build/"
+		flock 9
+	fi
+	echo "${0##*/} (process $$)" >"$BUILD/.lock.owner"
+	export BUILD_LOCKED="$BUILD"
+}
+
+# drop_lock: before something long that leaves build/ alone, such as a guest.
+drop_lock() {
+	exec 9>&-
+	unset BUILD_LOCKED
+}
+
+# cache_dir: where downloads and the base tree outlive build/.
+cache_dir() {
+	_cache=${XDG_CACHE_HOME:-$HOME/.cache}/rust-syscalls
+	mkdir -p "$_cache"
+	echo "$_cache"
+}
+
+check_arch() {
+	case $ARCH in
+	x86_64 | i386) ;;
+	*) die "ARCH=$ARCH: there is only ARCH=x86_64 (the default) and ARCH=i386" ;;
+	esac
+}
+
+# load_toolchain: what scripts/deps.sh chose: PATH, LLVM, CC, RUSTC, RUST_LIB_SRC.
+load_toolchain() {
+	[ -r "$BUILD/toolchain.env" ] || die "build/toolchain.env is missing: run 'make deps' first"
+	# shellcheck source=/dev/null
+	. "$BUILD/toolchain.env"
+}
+
+# kmake OUT ARGUMENT…: the kernel's make on build/linux, into the folder OUT.
+kmake() {
+	_out=$1
+	shift
+	make -C "$TREE" O="$_out" ARCH="$ARCH" LLVM="$LLVM" CC="$CC" HOSTCC="$CC" RUSTC="$RUSTC" \
+		KBUILD_BUILD_TIMESTAMP=@0 -j"$JOBS" "$@"
+}
