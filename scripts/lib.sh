@@ -114,10 +114,20 @@ load_toolchain() {
 	. "$BUILD/toolchain.env"
 }
 
+# kernel_dir: the build folder of the kernel that ARCH and CONFIG choose.
+kernel_dir() {
+	case $CONFIG in
+	lean) echo "$BUILD/kernel-$ARCH" ;;
+	*) echo "$BUILD/kernel-$ARCH-$(basename "$CONFIG" .config)" ;;
+	esac
+}
+
 # kmake OUT ARGUMENT…: the kernel's make on build/linux, into the folder OUT.
+# HOSTCC is also the linker that the kernel gives to rustc, hence one word: no ccache.
 kmake() {
 	_out=$1
 	shift
-	make -C "$TREE" O="$_out" ARCH="$ARCH" LLVM="$LLVM" CC="$CC" HOSTCC="$CC" RUSTC="$RUSTC" \
-		KBUILD_BUILD_TIMESTAMP=@0 -j"$JOBS" "$@"
+	make -C "$TREE" O="$_out" ARCH="$ARCH" LLVM="$LLVM" CC="$CC" HOSTCC="${CC##* }" RUSTC="$RUSTC" \
+		LOCALVERSION= KBUILD_BUILD_TIMESTAMP=@0 KBUILD_BUILD_USER=user KBUILD_BUILD_HOST=host \
+		KBUILD_BUILD_VERSION=1 -j"$JOBS" "$@"
 }
