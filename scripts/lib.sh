@@ -3,9 +3,9 @@
 #
 # What the scripts in this folder share. Sourced, never run:
 #
+#	set -eu
+#	# shellcheck source=scripts/lib.sh
 #	. "$(dirname "$0")/lib.sh"
-
-set -eu
 
 TOP=$(cd "$(dirname "$0")/.." && pwd)
 BUILD=$TOP/build
@@ -98,6 +98,18 @@ cache_dir() {
 	_cache=${XDG_CACHE_HOME:-$HOME/.cache}/rust-syscalls
 	mkdir -p "$_cache"
 	echo "$_cache"
+}
+
+# need_space DIRECTORY MIB WHAT: refuse before a disk is full.
+need_space() {
+	_free=$(df -Pk "$1" | awk 'NR == 2 { print int($4 / 1024) }')
+	[ "$_free" -ge "$2" ] || die "$3 needs $2 MiB, and $1 has $_free MiB free"
+}
+
+# plain_git ARGUMENT…: git without the user's configuration, for what must be
+# the same on every machine.
+plain_git() {
+	GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 git "$@"
 }
 
 check_arch() {
