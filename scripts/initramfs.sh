@@ -1,0 +1,54 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Pack the guest's root file system: busybox, scripts/guest/init and what is named.
+
+usage() {
+	cat <<EOF
+usage: [ARCH=x86_64|i386] ${0##*/} OUT [FILE:PATH]...
+
+Write the initramfs OUT (a cpio archive). Each FILE, or folder, of this machine
+becomes PATH in it. The same files give the same archive, byte for byte.
+EOF
+}
+
+case ${1:-} in
+-h | --help) usage; exit ;;
+'') usage >&2; exit 2 ;;
+esac
+
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+out=$1
+shift
+root=$out.root
+
+# put FILE PATH: copy FILE, or the contents of a folder, links followed at the top.
+put() {
+	mkdir -p "$root$(dirname "$2")"
+	if [ -d "$1" ]; then
+		mkdir -p "$root$2"
+		cp -a "$1/." "$root$2"
+	else
+		cp -L --preserve=mode "$1" "$root$2"
+	fi
+}
+
+rm -rf "$root"
+mkdir -p "$root"
+put "$("$TOP/scripts/busybox.sh")" /bin/busybox
+put "$TOP/scripts/guest/init" /init
+put "$TOP/scripts/guest/timeout" /usr/bin/timeout
+for pair; do
+	put "${pair%:*}" "${pair##*:}"
+done
+
+(
+	cd "$root"
+	find . -mindepth 1 -exec touch -h -d @0 {} +
+	find . -mindepth 1 -print0 | sort -z |
+		cpio --null --create --quiet --format=newc --owner=+0:+0 --reproducible
+) >"$out.new"
+mv "$out.new" "$out"
+rm -rf "$root"

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Judge KTAP, as kselftest ("# " before nested lines) or KUnit (four spaces)
+# writes it. Stricter than most: a test counts as passed only when it says so,
+# under a plan that is there and complete.
+#
+#	awk -f ktap.awk -v mode=MODE [-v list=FILE] [-v skips=FILE] OUTPUT
+#
+# list:  COLLECTION:PROGRAM lines: what must have run (kselftest-list.txt)
+# skips: the skips that are expected: MODE PROGRAM.TEST REASON, * for any mode
+#
+# Each failure is shown with what the test said; the last line is the sum.
+
+function fail(what) {
+	failed++
+	print "FAIL " mode ": " what
+}
+
+# A level of nesting begins.
+function open(d) {
+	opened[d] = 1
+	plan[d] = -1
+	seen[d] = 0
+}
+
+# A level ends: its plan must have been kept.
+function finish(d) {
+	if (!opened[d])
+		return
+	finish(d + 1)
+	if (plan[d] < 0)
+		fail(where(d) "there is no plan")
+	else if (seen[d] != plan[d])
+		fail(where(d) seen[d] " results, but " plan[d] " were planned")
+	opened[d] = 0
+}
+
+function where(d) {
+	return d ? program ": " : ""
+}
+
+# Is this skip in the list? Then the list's reason is why.
+function listed(id,   i) {
+	for (i = 1; i <= rows; i++)
+		if (row_id[i] == id) {
+			used[i] = 1
+			skipped++
+			print "skip " mode ": " id ": " row_reason[i]
+			return 1
+		}
+	return 0
+}
+
+function result(d, text,   ok, number, name, directive, id, leaf) {
+	leaf = !opened[d + 1]
+	finish(d + 1)
+	if (!opened[d])
+		open(d)
+	ok = text !~ /^not /
+	sub(/^(not )?ok /, "", text)
+	number = text + 0
+	sub(/^[0-9]+ ?(- )?/, "", text)
+	if (match(text, / *# *(SKIP|skip|XFAIL|xfail|TODO|todo|TIMEOUT|exit=)/)) {
+		directive = substr(text, RSTART)
+		name = substr(text, 1, RSTART - 1)
+		sub(/^ *# */, "", directive)
+	} else
+		name = text
+	sub(/ +$/, "", name)
+
+	seen[d]++
+	if (number != seen[d])
+		fail(where(d) "result " seen[d] " (" name ") has the number " number)
+	if (d == 0) {
+		program = name
+		sub(/^selftests: [^:]*: /, "", program)
+		sub(/^selftests: /, "", name)
+		sub(/: /, ":", name)
+		ran[name] = 1
+	}
+	id = d ? program "." name : program
+
+	if (directive ~ /^(SKIP|skip|XFAIL|xfail|TODO|todo)/) {
+		if (!listed(id))
+			complain(id ": " directive)
+	} else if (!ok) {
+		# What its own tests say is not said twice.
+		if (leaf || !failed_below[d + 1] || directive)
+			complain(id (directive ? ": " directive : ""))
+	} else if (!d && leaf)
+		fail(id ": gave no results of its own")
+	else if (leaf)
+		passed++
+	if (!ok)
+		failed_below[d] = 1
+	failed_below[d + 1] = 0
+	said = ""
+	lines = 0
+}
+
+# A failure, with what was said since the last result.
+function complain(what) {
+	fail(what)
+	if (said)
+		printf "%s", said
+}
+
+BEGIN {
+	while (skips && (getline line < skips) > 0) {
+		if (line ~ /^(#|[ \t]*$)/)
+			continue
+		n = split(line, field)
+		if (field[1] != "*" && field[1] != mode)
+			continue
+		row_id[++rows] = field[2]
+		sub(/^[^ \t]+[ \t]+[^ \t]+[ \t]*/, "", line)
+		row_reason[rows] = line
+		if (line == "")
+			fail(skips ": " field[2] ": a skip without a reason")
+	}
+}
+
+{
+	sub(/\r$/, "")
+	text = $0
+	depth = 0
+	while (match(text, /^(# |    )/)) {
+		text = substr(text, RLENGTH + 1)
+		depth++
+	}
+}
+
+text ~ /^K?TAP version / {
+	finish(depth)
+	open(depth)
+	next
+}
+
+text ~ /^1\.\.[0-9]+/ {
+	if (!opened[depth])
+		open(depth)
+	plan[depth] = substr(text, 4) + 0
+	# "1..0 # SKIP": the program's own result, which follows, says skip, too.
+	next
+}
+
+text ~ /^(not )?ok [0-9]+/ {
+	result(depth, text)
+	next
+}
+
+text ~ /^Bail out!/ {
+	fail(where(depth) text)
+	next
+}
+
+depth && text ~ /^selftests: [^ :]+: / {
+	program = text
+	sub(/^selftests: [^:]*: /, "", program)
+}
+
+depth && text ~ /^Subtest: / {
+	program = substr(text, 10)
+}
+
+{
+	if (++lines <= 40)
+		said = said "    " text "\n"
+}
+
+END {
+	if (!opened[0])
+		fail("no KTAP at all")
+	finish(0)
+	while (list && (getline line < list) > 0)
+		if (!(line in ran))
+			fail(line ": did not run")
+	for (i = 1; i <= rows; i++)
+		if (!used[i])
+			fail(skips ": " row_id[i] ": listed as a skip, but not skipped")
+	printf "%s: %d passed, %d failed, %d skipped as listed\n", mode, passed, failed, skipped
+	exit failed > 0
+}

@@ -1,0 +1,62 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Build a user's program so that it runs in the guest.
+
+usage() {
+	cat <<EOF
+usage: [ARCH=x86_64|i386] ${0##*/} FILE.c|FILE.rs
+
+Build FILE as one static program for ARCH and print the program's path. A Rust
+program with #![no_std] is built as the selftests are and can use their harness
+('use harness::*;'); any other uses the standard library.
+EOF
+}
+
+case ${1:-} in
+-h | --help) usage; exit ;;
+'') usage >&2; exit 2 ;;
+esac
+
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+check_arch
+load_toolchain
+
+source=$1
+[ -r "$source" ] || die "PROG=$source: there is no such file"
+program=$BUILD/prog/$(basename "${source%.*}")-$ARCH
+mkdir -p "$BUILD/prog"
+cc=clang$LLVM
+case $ARCH in
+x86_64) bits=64 ;;
+i386) bits=32 ;;
+esac
+
+# can_link: is there a static libc of this width?
+can_link() {
+	echo 'int main(void) { return 0; }' |
+		"$cc" -m"$bits" -static -x c - -o "$program.try" 2>/dev/null
+	status=$?
+	rm -f "$program.try"
+	return $status
+}
+
+case $source in
+*.c)
+	can_link || "$TOP/scripts/deps.sh" gcc-multilib
+	"$cc" -m"$bits" -static -O2 -Wall -pthread "$source" -o "$program" >&2 ||
+		die "PROG=$source does not build" ;;
+*.rs)
+	if grep -q '^#!\[no_std\]' "$source"; then
+		"$TOP/scripts/selftests.sh" "$ARCH" "$source" "$program"
+	else
+		target=$(echo "$ARCH" | sed 's/i386/i686/')-unknown-linux-gnu
+		"$RUSTC" --edition=2021 --target="$target" -O -Ctarget-feature=+crt-static \
+			-Clinker="$cc" "$source" -o "$program" >&2 ||
+			die "PROG=$source does not build (needs Rust's standard library for $target)"
+	fi ;;
+*) die "PROG=$source: neither a .c nor a .rs file" ;;
+esac
+echo "$program"

@@ -1,0 +1,142 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Run a kernel in QEMU: every guest of this repository is started here.
+
+usage() {
+	cat <<EOF
+usage: [ARCH=x86_64|i386] [KVM=on|off] [SMP=2] [MEM=512M] ${0##*/} [OPTION]... KERNEL INITRAMFS [QEMU-ARGUMENT]...
+
+Boot KERNEL (a build folder or a bzImage) with INITRAMFS, whose /work is run;
+its output is shown and its exit status is this script's. The guest fails, too,
+when it passes its deadline, ends without a result, or its kernel logs an oops,
+a BUG, a warning or the like.
+
+  -n NAME     name of the run: console.log and output go to build/run/NAME
+  -t SECONDS  deadline (60)
+  -a TEXT     more for the kernel's command line
+  -i          interactive: a shell on this terminal, no deadline
+EOF
+}
+
+name=guest deadline=60 append='' interactive=''
+while getopts n:t:a:ih-: option; do
+	case $option in
+	n) name=$OPTARG ;;
+	t) deadline=$OPTARG ;;
+	a) append=$OPTARG ;;
+	i) interactive=1 ;;
+	h | -) usage; exit ;;
+	*) usage >&2; exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
+[ $# -ge 2 ] || { usage >&2; exit 2; }
+kernel=$1 initramfs=$2
+shift 2
+
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+check_arch
+[ ! -d "$kernel" ] || kernel=$kernel/arch/x86/boot/bzImage
+[ -r "$kernel" ] || die "$kernel: no such kernel: run 'make kernel'"
+qemu=qemu-system-$ARCH
+command -v "$qemu" >/dev/null || die "$qemu is missing: run 'make deps'"
+
+dir=$BUILD/run/$name
+console=$dir/console.log
+mkdir -p "$dir"
+rm -f "$console" "$dir/status" "$dir/qemu.status" "$dir/qemu.log"
+
+# /dev/kvm may exist, open, and still never run a guest. Ask once, by a boot
+# sector that ends QEMU with status 33 by its debug exit device.
+probe_kvm() {
+	[ -w /dev/kvm ] || return
+	# mov $0xf4,%dx; mov $0x10,%al; out %al,(%dx); hlt
+	printf '\272\364\000\260\020\356\364' >"$dir/probe"
+	dd if=/dev/zero bs=1 count=503 2>/dev/null >>"$dir/probe"
+	printf '\125\252' >>"$dir/probe"
+	timeout -k 1 5 "$qemu" -accel kvm -nodefaults -display none -no-reboot \
+		-device isa-debug-exit,iobase=0xf4,iosize=4 \
+		-drive if=floppy,format=raw,file="$dir/probe" </dev/null >/dev/null 2>&1
+	[ $? = 33 ]
+}
+
+accelerator() {
+	case ${KVM:-} in
+	on) echo kvm; return ;;
+	off) echo tcg; return ;;
+	'') ;;
+	*) die "KVM=$KVM: there is only KVM=on and KVM=off" ;;
+	esac
+	if [ ! -r "$BUILD/accelerator" ]; then
+		if (set +e; probe_kvm); then echo kvm; else echo tcg; fi >"$BUILD/accelerator"
+		say "qemu: guests run on $(cat "$BUILD/accelerator") (KVM=on and KVM=off override)"
+	fi
+	cat "$BUILD/accelerator"
+}
+
+accel=$(accelerator)
+if [ "$accel" = kvm ]; then cpu=host; else cpu=max; fi
+# Local additions first: a -serial or -smp of the caller comes on top.
+set -- "$qemu" -accel "$accel" -cpu "$cpu" -smp "${SMP:-2}" -m "${MEM:-512M}" \
+	-nodefaults -display none -no-reboot -kernel "$kernel" -initrd "$initramfs" "$@"
+append="console=ttyS0 panic=-1 oops=panic $append"
+
+# What must not be in a kernel's log. A line's head is the time stamp and,
+# perhaps, who printed it; what users have the kernel log comes after other words.
+trouble() {
+	sed 's/\r$//' "$console" 2>/dev/null | grep -aE -n -A 30 \
+		"^(<[0-9]+>)?\[ *[0-9]+\.[0-9]+\]( *\[ *[TC][0-9]+\])? ($1)"
+}
+
+signs='BUG:|WARNING:|INFO: (possible|task|rcu|suspicious|inconsistent|trying|lockdep)|Oops|Kernel panic|kernel BUG|general protection|Unable to handle|int3:|divide error|invalid opcode|UBSAN:|KASAN|KCSAN|kmemleak: [0-9]|rcu: INFO|rust_kernel: panicked|watchdog: BUG|double fault|unregister_netdevice|---\[ end'
+
+if [ "$interactive" ]; then
+	# Ctrl-A X ends QEMU; all else, Ctrl-C too, goes to the guest.
+	status=0
+	"$@" -append "$append" -chardev stdio,id=console,mux=on,signal=off,logfile="$console" \
+		-serial chardev:console -mon console || status=$?
+	exit $status
+fi
+
+# relay: pass on what the guest's work writes; init's last word is its status.
+relay() {
+	mark=$(printf '\001exit ')
+	while IFS= read -r line || [ "$line" ]; do
+		case $line in
+		*"$mark"*)
+			echo "${line#*"$mark"}" >"$dir/status"
+			line=${line%%"$mark"*}
+			[ "$line" ] || continue ;;
+		esac
+		printf '%s\n' "$line"
+	done
+}
+
+{
+	status=0
+	timeout --foreground -k 5 "$deadline" "$@" -append "$append" \
+		-serial file:"$console" -serial stdio </dev/null 2>"$dir/qemu.log" || status=$?
+	echo $status >"$dir/qemu.status"
+} | relay
+
+qemu_status=$(cat "$dir/qemu.status")
+failure=''
+case $qemu_status in
+0) [ -s "$dir/status" ] || failure="the guest ended without a result: it powered off, rebooted or died" ;;
+124 | 137) failure="the guest was still running after $deadline s and was stopped" ;;
+*) failure="QEMU failed with status $qemu_status: $(cat "$dir/qemu.log")" ;;
+esac
+
+if found=$(trouble "$signs"); then
+	say "the kernel's log has:"
+	printf '%s\n' "$found" | head -n 60 >&2
+	[ "$failure" ] || failure="the kernel's log shows trouble"
+elif [ "$failure" ]; then
+	say "the end of the console:"
+	tail -n 25 "$console" | sed 's/\r$//' >&2
+fi
+[ ! "$failure" ] || die "$failure (console: $console)"
+exit "$(cat "$dir/status")"
