@@ -40,7 +40,7 @@ program() {
 program ok/ 'TAP version 13' 1..2 'ok 1 a' 'ok 2 b' |
 	judged 'all is well' '2 passed, 0 failed, 0 skipped as listed'
 program 'not ok/ # exit=1' 'TAP version 13' 1..2 'ok 1 a' '# because' 'not ok 2 b' |
-	judged 'a failure' '1 passed, 2 failed, 0 skipped as listed'
+	judged 'a failure' '1 passed, 1 failed, 0 skipped as listed'
 program ok/ 'TAP version 13' 1..2 'ok 1 a' 'not ok 2 b' |
 	judged 'a failure that the exit status hides' '1 passed, 1 failed, 0 skipped as listed'
 program ok/ 'TAP version 13' 1..3 'ok 1 a' 'ok 2 b' |
@@ -74,6 +74,8 @@ program ok/ 'TAP version 13' 1..2 'ok 1 a' 'ok 2 b # SKIP why' |
 	judged 'a listed skip' '1 passed, 0 failed, 1 skipped as listed'
 program ok/ 'TAP version 13' 1..2 'ok 1 a' 'ok 2 b' |
 	judged 'a listed skip that runs' '2 passed, 1 failed, 0 skipped as listed'
+program 'ok/ # SKIP' 'TAP version 13' 1..1 'ok 1 b # SKIP why' |
+	judged 'a program of listed skips' '0 passed, 0 failed, 1 skipped as listed'
 printf '* hello.b the machine has none\nother hello.a not here\n' >"$tmp/skips"
 program ok/ 'TAP version 13' 1..2 'ok 1 a' 'ok 2 b # SKIP why' |
 	judged 'a skip listed for all modes' '1 passed, 0 failed, 1 skipped as listed'
