@@ -112,6 +112,11 @@ plain_git() {
 	GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 git "$@"
 }
 
+# series_id: changes whenever a patch does.
+series_id() {
+	find "$TOP/patches" -name '*.patch' | sort | xargs -r cat | sha256sum | cut -d' ' -f1
+}
+
 check_arch() {
 	case $ARCH in
 	x86_64 | i386) ;;

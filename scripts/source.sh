@@ -93,12 +93,15 @@ publish() {
 	echo "$bases/$2.git"
 }
 
-# add_files REPOSITORY DIRECTORY: add all files, whatever the .gitignore says (a
-# packaged tree's ignores everything).  With every file called big, git writes
-# one pack, not an object file for each.
+# add_files REPOSITORY DIRECTORY: add all files, whatever the .gitignore says.
+# With every file called big, git writes one pack, not an object file for each.
 add_files() {
 	plain_git --git-dir="$1" --work-tree="$2" -c core.bare=false -c core.bigFileThreshold=1 \
 		-c core.compression=1 add -f -A "$2"
+	# Debian's packaging lets git ignore everything; nobody would see a new file.
+	_ignore=$(sed '/^#$/N; /\n# Debian packaging: ignore/,$d' "$2/.gitignore" |
+		git --git-dir="$1" hash-object -w --stdin)
+	git --git-dir="$1" update-index --cacheinfo "100644,$_ignore,.gitignore"
 }
 
 # from_tarball FILE NAME WHAT

@@ -1,0 +1,75 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+
+set -eu
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+usage() {
+	cat <<-'END'
+	usage: series.sh [TREE DIRECTORY]
+
+	Write the commits between the branches "base" and "series" of build/linux to
+	patches/, and the files that they add to the mirrors rust-src/, selftests/ and
+	Documentation/.  The same commits give the same bytes on every machine.
+
+	With TREE and DIRECTORY: those of that git repository, to that directory.
+	END
+}
+
+case $# in
+0) tree=$TREE to=$TOP ;;
+1) usage; [ "$1" = --help ]; exit ;;
+*) tree=$1 to=$2 ;;
+esac
+
+git() { plain_git -C "$tree" "$@"; }
+
+# mirror NAME PREFIX PATHSPEC…: the added files that match, without the prefix.
+mirror() {
+	_name=$1 _prefix=$2
+	shift 2
+	mkdir "$new/$_name" "$new/all"
+	git diff --name-only --diff-filter=A --no-renames base series -- "$@" >"$new/list"
+	if [ -s "$new/list" ]; then
+		# shellcheck disable=SC2046 # one word per file
+		git archive series -- $(cat "$new/list") | tar -x -C "$new/all"
+		cp -r "$new/all/$_prefix." "$new/$_name"
+	fi
+	rm -r "$new/all" "$new/list"
+}
+
+with_lock
+if [ "$tree" = "$TREE" ]; then
+	[ -d "$TREE" ] || die "there is no build/linux: run 'make tree' first"
+	[ "$(git symbolic-ref -q --short HEAD)" = series ] ||
+		die "build/linux is not on its branch series: finish the rebase, or check series out; nothing is written"
+	changes=$(git status --porcelain)
+	[ ! "$changes" ] || die "build/linux has changes that are not committed; nothing is written:
+$changes"
+fi
+
+mkdir -p "$BUILD"
+new=$(mktemp -d "$BUILD/series.XXXXXX")
+trap 'rm -rf "$new"' EXIT
+
+git merge-base --is-ancestor base series || die "the branch series is not based on the branch base"
+[ ! "$(git rev-list --merges base..series)" ] || die "the branch series has merges: a series of patches cannot"
+
+mkdir "$new/patches"
+git format-patch -q -o "$new/patches" --zero-commit --no-signature --no-numbered --abbrev=12 \
+	-M --diff-algorithm=histogram --no-ext-diff --no-textconv --encode-email-headers base..series
+mirror rust-src '' '*.rs' ':!tools/testing'
+mirror selftests tools/testing/selftests/ tools/testing/selftests
+mirror Documentation Documentation/ Documentation
+
+for part in patches rust-src selftests Documentation; do
+	diff -rq "$new/$part" "$to/$part" >/dev/null 2>&1 && continue
+	rm -rf "${to:?}/$part"
+	mv "$new/$part" "$to/$part"
+	say "$part/ is written"
+done
+if [ "$tree" = "$TREE" ]; then
+	git update-ref refs/series/written series
+	git config series.patches "$(series_id)"
+fi

@@ -1,0 +1,74 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+
+set -eu
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+usage() {
+	cat <<-'END'
+	usage: tree.sh [--help]
+
+	Make build/linux: a git tree whose branch "base" is the kernel source and
+	whose branch "series" has one commit per file of patches/ on top of it.
+
+	When it exists it follows patches/ (and LINUX= or LINUX_TARBALL=, when one
+	is given).  Commits and changes of your own in it are never thrown away.
+	END
+}
+
+case ${1:-} in
+'') ;;
+--help) usage; exit ;;
+*) usage >&2; exit 1 ;;
+esac
+
+# What the tree has that no patch has.
+own_work() {
+	[ "$(git -C "$TREE" rev-parse HEAD)" = "$(git -C "$TREE" rev-parse refs/series/written)" ] || echo commits
+	[ ! "$(git -C "$TREE" status --porcelain)" ] || echo changes
+}
+
+# switch REPOSITORY: check out its branches; files that stay the same are left
+# alone, so that the next build builds only what changed.
+switch() {
+	git -C "$1" fetch -q "$BUILD/apply" +refs/remotes/origin/base:refs/series/base \
+		+refs/heads/series:refs/series/written
+	plain_git -C "$1" checkout -q -B series refs/series/written
+	git -C "$1" branch -q -f base refs/series/base
+	git -C "$1" config series.patches "$(series_id)"
+}
+
+with_lock
+base=
+if [ -d "$TREE" ]; then
+	if [ "${LINUX:-}${LINUX_TARBALL:-}" ]; then
+		base=$("$TOP/scripts/source.sh")
+		[ "$(git -C "$base" rev-parse base)" != "$(git -C "$TREE" rev-parse base)" ] || base=
+	fi
+	if [ ! "$base" ] && [ "$(git -C "$TREE" config series.patches)" = "$(series_id)" ]; then
+		exit
+	fi
+	work=$(own_work | paste -sd' ')
+	[ ! "$work" ] || die "build/linux has $work of its own, and ${base:+the base or }patches/ has changed" \
+		"meanwhile: save your work in 'make series' or elsewhere, or remove build/linux; nothing is changed"
+	base=${base:-$TREE}
+else
+	base=$("$TOP/scripts/source.sh")
+	need_space "$BUILD" 2600 "a kernel tree in build/"
+fi
+
+what=$(cat "$base/description" 2>/dev/null || echo the base)
+run_logged "$BUILD/log/apply.log" "Applying patches/ to $what" "$TOP/scripts/apply.sh" "$base" "$BUILD/apply" ||
+	die "patches/ does not apply to $what; nothing is changed"
+if [ -d "$TREE" ]; then
+	run_logged "$BUILD/log/tree.log" "Updating build/linux" switch "$TREE"
+else
+	rm -rf "$TREE.new"
+	plain_git clone -q --no-checkout -b base "$base" "$TREE.new"
+	git -C "$TREE.new" remote remove origin
+	run_logged "$BUILD/log/tree.log" "Checking out build/linux" switch "$TREE.new"
+	cp "$base/description" "$TREE.new/.git/description"
+	mv "$TREE.new" "$TREE"
+fi
+rm -rf "$BUILD/apply"
