@@ -34,7 +34,6 @@ gdb: kernel ## QEMU stopped at a breakpoint in a Rust system call, with gdb atta
 .PHONY: deps
 deps: ## find or install what building needs, and get the kernel source
 	@scripts/deps.sh
-	@scripts/source.sh
 
 .PHONY: tree
 tree: deps ## make the git tree build/linux: the base and one commit per patch

@@ -3,9 +3,10 @@
 #
 # What the scripts in this folder share. Sourced, never run:
 #
-#	set -eu
 #	# shellcheck source=scripts/lib.sh
 #	. "$(dirname "$0")/lib.sh"
+
+set -eu
 
 TOP=$(cd "$(dirname "$0")/.." && pwd)
 BUILD=$TOP/build
