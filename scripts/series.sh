@@ -22,17 +22,19 @@ case $# in
 *) tree=$1 to=$2 ;;
 esac
 
-git() { plain_git -C "$tree" "$@"; }
+in_tree() {
+	plain_git -C "$tree" "$@"
+}
 
 # mirror NAME PREFIX PATHSPEC…: the added files that match, without the prefix.
 mirror() {
 	_name=$1 _prefix=$2
 	shift 2
 	mkdir "$new/$_name" "$new/all"
-	git diff --name-only --diff-filter=A --no-renames base series -- "$@" >"$new/list"
+	in_tree diff --name-only --diff-filter=A --no-renames base series -- "$@" >"$new/list"
 	if [ -s "$new/list" ]; then
 		# shellcheck disable=SC2046 # one word per file
-		git archive series -- $(cat "$new/list") | tar -x -C "$new/all"
+		in_tree archive series -- $(cat "$new/list") | tar -x -C "$new/all"
 		cp -r "$new/all/$_prefix." "$new/$_name"
 	fi
 	rm -r "$new/all" "$new/list"
@@ -41,9 +43,9 @@ mirror() {
 with_lock
 if [ "$tree" = "$TREE" ]; then
 	[ -d "$TREE" ] || die "there is no build/linux: run 'make tree' first"
-	[ "$(git symbolic-ref -q --short HEAD)" = series ] ||
+	[ "$(in_tree symbolic-ref -q --short HEAD)" = series ] ||
 		die "build/linux is not on its branch series: finish the rebase, or check series out; nothing is written"
-	changes=$(git status --porcelain)
+	changes=$(in_tree status --porcelain)
 	[ ! "$changes" ] || die "build/linux has changes that are not committed; nothing is written:
 $changes"
 fi
@@ -52,11 +54,11 @@ mkdir -p "$BUILD"
 new=$(mktemp -d "$BUILD/series.XXXXXX")
 trap 'rm -rf "$new"' EXIT
 
-git merge-base --is-ancestor base series || die "the branch series is not based on the branch base"
-[ ! "$(git rev-list --merges base..series)" ] || die "the branch series has merges: a series of patches cannot"
+in_tree merge-base --is-ancestor base series || die "the branch series is not based on the branch base"
+[ ! "$(in_tree rev-list --merges base..series)" ] || die "the branch series has merges: a series of patches cannot"
 
 mkdir "$new/patches"
-git format-patch -q -o "$new/patches" --zero-commit --no-signature --no-numbered --abbrev=12 \
+in_tree format-patch -q -o "$new/patches" --zero-commit --no-signature --no-numbered --abbrev=12 \
 	-M --diff-algorithm=histogram --no-ext-diff --no-textconv --encode-email-headers base..series
 mirror rust-src '' '*.rs' ':!tools/testing'
 mirror selftests tools/testing/selftests/ tools/testing/selftests
@@ -69,6 +71,6 @@ for part in patches rust-src selftests Documentation; do
 	say "$part/ is written"
 done
 if [ "$tree" = "$TREE" ]; then
-	git update-ref refs/series/written series
-	git config series.patches "$(series_id)"
+	in_tree update-ref refs/series/written series
+	in_tree config series.patches "$(series_id)"
 fi
