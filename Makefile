@@ -54,7 +54,7 @@ series: ## write patches/ and its mirrors back from build/linux
 	@scripts/series.sh
 
 .PHONY: check
-check: tree ## prove that patches and mirrors agree and keep the kernel's style
+check: kernel ## prove that patches and mirrors agree and keep the kernel's style
 	@scripts/check.sh
 
 .PHONY: submission
