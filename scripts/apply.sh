@@ -30,7 +30,7 @@ plain_git clone -q --shared --no-checkout -b base "$repository" "$directory"
 cd "$directory"
 git config core.sparseCheckout true
 {
-	echo /Makefile
+	printf '/%s\n' .gitattributes Makefile
 	# shellcheck disable=SC2086 # one word per patch
 	[ ! "$patches" ] || sed -n 's|^\(---\|+++\) [ab]/|/|p' $patches
 } | sort -u >.git/info/sparse-checkout

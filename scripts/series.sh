@@ -57,8 +57,12 @@ trap 'rm -rf "$new"' EXIT
 in_tree merge-base --is-ancestor base series || die "the branch series is not based on the branch base"
 [ ! "$(in_tree rev-list --merges base..series)" ] || die "the branch series has merges: a series of patches cannot"
 
+# git's idea of a function line, which ends up in the hunks, has changed with
+# its versions; say what it is.
 mkdir "$new/patches"
-in_tree format-patch -q -o "$new/patches" --zero-commit --no-signature --no-numbered --abbrev=12 \
+in_tree -c diff.cpp.xfuncname='^[A-Za-z_$].*' \
+	-c diff.rust.xfuncname='^[ \t]*((pub(\([^)]*\))? +)?((const|async|unsafe|extern( +"[^"]*")?) +)*(fn|impl|trait|struct|enum|union|mod|macro_rules!)[ <].*[^;])$' \
+	format-patch -q -o "$new/patches" --zero-commit --no-signature --no-numbered --abbrev=12 \
 	-M --diff-algorithm=histogram --no-ext-diff --no-textconv --encode-email-headers base..series
 mirror rust-src '' '*.rs' ':!tools/testing'
 mirror selftests tools/testing/selftests/ tools/testing/selftests
