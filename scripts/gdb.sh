@@ -40,8 +40,8 @@ else
 fi
 
 mkdir -p "$BUILD/run"
-"$TOP/scripts/initramfs.sh" "$BUILD/run/gdb.cpio" "$TOP/scripts/guest/demo:/work" \
-	"$("$TOP/scripts/selftests.sh" "$ARCH"):/kselftest"
+tests=$("$TOP/scripts/selftests.sh" "$ARCH")
+"$TOP/scripts/initramfs.sh" "$BUILD/run/gdb.cpio" "$TOP/scripts/guest/demo:/work" "$tests:/kselftest"
 
 # A session of its own: Ctrl-C is for gdb. A guest that waits for its debugger
 # has no deadline; it ends when gdb does.

@@ -37,7 +37,8 @@ put() {
 
 rm -rf "$root"
 mkdir -p "$root"
-put "$("$TOP/scripts/busybox.sh")" /bin/busybox
+busybox=$("$TOP/scripts/busybox.sh")
+put "$busybox" /bin/busybox
 put "$TOP/scripts/guest/init" /init
 put "$TOP/scripts/guest/timeout" /usr/bin/timeout
 for pair; do
@@ -45,7 +46,7 @@ for pair; do
 done
 
 (
-	cd "$root"
+	cd "$root" || exit
 	find . -mindepth 1 -exec touch -h -d @0 {} +
 	find . -mindepth 1 -print0 | sort -z |
 		cpio --null --create --quiet --format=newc --owner=+0:+0 --reproducible

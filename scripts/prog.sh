@@ -45,7 +45,7 @@ can_link() {
 
 case $source in
 *.c)
-	can_link || "$TOP/scripts/deps.sh" gcc-multilib
+	can_link || die "a static libc of $bits bits is missing: install the package gcc-multilib"
 	"$cc" -m"$bits" -static -O2 -Wall -pthread "$source" -o "$program" >&2 ||
 		die "PROG=$source does not build" ;;
 *.rs)

@@ -79,20 +79,10 @@ accelerator() {
 
 accel=$(accelerator)
 if [ "$accel" = kvm ]; then cpu=host; else cpu=max; fi
-# Local additions first: a -serial or -smp of the caller comes on top.
 set -- "$qemu" -accel "$accel" -cpu "$cpu" -smp "${SMP:-2}" -m "${MEM:-512M}" \
 	-nodefaults -display none -no-reboot -kernel "$kernel" -initrd "$initramfs" "$@"
 # A busy host can be too slow for the kernel's check that the timer works.
 append="console=ttyS0 panic=-1 oops=panic no_timer_check $append"
-
-# What must not be in a kernel's log. A line's head is the time stamp and,
-# perhaps, who printed it; what users have the kernel log comes after other words.
-trouble() {
-	sed 's/\r$//' "$console" 2>/dev/null | grep -aE -n -A 30 \
-		"^(<[0-9]+>)?\[ *[0-9]+\.[0-9]+\]( *\[ *[TC][0-9]+\])? ($1)"
-}
-
-signs='BUG:|WARNING:|INFO: (possible|task|rcu|suspicious|inconsistent|trying|lockdep)|Oops|Kernel panic|kernel BUG|general protection|Unable to handle|int3:|divide error|invalid opcode|UBSAN:|KASAN|KCSAN|kmemleak: [0-9]|rcu: INFO|rust_kernel: panicked|watchdog: BUG|double fault|unregister_netdevice|---\[ end'
 
 if [ "$interactive" ]; then
 	# Ctrl-A X ends QEMU; all else, Ctrl-C too, goes to the guest.
@@ -131,9 +121,9 @@ case $qemu_status in
 *) failure="QEMU failed with status $qemu_status: $(cat "$dir/qemu.log")" ;;
 esac
 
-if found=$(trouble "$signs"); then
-	say "the kernel's log has:"
-	printf '%s\n' "$found" | head -n 60 >&2
+if found=$("$TOP/scripts/trouble.sh" "$console"); then
+	say "the kernel's log has:
+$found"
 	[ "$failure" ] || failure="the kernel's log shows trouble"
 elif [ "$failure" ]; then
 	say "the end of the console:"

@@ -24,13 +24,15 @@ check_arch
 initramfs=$BUILD/run/run.cpio
 if [ "${PROG:-}" ]; then
 	work=program
-	file=$("$TOP/scripts/prog.sh" "$PROG"):/program
+	file=$("$TOP/scripts/prog.sh" "$PROG")
+	place=/program
 else
 	work=demo
-	file=$("$TOP/scripts/selftests.sh" "$ARCH"):/kselftest
+	file=$("$TOP/scripts/selftests.sh" "$ARCH")
+	place=/kselftest
 fi
 mkdir -p "$BUILD/run"
-"$TOP/scripts/initramfs.sh" "$initramfs" "$TOP/scripts/guest/$work:/work" "$file"
+"$TOP/scripts/initramfs.sh" "$initramfs" "$TOP/scripts/guest/$work:/work" "$file:$place"
 
 status=0
 "$TOP/scripts/qemu.sh" -n "$work-$ARCH" -t "${DEADLINE:-120}" "$(kernel_dir)" "$initramfs" || status=$?

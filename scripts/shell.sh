@@ -41,4 +41,4 @@ done
 
 size=$(stty size)
 exec "$TOP/scripts/qemu.sh" -i -n "shell-$ARCH" \
-	-a "TERM=${TERM:-vt100} ROWS=${size% *} COLS=${size#* }" "$(kernel_dir)" "$BUILD/run/shell.cpio"
+	-a "quiet TERM=${TERM:-vt100} ROWS=${size% *} COLS=${size#* }" "$(kernel_dir)" "$BUILD/run/shell.cpio"

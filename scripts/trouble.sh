@@ -1,0 +1,48 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Find in a kernel's console what must not be there.
+
+usage() {
+	cat <<EOF
+usage: ${0##*/} CONSOLE-LOG
+
+Show the first oops, BUG, warning, lockdep or sanitizer report, stall, leak or
+panic in CONSOLE-LOG. The exit status is 0 when there is one, 1 when there is none.
+EOF
+}
+
+case ${1:-} in
+-h | --help) usage; exit ;;
+'') usage >&2; exit 2 ;;
+esac
+
+# How such reports begin. In the middle of a line they may be a user's words.
+reports='
+BUG:
+WARNING:
+INFO: (possible|inconsistent|suspicious|trying|rcu|task|lockdep)
+rcu: (INFO|BUG|ERROR)
+Kernel panic
+Oops
+kernel BUG at
+[^ ]*: ?(general protection fault|double fault|stack segment)
+(general protection fault|double fault|divide error|invalid opcode|int3|stack segment|traps: PANIC)
+(unable to handle|Unable to handle)
+(UBSAN|KASAN|KCSAN|KMSAN|KFENCE):
+kmemleak: [0-9]+ new
+rust_kernel: panicked
+watchdog: BUG
+DEBUG_LOCKS_WARN_ON
+unreferenced object
+refcount_t:
+list_(add|del) corruption
+\*\*\* DEADLOCK
+-+\[ cut here \]
+'
+# The head of a line: a level, the time, who printed it.
+head='(<[0-9]+>)?\[ *[0-9]+\.[0-9]+\](\[ *[TC][0-9]+\])? '
+
+pattern=$(printf '%s\n' "$reports" | sed '/^$/d' | paste -s -d '|')
+found=$(sed 's/\r$//' "$1" | grep -a -m 1 -A 40 -E "^$head($pattern)") || exit 1
+printf '%s\n' "$found"
