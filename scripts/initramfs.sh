@@ -22,7 +22,9 @@ esac
 
 out=$1
 shift
-root=$out.root
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+chmod 755 "$root"
 
 # put FILE PATH: copy FILE, or the contents of a folder, links followed at the top.
 put() {
@@ -35,8 +37,6 @@ put() {
 	fi
 }
 
-rm -rf "$root"
-mkdir -p "$root"
 busybox=$("$TOP/scripts/busybox.sh")
 put "$busybox" /bin/busybox
 put "$TOP/scripts/guest/init" /init
@@ -52,4 +52,3 @@ done
 		cpio --null --create --quiet --format=newc --owner=+0:+0 --reproducible
 ) >"$out.new"
 mv "$out.new" "$out"
-rm -rf "$root"

@@ -21,7 +21,6 @@ esac
 . "$(dirname "$0")/lib.sh"
 
 check_arch
-initramfs=$BUILD/run/run.cpio
 if [ "${PROG:-}" ]; then
 	work=program
 	file=$("$TOP/scripts/prog.sh" "$PROG")
@@ -31,6 +30,7 @@ else
 	file=$("$TOP/scripts/selftests.sh" "$ARCH")
 	place=/kselftest
 fi
+initramfs=$BUILD/run/$work-$ARCH.cpio
 mkdir -p "$BUILD/run"
 "$TOP/scripts/initramfs.sh" "$initramfs" "$TOP/scripts/guest/$work:/work" "$file:$place"
 

@@ -61,20 +61,20 @@ guest() {
 	_name=test-$(echo "$1" | tr / -)
 	_output=$BUILD/log/$_name.output
 	_initramfs=$BUILD/run/$_name.cpio
-	ARCH=${1%/*}
-	export ARCH
+	_arch=${1%/*}
 
-	if ! "$TOP/scripts/kernel.sh" || ! _tests=$("$TOP/scripts/selftests.sh" "${1#*/}"); then
+	if ! ARCH=$_arch "$TOP/scripts/kernel.sh" || ! _tests=$("$TOP/scripts/selftests.sh" "${1#*/}"); then
 		echo "FAIL $1: does not build"
 		failed=$((failed + 1))
 		return
 	fi
 	mkdir -p "$BUILD/run"
-	"$TOP/scripts/initramfs.sh" "$_initramfs" "$TOP/scripts/guest/kselftest:/work" "$_tests:/kselftest"
+	ARCH=$_arch "$TOP/scripts/initramfs.sh" "$_initramfs" "$TOP/scripts/guest/kselftest:/work" "$_tests:/kselftest"
 
 	rm -f "$_output.status"
 	{
-		"$TOP/scripts/qemu.sh" -n "$_name" -t "${DEADLINE:-1800}" "$(kernel_dir)" "$_initramfs" ||
+		ARCH=$_arch "$TOP/scripts/qemu.sh" -n "$_name" -t "${DEADLINE:-1800}" \
+			"$(ARCH=$_arch && kernel_dir)" "$_initramfs" ||
 			echo $? >"$_output.status"
 	} | tee "$_output" | grep --line-buffered -aE '^(not )?ok ' || :
 	_judged=$(awk -f "$TOP/scripts/ktap.awk" -v mode="$1" -v skips="$TOP/scripts/expected-skips" \
@@ -94,10 +94,13 @@ guest() {
 
 mkdir -p "$BUILD/log"
 part ktap "$TOP/scripts/ktap-test.sh"
-[ ! -x "$TOP/scripts/selftest.sh" ] || part scripts "$TOP/scripts/selftest.sh"
 for mode in ${MODES:-$all_modes}; do
 	guest "$mode"
 done
+# These need a kernel that is built.
+part qemu "$TOP/scripts/qemu-test.sh"
+[ ! -x "$TOP/scripts/misuse-test.sh" ] || part misuse "$TOP/scripts/misuse-test.sh"
+[ ! -x "$TOP/scripts/selftest.sh" ] || part scripts "$TOP/scripts/selftest.sh"
 
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
