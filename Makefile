@@ -59,12 +59,12 @@ check: kernel ## prove that patches and mirrors agree and keep the kernel's styl
 
 .PHONY: submission
 submission: tree ## a copy of the series to hand in, with your Signed-off-by, in build/submission
-	@scripts/series.sh --submission
+	@scripts/submission.sh
 
 ##@ Other
 
 .PHONY: clean
-clean: ## remove what was built (keeps build/linux; the cache outside stays too)
+clean: ## remove build/, but no work of yours in build/linux; the cache outside stays
 	@scripts/clean.sh
 
 .PHONY: help

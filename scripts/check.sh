@@ -109,9 +109,7 @@ work=$(mktemp -d "$BUILD/check.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
 [ -d "$TREE" ] || die "there is no build/linux: run 'make tree' first"
-if [ "$(in_tree status --porcelain)" ] || [ "$(in_tree rev-parse HEAD)" != "$(in_tree rev-parse refs/series/written)" ]; then
-	die "build/linux has work that patches/ has not: commit it and run 'make series' first"
-fi
+[ ! "$(own_work)" ] || die "build/linux has work that patches/ has not: commit it and run 'make series' first"
 
 failed=
 [ $# != 0 ] || set -- apply mirrors checkpatch rustfmt shellcheck names clippy

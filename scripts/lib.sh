@@ -118,6 +118,12 @@ series_id() {
 	find "$TOP/patches" -name '*.patch' | sort | xargs -r cat | sha256sum | cut -d' ' -f1
 }
 
+# own_work: what the tree has that no patch has.
+own_work() {
+	[ "$(git -C "$TREE" rev-parse HEAD)" = "$(git -C "$TREE" rev-parse refs/series/written)" ] || echo commits
+	[ ! "$(git -C "$TREE" status --porcelain)" ] || echo changes
+}
+
 check_arch() {
 	case $ARCH in
 	x86_64 | i386) ;;

@@ -22,12 +22,6 @@ case ${1:-} in
 *) usage >&2; exit 1 ;;
 esac
 
-# What the tree has that no patch has.
-own_work() {
-	[ "$(git -C "$TREE" rev-parse HEAD)" = "$(git -C "$TREE" rev-parse refs/series/written)" ] || echo commits
-	[ ! "$(git -C "$TREE" status --porcelain)" ] || echo changes
-}
-
 # switch REPOSITORY: check out its branches; files that stay the same are left
 # alone, so that the next build builds only what changed.
 switch() {
