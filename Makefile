@@ -64,7 +64,7 @@ submission: tree ## a copy of the series to hand in, with your Signed-off-by, in
 ##@ Other
 
 .PHONY: clean
-clean: ## remove build/, but no work of yours in build/linux; the cache outside stays
+clean: ## remove what was built; the tree build/linux and the cache stay
 	@scripts/clean.sh
 
 .PHONY: help

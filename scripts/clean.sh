@@ -8,8 +8,8 @@ usage() {
 	cat <<-'END'
 	usage: clean.sh [--help]
 
-	Remove build/.  The tree build/linux stays while it has work that is nowhere
-	else.  The cache, which other clones may use, stays in any case.
+	Remove what was built.  The tree build/linux stays, which may have work of
+	yours: remove it by hand, and the next make makes a new one.
 	END
 }
 
@@ -21,9 +21,4 @@ esac
 
 [ -d "$BUILD" ] || exit 0
 with_lock
-keep=
-if [ -d "$TREE" ] && [ "$(own_work)" ]; then
-	keep=linux
-	say "build/linux has work of its own and stays"
-fi
-find "$BUILD" -mindepth 1 -maxdepth 1 ! -name "${keep:-.lock}" ! -name .lock -exec rm -rf {} +
+find "$BUILD" -mindepth 1 -maxdepth 1 ! -name linux ! -name .lock -exec rm -rf {} +

@@ -46,7 +46,8 @@ flock -n 8 || {
 	flock 8
 }
 
-# A folder of our own; what is left of it when we stop is never used.
+# A folder of our own; what is left of one when we stop is never used.
+rm -rf "$cache"/tmp.*
 tmp=$(mktemp -d "$cache/tmp.XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 130' INT TERM HUP
@@ -84,7 +85,7 @@ commit_base() {
 }
 
 # publish REPOSITORY NAME: a repository that is whole gets its name in the cache.
-# git has synced its packs to the disk; loose objects it would not.
+# git syncs packs to the disk, loose objects it does not.
 publish() {
 	git -C "$1" repack -q -d
 	rm -rf "$bases/$2.git"
@@ -97,10 +98,13 @@ publish() {
 add_files() {
 	plain_git --git-dir="$1" --work-tree="$2" -c core.bare=false -c core.bigFileThreshold=1 \
 		-c core.compression=1 add -f -A "$2"
-	# Debian's packaging lets git ignore everything; nobody would see a new file.
-	_ignore=$(sed '/^#$/N; /\n# Debian packaging: ignore/,$d' "$2/.gitignore" |
-		git --git-dir="$1" hash-object -w --stdin)
+	_ignore=$(open_gitignore <"$2/.gitignore" | git --git-dir="$1" hash-object -w --stdin)
 	git --git-dir="$1" update-index --cacheinfo "100644,$_ignore,.gitignore"
+}
+
+# Debian's packaging lets git ignore everything: nobody would see a new file.
+open_gitignore() {
+	sed '/^#$/N; /\n# Debian packaging: ignore/,$d'
 }
 
 # from_tarball FILE NAME WHAT
@@ -116,11 +120,14 @@ from_tarball() {
 	_root=$(echo "$tmp"/unpacked/*)
 	[ -f "$_root/Makefile" ] || die "$3 is no kernel tarball"
 	check_version "$(kernel_version <"$_root/Makefile")" "$3"
+	open_gitignore <"$_root/.gitignore" >"$tmp/gitignore"
+	cat "$tmp/gitignore" >"$_root/.gitignore"
 	git init -q --bare "$tmp/base.git"
 	run_logged "$log" "Importing it into git" add_files "$tmp/base.git" "$_root" || die "the import failed"
-	rm -rf "$tmp/unpacked"
 	commit_base "$tmp/base.git" "$(git --git-dir="$tmp/base.git" write-tree)" "$3"
-	rm -f "$tmp/base.git/index"
+	# The first build/linux takes these files: cheaper than to remove them here
+	# and to write them there.
+	mv "$_root" "$tmp/base.git/files"
 	publish "$tmp/base.git" "$2"
 }
 

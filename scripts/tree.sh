@@ -22,12 +22,12 @@ case ${1:-} in
 *) usage >&2; exit 1 ;;
 esac
 
-# switch REPOSITORY: check out its branches; files that stay the same are left
-# alone, so that the next build builds only what changed.
+# switch REPOSITORY: check out its branches, over a tree without changes; files that stay the same are
+# left alone, so that the next build builds only what changed.
 switch() {
 	git -C "$1" fetch -q "$BUILD/apply" +refs/remotes/origin/base:refs/series/base \
 		+refs/heads/series:refs/series/written
-	plain_git -C "$1" checkout -q -B series refs/series/written
+	plain_git -C "$1" checkout -q -f -B series refs/series/written
 	git -C "$1" branch -q -f base refs/series/base
 	git -C "$1" config series.patches "$(series_id)"
 }
@@ -57,11 +57,18 @@ run_logged "$BUILD/log/apply.log" "Applying patches/ to $what" "$TOP/scripts/app
 if [ -d "$TREE" ]; then
 	run_logged "$BUILD/log/tree.log" "Updating build/linux" switch "$TREE"
 else
-	rm -rf "$TREE.new"
-	plain_git clone -q --no-checkout -b base "$base" "$TREE.new"
-	git -C "$TREE.new" remote remove origin
+	rm -rf "$TREE.new" "$TREE.git"
+	plain_git clone -q --no-checkout -b base "$base" "$TREE.git"
+	git -C "$TREE.git" remote remove origin
+	# Where the cache still has the files unpacked, take them, with the index
+	# that knows them.
+	mkdir "$TREE.new"
+	if [ "$(stat -c %d "$base")" = "$(stat -c %d "$BUILD")" ] && mv -T "$base/files" "$TREE.new" 2>/dev/null; then
+		mv "$base/index" "$TREE.git/.git/index"
+	fi
+	mv "$TREE.git/.git" "$TREE.new/.git"
 	run_logged "$BUILD/log/tree.log" "Checking out build/linux" switch "$TREE.new"
 	cp "$base/description" "$TREE.new/.git/description"
 	mv "$TREE.new" "$TREE"
 fi
-rm -rf "$BUILD/apply"
+rm -rf "$BUILD/apply" "$TREE.git"
