@@ -18,7 +18,7 @@ run: kernel ## boot the kernel and show each system call (PROG=file.c|file.rs: r
 	@scripts/run.sh
 
 .PHONY: test
-test: kernel ## run all tests; the last line is 'N passed, N failed'
+test: tree ## run all tests; the last line is 'N passed, N failed'
 	@scripts/test.sh
 
 .PHONY: shell
@@ -26,7 +26,7 @@ shell: kernel ## the same kernel with an interactive shell (ADD=path puts files 
 	@scripts/shell.sh
 
 .PHONY: gdb
-gdb: kernel ## QEMU stopped at a breakpoint in a Rust system call, with gdb attached
+gdb: tree ## QEMU stopped at a breakpoint in a Rust system call, with gdb attached
 	@scripts/gdb.sh
 
 ##@ The steps one by one

@@ -19,4 +19,19 @@ esac
 . "$(dirname "$0")/lib.sh"
 
 check_arch
-command -v busybox || die "busybox (package busybox-static) is missing: run 'make deps'"
+if [ "$ARCH" = x86_64 ]; then
+	command -v busybox || die "busybox (package busybox-static) is missing: run 'make deps'"
+	exit
+fi
+
+# This machine has none for i386: Debian's, unpacked in the cache.
+busybox=$(cache_dir)/busybox-$ARCH
+if [ ! -x "$busybox" ]; then
+	deb=$("$TOP/scripts/apt.sh" --arch="$ARCH" "$(. /etc/os-release && echo "$VERSION_CODENAME")" busybox-static)
+	tmp=$(mktemp -d)
+	trap 'rm -rf "$tmp"' EXIT
+	dpkg-deb -x "$deb" "$tmp"
+	cp "$(find "$tmp" -type f -name busybox)" "$busybox.new"
+	mv "$busybox.new" "$busybox"
+fi
+echo "$busybox"

@@ -5,7 +5,7 @@
 
 usage() {
 	cat <<EOF
-usage: [ARCH=x86_64|i386] [CONFIG=lean|defconfig|running|NAME|FILE] ${0##*/} [menuconfig]
+usage: [ARCH=x86_64|i386] [CONFIG=lean|defconfig|running|NAME|FILE] ${0##*/} [config|menuconfig]
 
 Build build/linux into build/kernel-ARCH (lean) or build/kernel-ARCH-CONFIG.
 
@@ -15,13 +15,13 @@ Build build/linux into build/kernel-ARCH (lean) or build/kernel-ARCH-CONFIG.
   running    this machine's kernel, with the modules that are loaded now
   FILE       a complete .config, or a fragment to lay over lean
 
-menuconfig opens the configuration for changes by hand. They stay until the
-configuration that is asked for changes; 'make clean' forgets them.
+config only configures. menuconfig opens the configuration for changes by hand;
+they stay until the configuration that is asked for changes, or 'make clean'.
 EOF
 }
 
 case ${1:-} in
-'' | menuconfig) ;;
+'' | config | menuconfig) ;;
 -h | --help) usage; exit ;;
 *) usage >&2; exit 2 ;;
 esac
@@ -114,7 +114,7 @@ verify() {
 	{
 		want[symbol] = value
 		file[symbol] = FILENAME
-		if (FILENAME ~ /\/distro\.config$/ && value == "n" && !(symbol in have))
+		if (FILENAME ~ /\/distro\.config$/ && value ~ /^(n|"")$/ && !(symbol in have))
 			delete want[symbol]
 	}
 	END {
@@ -199,9 +199,9 @@ build() {
 }
 
 choose
-if [ "${1:-}" = menuconfig ]; then
+if [ $# != 0 ]; then
 	configure
-	kmake "$out" menuconfig
+	[ "$1" = config ] || kmake "$out" menuconfig
 	exit
 fi
 
