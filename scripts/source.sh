@@ -67,14 +67,17 @@ check_version() {
 	esac
 }
 
+# check_unapplied WHERE < MAINTAINERS
+check_unapplied() {
+	! grep -qx 'RUST SYSTEM CALLS' || die "$1 has the series applied already: give the tree without it"
+}
+
 # commit_base REPOSITORY TREE WHAT: make the branch "base" from the tree object.
 # The same tree always gives the same commit: the series' hashes build on it.
 commit_base() {
 	_version=$(git -C "$1" cat-file blob "$2:Makefile" 2>/dev/null | kernel_version)
 	check_version "$_version" "$3"
-	if git -C "$1" cat-file blob "$2:MAINTAINERS" | grep -qx 'RUST SYSTEM CALLS'; then
-		die "$3 has the series applied already: give the tree without it"
-	fi
+	git -C "$1" cat-file blob "$2:MAINTAINERS" | check_unapplied "$3" || exit
 	_commit=$(echo "Linux $_version" | GIT_AUTHOR_NAME=base GIT_AUTHOR_EMAIL=base@localhost \
 		GIT_AUTHOR_DATE='2000-01-01T00:00:00Z' GIT_COMMITTER_NAME=base \
 		GIT_COMMITTER_EMAIL=base@localhost GIT_COMMITTER_DATE='2000-01-01T00:00:00Z' \
@@ -154,6 +157,7 @@ from_git() {
 # that the next look at the same tree costs a second.
 from_directory() {
 	check_version "$(kernel_version <"$LINUX/Makefile")" "LINUX=$LINUX"
+	check_unapplied "LINUX=$LINUX" <"$LINUX/MAINTAINERS"
 	if [ -e "$LINUX/.config" ] || [ -e "$LINUX/include/config" ]; then
 		die "LINUX=$LINUX has been built in: 'make mrproper' there, or give a fresh tree"
 	fi
