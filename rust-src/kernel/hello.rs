@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Two system calls that log what they are given: the smallest there can be, in Rust.
+//!
+//! Documentation: Documentation/userspace-api/hello.rst
+
+use kernel::{
+    prelude::*,
+    printk,
+    ratelimit::RateLimit,
+    str::Escaped,
+    syscall::User,
+    uaccess::UserSlice, //
+};
+
+/// How many seconds a limit on log lines looks at.
+const INTERVAL: u16 = 1;
+/// How many lines each call may log in that time, by whomever: more than any sensible program needs,
+/// and few enough that one which does nothing else does not drown the log.
+const BURST: u16 = 300;
+
+/// Logs a greeting with its argument, as a signed number.
+///
+/// Returns 0.
+#[syscall]
+fn hello(i: c_ulong) -> Result {
+    static LIMIT: RateLimit = RateLimit::new(c"hello", INTERVAL, BURST);
+
+    if LIMIT.allow() {
+        printk!(
+            Alert,
+            "Hello World, i'm sys_hello with arg: {}\n",
+            i as c_long
+        );
+    }
+    Ok(())
+}
+
+/// The longest string that `xxxhal` takes, its NUL included.
+const MESSAGE_MAX: usize = 256;
+/// The longest line in characters, well below what the log keeps of one.
+const LINE_MAX: usize = 1000;
+/// What is before the message in the line.
+const PREFIX: &str = "xxxhal syscall called with \"";
+
+/// Logs the string at `msg`, in quotation marks.
+///
+/// What could forge or hide a line of the log is escaped; see [`Escaped`]. A line that would grow
+/// beyond [`LINE_MAX`] by that ends in `…`.
+///
+/// Returns 0, or `EFAULT` when `msg` cannot be read up to its NUL or is longer than
+/// [`MESSAGE_MAX`]; then nothing is logged.
+#[syscall]
+fn xxxhal(msg: User<*const c_char>) -> Result {
+    static LIMIT: RateLimit = RateLimit::new(c"xxxhal", INTERVAL, BURST);
+
+    // One byte more than a string may have, so that a string which fills it is seen to be too long.
+    let mut buf = [0; MESSAGE_MAX + 1];
+    let len = UserSlice::new(msg.as_user_ptr(), buf.len())
+        .reader()
+        .strcpy_into_buf(&mut buf)?
+        .count_bytes();
+    if len >= MESSAGE_MAX {
+        return Err(EFAULT);
+    }
+
+    if LIMIT.allow() {
+        // The closing quotation mark takes the place of the NUL, and is cut off with the rest.
+        buf[len] = b'"';
+        printk!(
+            Info,
+            "{PREFIX}{}\n",
+            Escaped::new(&buf[..=len]).truncate(LINE_MAX - PREFIX.len())
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Shows each system call, what it returns and what it leaves in the kernel log.
+//!
+//! Not a test, but its exit status is 0 only when all was as it should be.
+
+#![no_std]
+#![no_main]
+
+use core::fmt;
+use harness::*;
+
+program!(main);
+
+fn main(_args: Args) -> i32 {
+    let mut demo = Demo {
+        steps: 0,
+        failures: 0,
+    };
+
+    demo.hello(42, "42");
+    demo.hello(-1, if native() { "-1" } else { "4294967295" });
+
+    let log = ("xxxhal", klog::INFO);
+    let greeting = c"Hello from user space";
+    demo.step(
+        format_args!(
+            "xxxhal({greeting:?})",
+            greeting = greeting.to_str().unwrap()
+        ),
+        || calls::xxxhal(sys::addr(greeting)),
+        Ok(0),
+        log,
+        &["xxxhal syscall called with \"Hello from user space\""],
+    );
+    demo.step(
+        format_args!(r#"xxxhal("a second\nline?")"#),
+        || calls::xxxhal(sys::addr(c"a second\nline?")),
+        Ok(0),
+        log,
+        &[r#"xxxhal syscall called with "a second\x0aline?""#],
+    );
+    demo.step(
+        format_args!("xxxhal(NULL)"),
+        || calls::xxxhal(0),
+        Err(sys::EFAULT),
+        log,
+        &[],
+    );
+
+    println!("");
+    match demo.failures {
+        0 => println!("{} calls, all as they should be", demo.steps),
+        failures => println!("{failures} of {} calls not as they should be", demo.steps),
+    }
+    i32::from(demo.failures > 0)
+}
+
+/// A result as C programs see it.
+fn shown(result: sys::Result) -> Text {
+    match result {
+        Ok(value) => text!("{value}"),
+        Err(errno) => text!("-{errno:?}"),
+    }
+}
+
+/// What has been shown so far.
+struct Demo {
+    steps: u32,
+    failures: u32,
+}
+
+impl Demo {
+    fn hello(&mut self, arg: isize, logged: &str) {
+        self.step(
+            format_args!("hello({arg})"),
+            || calls::hello(arg as usize),
+            Ok(0),
+            ("Hello World", klog::ALERT),
+            &[text!("Hello World, i'm sys_hello with arg: {logged}").as_str()],
+        );
+    }
+
+    /// Makes a call and prints it, its result and its log lines, and what was expected instead.
+    ///
+    /// `log` is how its lines begin, and their level.
+    fn step(
+        &mut self,
+        title: fmt::Arguments<'_>,
+        call: impl FnOnce() -> sys::Result,
+        want: sys::Result,
+        (prefix, level): (&'static str, u8),
+        lines: &[&str],
+    ) {
+        let mut log = Log::end(prefix);
+        let got = call();
+        let mut fine = got == want;
+        println!("{title} = {}", shown(got).as_str());
+
+        let mut wanted = lines.iter();
+        while let Some(record) = log.next_line() {
+            println!(
+                "    {}: {}",
+                klog::level_name(record.level),
+                record.text.as_str()
+            );
+            fine &= record.level == level
+                && wanted.next().map(|line| line.as_bytes()) == Some(record.text.as_bytes());
+        }
+        fine &= wanted.next().is_none();
+
+        self.steps += 1;
+        if !fine {
+            self.failures += 1;
+            println!(
+                "  EXPECTED {} and {} log lines",
+                shown(want).as_str(),
+                lines.len()
+            );
+            for line in lines {
+                println!("    {}: {line}", klog::level_name(level));
+            }
+        }
+    }
+}

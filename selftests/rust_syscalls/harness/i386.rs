@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The first level on i386: entry, `int 0x80` and `clone()`.
+
+use core::arch::global_asm;
+
+/// Makes a system call and returns what the kernel left in the result register.
+///
+/// # Safety
+///
+/// The call can do anything to the memory of the process; the caller answers for it.
+pub unsafe fn syscall(nr: usize, args: [usize; 6]) -> isize {
+    extern "C" {
+        fn int_0x80(nr: usize, args: &[usize; 6]) -> isize;
+    }
+
+    // SAFETY: `int_0x80` keeps to the C calling convention. The caller answers for memory.
+    unsafe { int_0x80(nr, &args) }
+}
+
+// The arguments need esi and ebp, which the compiler keeps for itself: no inline assembly.
+global_asm!(
+    ".globl int_0x80",
+    "int_0x80:",
+    "push ebp",
+    "push edi",
+    "push esi",
+    "push ebx",
+    "mov eax, [esp + 20]",
+    "mov edx, [esp + 24]",
+    "mov ebx, [edx]",
+    "mov ecx, [edx + 4]",
+    "mov esi, [edx + 12]",
+    "mov edi, [edx + 16]",
+    "mov ebp, [edx + 20]",
+    "mov edx, [edx + 8]",
+    "int 0x80",
+    "pop ebx",
+    "pop esi",
+    "pop edi",
+    "pop ebp",
+    "ret",
+);
+
+// The kernel starts a program with everything on its stack: argc, argv, envp.
+global_asm!(
+    ".globl _start",
+    "_start:",
+    "xor ebp, ebp",
+    "mov eax, esp",
+    "and esp, -16",
+    "sub esp, 12",
+    "push eax",
+    "call {start}",
+    "ud2",
+    start = sym crate::start,
+);
+
+// thread_clone(flags, stack, tid): the child finds its function and its argument on the new stack,
+// the latter just where C wants it.
+global_asm!(
+    ".globl thread_clone",
+    "thread_clone:",
+    "push edi",
+    "push esi",
+    "push ebx",
+    "mov ebx, [esp + 16]",
+    "mov ecx, [esp + 20]",
+    "mov edx, [esp + 24]",
+    "mov edi, edx",
+    "xor esi, esi",
+    "mov eax, 120",
+    "int 0x80",
+    "test eax, eax",
+    "jz 2f",
+    "pop ebx",
+    "pop esi",
+    "pop edi",
+    "ret",
+    "2:",
+    "xor ebp, ebp",
+    "pop edx",
+    "call edx",
+    "ud2",
+);

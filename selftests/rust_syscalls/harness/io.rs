@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Text, files and the standard output.
+
+use crate::sys;
+use crate::sys::Result;
+use core::ffi::CStr;
+use core::fmt;
+use core::fmt::Write;
+use core::str;
+
+/// Text of up to `N - 1` bytes, made by [`text!`] or `write!()`; what does not fit is an error of
+/// the latter and a panic of the former.
+pub struct Text<const N: usize = 256> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+impl<const N: usize> Text<N> {
+    /// Makes an empty text.
+    pub const fn new() -> Self {
+        Text {
+            bytes: [0; N],
+            len: 0,
+        }
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(self.as_bytes()).expect("bytes that are no text")
+    }
+
+    /// The text with a NUL behind it, as system calls want it.
+    pub fn as_cstr(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.bytes).expect("the last byte is always 0")
+    }
+
+    /// Appends bytes; `false`, and nothing is appended, when they do not fit.
+    pub fn push(&mut self, bytes: &[u8]) -> bool {
+        let end = self.len + bytes.len();
+        if end >= N {
+            return false;
+        }
+        self.bytes[self.len..end].copy_from_slice(bytes);
+        self.len = end;
+        true
+    }
+}
+
+impl<const N: usize> Default for Text<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize> fmt::Write for Text<N> {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        self.push(s.as_bytes()).then_some(()).ok_or(fmt::Error)
+    }
+}
+
+/// Formats into a [`Text`]: `text!("/proc/{pid}/status").as_cstr()`.
+#[macro_export]
+macro_rules! text {
+    ($($arg:tt)*) => {{
+        let mut text: $crate::io::Text = $crate::io::Text::new();
+        ::core::fmt::Write::write_fmt(&mut text, ::core::format_args!($($arg)*))
+            .expect("text too long");
+        text
+    }};
+}
+
+/// An open file, closed when dropped.
+pub struct File {
+    /// The file descriptor.
+    pub fd: i32,
+}
+
+impl File {
+    /// Opens a file.
+    pub fn open(path: &CStr, flags: u32) -> Result<File> {
+        Ok(File {
+            fd: sys::open(path, flags)?,
+        })
+    }
+
+    /// Fills `buf` as far as the rest of the file goes.
+    pub fn read_all<'a>(&self, buf: &'a mut [u8]) -> Result<&'a [u8]> {
+        let mut len = 0;
+        while len < buf.len() {
+            match sys::read(self.fd, &mut buf[len..])? {
+                0 => break,
+                more => len += more,
+            }
+        }
+        Ok(&buf[..len])
+    }
+
+    /// Writes all of `bytes` in one call.
+    pub fn write(&self, bytes: &[u8]) -> Result<()> {
+        let written = sys::write(self.fd, bytes)?;
+        if written == bytes.len() {
+            Ok(())
+        } else {
+            Err(sys::EIO)
+        }
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = sys::close(self.fd);
+    }
+}
+
+/// Makes a pipe: the end to read from, the end to write to.
+pub fn pipe() -> Result<[File; 2]> {
+    Ok(sys::pipe()?.map(|fd| File { fd }))
+}
+
+/// Reads the beginning of a file, as far as `buf` goes.
+///
+/// A line-wise `/proc` file is read in one go when `buf` is long enough for its seq_file buffer.
+pub fn read_file<'a>(path: &CStr, buf: &'a mut [u8]) -> Result<&'a str> {
+    let bytes = File::open(path, sys::O_RDONLY)?.read_all(buf)?;
+    str::from_utf8(bytes).map_err(|_| sys::EIO)
+}
+
+/// Writes to a file that exists.
+pub fn write_file(path: &CStr, bytes: &[u8]) -> Result<()> {
+    File::open(path, sys::O_WRONLY | sys::O_TRUNC)?.write(bytes)
+}
+
+/// What stands behind `key` and a colon in a file like `/proc/<pid>/status`, without white space
+/// around it.
+pub fn field<'a>(file: &'a str, key: &str) -> Option<&'a str> {
+    file.lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| *name == key)
+        .map(|(_, value)| value.trim())
+}
+
+/// One line of output, written by one `write()` so that processes do not mix theirs.
+pub fn print_line(prefix: &str, args: fmt::Arguments<'_>) {
+    struct Line<'a> {
+        prefix: &'a str,
+        text: Text<4096>,
+    }
+
+    impl fmt::Write for Line<'_> {
+        fn write_str(&mut self, s: &str) -> fmt::Result {
+            for piece in s.split_inclusive('\n') {
+                self.text.write_str(piece)?;
+                if piece.ends_with('\n') {
+                    self.text.write_str(self.prefix)?;
+                }
+            }
+            Ok(())
+        }
+    }
+
+    let mut line = Line {
+        prefix,
+        text: Text::new(),
+    };
+    // What is too long is cut.
+    let _ = line.text.write_str(prefix);
+    let _ = line.write_fmt(args);
+    line.text.bytes[line.text.len] = b'\n';
+    let _ = sys::write(1, &line.text.bytes[..=line.text.len]);
+}
+
+/// Prints a line to the standard output.
+#[macro_export]
+macro_rules! println {
+    ($($arg:tt)*) => {
+        $crate::io::print_line("", ::core::format_args!($($arg)*))
+    };
+}
+
+/// Prints a line of diagnostics: a comment to whoever parses KTAP.
+#[macro_export]
+macro_rules! diag {
+    ($($arg:tt)*) => {
+        $crate::io::print_line("# ", ::core::format_args!($($arg)*))
+    };
+}

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel log, as `/dev/kmsg` shows it.
+
+use crate::expect;
+use crate::expect_eq;
+use crate::io::File;
+use crate::io::Text;
+use crate::sys;
+use crate::sys::Result;
+use crate::test;
+use core::fmt;
+use core::fmt::Write;
+use core::str;
+
+/// `KERN_ALERT`
+pub const ALERT: u8 = 1;
+/// `KERN_ERR`
+pub const ERR: u8 = 3;
+/// `KERN_WARNING`
+pub const WARNING: u8 = 4;
+/// `KERN_INFO`
+pub const INFO: u8 = 6;
+
+/// The name of a level.
+pub fn level_name(level: u8) -> &'static str {
+    [
+        "KERN_EMERG",
+        "KERN_ALERT",
+        "KERN_CRIT",
+        "KERN_ERR",
+        "KERN_WARNING",
+        "KERN_NOTICE",
+        "KERN_INFO",
+        "KERN_DEBUG",
+    ][usize::from(level & 7)]
+}
+
+/// One line of the log.
+pub struct Record {
+    /// The level, 0 to 7.
+    pub level: u8,
+    /// The facility: 0 is the kernel.
+    pub facility: u32,
+    /// The text, as it was logged.
+    pub text: Text<2048>,
+}
+
+impl Record {
+    /// Parses `level,sequence,time,flags;text` and the newline.
+    ///
+    /// The text has each byte that is a control character, a backslash or above 126 as `\xNN`.
+    pub fn parse(raw: &[u8]) -> Option<Record> {
+        let semicolon = raw.iter().position(|&byte| byte == b';')?;
+        let head = str::from_utf8(&raw[..semicolon]).ok()?;
+        let prio: u32 = head.split(',').next()?.parse().ok()?;
+
+        let mut text = Text::new();
+        let mut rest = raw[semicolon + 1..].split(|&byte| byte == b'\n').next()?;
+        while let [byte, tail @ ..] = rest {
+            let (byte, tail) = match rest {
+                [b'\\', b'x', high, low, tail @ ..] => {
+                    let digit = |d: &u8| char::from(*d).to_digit(16);
+                    ((digit(high)? << 4 | digit(low)?) as u8, tail)
+                }
+                _ => (*byte, tail),
+            };
+            text.push(&[byte]);
+            rest = tail;
+        }
+        Some(Record {
+            level: (prio & 7) as u8,
+            facility: prio >> 3,
+            text,
+        })
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{}>{}", self.level, self.text.as_bytes().escape_ascii())
+    }
+}
+
+/// A place in the log: what the kernel logs from now on, as far as it begins with a given prefix.
+pub struct Log {
+    file: File,
+    prefix: &'static str,
+    /// How often records were overwritten before they were read.
+    pub overruns: u32,
+}
+
+impl Log {
+    /// Looks at the end of the log. With "" as the prefix, all of it counts.
+    ///
+    /// Skips the test when the log cannot be read.
+    pub fn end(prefix: &'static str) -> Log {
+        let open = || -> Result<File> {
+            let file = File::open(c"/dev/kmsg", sys::O_RDONLY | sys::O_NONBLOCK)?;
+            sys::lseek(file.fd, 0, sys::SEEK_END)?;
+            Ok(file)
+        };
+        match open() {
+            Ok(file) => Log {
+                file,
+                prefix,
+                overruns: 0,
+            },
+            Err(err) => crate::skip!("/dev/kmsg: {err:?}"),
+        }
+    }
+
+    /// The next line that the kernel logged, or `None` at the end.
+    pub fn next_line(&mut self) -> Option<Record> {
+        loop {
+            let mut raw = [0; 4096];
+            match sys::read(self.file.fd, &mut raw) {
+                Ok(len) => {
+                    let record =
+                        Record::parse(&raw[..len]).expect("/dev/kmsg has a form of its own");
+                    if record.facility == 0
+                        && record.text.as_bytes().starts_with(self.prefix.as_bytes())
+                    {
+                        return Some(record);
+                    }
+                }
+                Err(sys::EPIPE) => self.overruns += 1,
+                Err(sys::EAGAIN) => return None,
+                Err(err) => panic!("/dev/kmsg: {err:?}"),
+            }
+        }
+    }
+
+    /// Goes to the end.
+    pub fn skip_to_end(&mut self) {
+        sys::lseek(self.file.fd, 0, sys::SEEK_END).expect("lseek");
+    }
+
+    /// How many lines there are up to the end.
+    pub fn count(&mut self) -> usize {
+        let mut count = 0;
+        while self.next_line().is_some() {
+            count += 1;
+        }
+        count
+    }
+
+    /// Expects the next line to be exactly this, at this level.
+    #[track_caller]
+    pub fn expect(&mut self, level: u8, line: fmt::Arguments<'_>) {
+        let mut want: Text<2048> = Text::new();
+        want.write_fmt(line)
+            .expect("a log line is shorter than that");
+        match self.next_line() {
+            Some(got) if got.level == level && got.text.as_bytes() == want.as_bytes() => (),
+            Some(got) => {
+                let want = Record {
+                    level,
+                    facility: 0,
+                    text: want,
+                };
+                test::fail(format_args!("log line: {got:?}\n    expected: {want:?}"));
+            }
+            None => test::fail(format_args!(
+                "no log line, expected: <{level}>{}",
+                want.as_str()
+            )),
+        }
+    }
+
+    /// Expects that there are no more lines.
+    #[track_caller]
+    pub fn expect_end(&mut self) {
+        while let Some(got) = self.next_line() {
+            test::fail(format_args!("unexpected log line: {got:?}"));
+        }
+    }
+}
+
+/// Expects that hundreds of lines a second get into the log, and that a million calls do not fill
+/// it: `call` is a system call that logs one line with `prefix` each time.
+pub fn expect_rate_limit(prefix: &'static str, call: fn() -> Result) {
+    const BURST: usize = 200;
+    const CALLS: u32 = 1_000_000;
+    const MAX_PER_SECOND: u64 = 1000;
+
+    let mut log = Log::end(prefix);
+    for second in 0..5 {
+        for _ in 0..BURST {
+            expect_eq!(call(), Ok(0));
+        }
+        expect_eq!(log.count(), BURST, "lines in second {second}");
+        sys::sleep_ms(1100);
+    }
+
+    let start = sys::now();
+    let mut lines = 0;
+    for i in 0..CALLS {
+        assert_eq!(call(), Ok(0));
+        if i % 1000 == 0 {
+            lines += log.count() as u64;
+        }
+    }
+    lines += log.count() as u64;
+    let seconds = (sys::now() - start) / 1_000_000_000 + 1;
+    expect!(lines > 0);
+    expect!(
+        lines <= MAX_PER_SECOND * seconds,
+        "{lines} lines in {seconds} s"
+    );
+    expect_eq!(log.overruns, 0);
+    recover(prefix, call);
+}
+
+/// Waits until what `call` logs gets through again after a test has reached a limit, so that the
+/// next test finds the limit as if nothing had been.
+pub fn recover(prefix: &'static str, call: impl Fn() -> Result) {
+    let mut log = Log::end(prefix);
+    while log.count() == 0 {
+        sys::sleep_ms(100);
+        expect_eq!(call(), Ok(0));
+    }
+}
+
+/// Expects the next line of a [`Log`]: `expect_log!(log, INFO, "make_vcpu: thread {tid} marked")`.
+#[macro_export]
+macro_rules! expect_log {
+    ($log:expr, $level:ident, $($line:tt)*) => {
+        $log.expect($crate::klog::$level, ::core::format_args!($($line)*))
+    };
+}

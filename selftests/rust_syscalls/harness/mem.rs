@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory.
+
+use crate::sys;
+use crate::sys::Result;
+use crate::sys::PAGE_SIZE;
+use core::slice;
+
+/// Anonymous memory, page by page, unmapped when dropped.
+pub struct Mapping {
+    addr: usize,
+    // With the page that nobody may touch.
+    mapped: usize,
+    usable: usize,
+}
+
+impl Mapping {
+    /// Maps zeroed, writable memory for this process (`MAP_PRIVATE`) or also for those that it
+    /// will fork (`MAP_SHARED`).
+    pub fn new(pages: usize, flags: u32) -> Result<Mapping> {
+        let flags = flags & !sys::MAP_FIXED;
+        Mapping::at(0, pages, flags)
+    }
+
+    /// Maps memory at an address where nothing is mapped: `EEXIST` otherwise.
+    pub fn at(addr: usize, pages: usize, flags: u32) -> Result<Mapping> {
+        let flags = match addr {
+            0 => flags,
+            _ => flags & !sys::MAP_FIXED | sys::MAP_FIXED_NOREPLACE,
+        };
+        let len = pages * PAGE_SIZE;
+        // SAFETY: Nothing is replaced.
+        let addr = unsafe { sys::mmap(addr, len, sys::PROT_READ | sys::PROT_WRITE, flags)? };
+        Ok(Mapping {
+            addr,
+            mapped: len,
+            usable: len,
+        })
+    }
+
+    /// Maps memory with a page behind it that nobody may touch: for strings that end at the edge.
+    pub fn with_guard(pages: usize) -> Result<Mapping> {
+        let mut mapping = Mapping::new(pages + 1, sys::MAP_PRIVATE)?;
+        mapping.usable -= PAGE_SIZE;
+        // SAFETY: Nobody uses the new mapping yet.
+        unsafe { sys::mprotect(mapping.end(), PAGE_SIZE, sys::PROT_NONE)? };
+        Ok(mapping)
+    }
+
+    /// Its first address.
+    pub fn start(&self) -> usize {
+        self.addr
+    }
+
+    /// The address behind its last byte.
+    pub fn end(&self) -> usize {
+        self.addr + self.usable
+    }
+
+    /// Its bytes.
+    pub fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: The memory is mapped, writable and, but for what tests do on purpose through
+        // addresses, reached only by way of `self`.
+        unsafe { slice::from_raw_parts_mut(self.addr as *mut u8, self.usable) }
+    }
+
+    /// Copies `bytes` so that the last of them is the last of the mapping; where they begin.
+    pub fn put_at_end(&mut self, bytes: &[u8]) -> usize {
+        let start = self.usable - bytes.len();
+        self.bytes()[start..].copy_from_slice(bytes);
+        self.addr + start
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: `self` was the only way to the memory.
+        let _ = unsafe { sys::munmap(self.addr, self.mapped) };
+    }
+}
+
+/// Values whose bytes may all be zero and that several processes may use at once.
+///
+/// # Safety
+///
+/// All-zero bytes are a valid value.
+pub unsafe trait Shareable: Sync + 'static {}
+
+macro_rules! shareable {
+    ($($type:ident),*) => {
+        $(
+            // SAFETY: An atomic integer may be 0.
+            unsafe impl Shareable for core::sync::atomic::$type {}
+        )*
+    };
+}
+
+shareable!(AtomicU8, AtomicU32, AtomicI32, AtomicUsize, AtomicBool);
+
+// SAFETY: Zero bytes are `N` values of zero bytes.
+unsafe impl<T: Shareable, const N: usize> Shareable for [T; N] {}
+
+/// Makes a zeroed value that this process shares with all that it will fork, for ever.
+pub fn shared<T: Shareable>() -> Result<&'static T> {
+    let len = size_of::<T>().next_multiple_of(PAGE_SIZE);
+    let (prot, flags) = (sys::PROT_READ | sys::PROT_WRITE, sys::MAP_SHARED);
+    // SAFETY: A new mapping replaces nothing.
+    let addr = unsafe { sys::mmap(0, len, prot, flags)? };
+    // SAFETY: It is zeroed, aligned to a page and never unmapped.
+    Ok(unsafe { &*(addr as *const T) })
+}

@@ -1,0 +1,552 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The second level: typed system calls that return a [`Result`].
+//!
+//! One function for one call of the kernel, under its own name. Times are 64 bits wide in both
+//! ABIs.
+
+use crate::arch;
+use core::ffi::CStr;
+use core::fmt;
+use core::sync::atomic::AtomicU32;
+
+/// Makes a system call from its number and up to six values, each cast to `usize`.
+///
+/// The whole of the first level: yields the `isize` of the kernel. To be used in `unsafe`.
+#[macro_export]
+macro_rules! syscall {
+    ($nr:expr $(, $arg:expr)* $(,)?) => {
+        $crate::sys::raw($nr, &[$($arg as usize),*])
+    };
+}
+
+/// See [`syscall!`].
+///
+/// # Safety
+///
+/// As [`arch::syscall`].
+#[doc(hidden)]
+pub unsafe fn raw(nr: usize, given: &[usize]) -> isize {
+    let mut args = [0; 6];
+    args[..given.len()].copy_from_slice(given);
+    // SAFETY: The caller answers for what the call does.
+    unsafe { arch::syscall(nr, args) }
+}
+
+/// The result of a system call.
+pub type Result<T = usize> = core::result::Result<T, Errno>;
+
+/// An error number, positive as in C's `errno`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Errno(pub i32);
+
+macro_rules! errnos {
+    ($($name:ident = $value:literal,)*) => {
+        $(
+            #[doc = concat!("`", stringify!($name), "`")]
+            pub const $name: Errno = Errno($value);
+        )*
+
+        impl fmt::Debug for Errno {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match *self {
+                    $($name => f.write_str(stringify!($name)),)*
+                    Errno(other) => write!(f, "errno {other}"),
+                }
+            }
+        }
+    };
+}
+
+errnos! {
+    EPERM = 1,
+    ENOENT = 2,
+    ESRCH = 3,
+    EINTR = 4,
+    EIO = 5,
+    EBADF = 9,
+    ECHILD = 10,
+    EAGAIN = 11,
+    ENOMEM = 12,
+    EACCES = 13,
+    EFAULT = 14,
+    EBUSY = 16,
+    EEXIST = 17,
+    ENODEV = 19,
+    EINVAL = 22,
+    ENOSPC = 28,
+    EPIPE = 32,
+    ENOSYS = 38,
+    EOVERFLOW = 75,
+    EOPNOTSUPP = 95,
+    ETIMEDOUT = 110,
+}
+
+/// Turns what the kernel left in the result register into a [`Result`].
+pub fn check(ret: isize) -> Result {
+    if (-4095..0).contains(&ret) {
+        Err(Errno(-ret as i32))
+    } else {
+        Ok(ret as usize)
+    }
+}
+
+/// The address of a C string, for the kernel to read.
+pub fn addr(string: &CStr) -> usize {
+    string.to_bytes_with_nul().as_ptr() as usize
+}
+
+/// The numbers of the system calls used here.
+#[cfg(target_arch = "x86_64")]
+#[rustfmt::skip]
+#[allow(missing_docs)]
+pub mod nr {
+    pub const READ: usize = 0;
+    pub const WRITE: usize = 1;
+    pub const CLOSE: usize = 3;
+    pub const LSEEK: usize = 8;
+    pub const MMAP: usize = 9;
+    pub const MPROTECT: usize = 10;
+    pub const MUNMAP: usize = 11;
+    pub const DUP2: usize = 33;
+    pub const ALARM: usize = 37;
+    pub const GETPID: usize = 39;
+    pub const CLONE: usize = 56;
+    pub const EXECVE: usize = 59;
+    pub const EXIT: usize = 60;
+    pub const KILL: usize = 62;
+    pub const UNAME: usize = 63;
+    pub const MKDIR: usize = 83;
+    pub const RMDIR: usize = 84;
+    pub const SETPGID: usize = 109;
+    pub const GETPPID: usize = 110;
+    pub const SETRESUID: usize = 117;
+    pub const SETRESGID: usize = 119;
+    pub const CAPGET: usize = 125;
+    pub const CAPSET: usize = 126;
+    pub const PRCTL: usize = 157;
+    pub const MOUNT: usize = 165;
+    pub const GETTID: usize = 186;
+    pub const FUTEX: usize = 202;
+    pub const CLOCK_GETTIME: usize = 228;
+    pub const CLOCK_NANOSLEEP: usize = 230;
+    pub const EXIT_GROUP: usize = 231;
+    pub const WAITID: usize = 247;
+    pub const OPENAT: usize = 257;
+    pub const UNSHARE: usize = 272;
+    pub const PIPE2: usize = 293;
+}
+
+/// The numbers of the system calls used here.
+#[cfg(target_arch = "x86")]
+#[rustfmt::skip]
+#[allow(missing_docs)]
+pub mod nr {
+    pub const EXIT: usize = 1;
+    pub const READ: usize = 3;
+    pub const WRITE: usize = 4;
+    pub const CLOSE: usize = 6;
+    pub const EXECVE: usize = 11;
+    pub const LSEEK: usize = 19;
+    pub const GETPID: usize = 20;
+    pub const MOUNT: usize = 21;
+    pub const ALARM: usize = 27;
+    pub const KILL: usize = 37;
+    pub const MKDIR: usize = 39;
+    pub const RMDIR: usize = 40;
+    pub const SETPGID: usize = 57;
+    pub const DUP2: usize = 63;
+    pub const GETPPID: usize = 64;
+    pub const MUNMAP: usize = 91;
+    pub const CLONE: usize = 120;
+    pub const UNAME: usize = 122;
+    pub const MPROTECT: usize = 125;
+    pub const PRCTL: usize = 172;
+    pub const CAPGET: usize = 184;
+    pub const CAPSET: usize = 185;
+    pub const MMAP: usize = 192; // mmap2
+    pub const SETRESUID: usize = 208; // setresuid32
+    pub const SETRESGID: usize = 210; // setresgid32
+    pub const GETTID: usize = 224;
+    pub const EXIT_GROUP: usize = 252;
+    pub const WAITID: usize = 284;
+    pub const OPENAT: usize = 295;
+    pub const UNSHARE: usize = 310;
+    pub const PIPE2: usize = 331;
+    pub const CLOCK_GETTIME: usize = 403; // clock_gettime64
+    pub const CLOCK_NANOSLEEP: usize = 407; // clock_nanosleep_time64
+    pub const FUTEX: usize = 422; // futex_time64
+}
+
+// A macro of our own, for the calls below that cannot hurt the process: nothing but numbers, and
+// pointers that come from references.
+macro_rules! safe_syscall {
+    ($($arg:expr),*) => {
+        // SAFETY: The kernel touches no memory but what the references here lend it.
+        check(unsafe { syscall!($($arg),*) })
+    };
+}
+
+/// The page size.
+pub const PAGE_SIZE: usize = 4096;
+
+pub use consts::*;
+
+#[allow(missing_docs)]
+mod consts {
+    pub const O_RDONLY: u32 = 0;
+    pub const O_WRONLY: u32 = 1;
+    pub const O_RDWR: u32 = 2;
+    pub const O_CREAT: u32 = 0o100;
+    pub const O_TRUNC: u32 = 0o1000;
+    pub const O_APPEND: u32 = 0o2000;
+    pub const O_NONBLOCK: u32 = 0o4000;
+
+    pub const SEEK_SET: u32 = 0;
+    pub const SEEK_END: u32 = 2;
+
+    pub const PROT_NONE: u32 = 0;
+    pub const PROT_READ: u32 = 1;
+    pub const PROT_WRITE: u32 = 2;
+
+    pub const MAP_SHARED: u32 = 0x01;
+    pub const MAP_PRIVATE: u32 = 0x02;
+    pub const MAP_FIXED: u32 = 0x10;
+    pub const MAP_ANONYMOUS: u32 = 0x20;
+    pub const MAP_FIXED_NOREPLACE: u32 = 0x10_0000;
+
+    pub const CLONE_VM: u32 = 0x100;
+    pub const CLONE_FS: u32 = 0x200;
+    pub const CLONE_FILES: u32 = 0x400;
+    pub const CLONE_SIGHAND: u32 = 0x800;
+    pub const CLONE_VFORK: u32 = 0x4000;
+    pub const CLONE_THREAD: u32 = 0x1_0000;
+    pub const CLONE_NEWNS: u32 = 0x2_0000;
+    pub const CLONE_SYSVSEM: u32 = 0x4_0000;
+    pub const CLONE_PARENT_SETTID: u32 = 0x10_0000;
+    pub const CLONE_CHILD_CLEARTID: u32 = 0x20_0000;
+    pub const CLONE_NEWUSER: u32 = 0x1000_0000;
+    pub const CLONE_NEWPID: u32 = 0x2000_0000;
+
+    pub const SIGKILL: i32 = 9;
+    pub const SIGSEGV: i32 = 11;
+    pub const SIGALRM: i32 = 14;
+    pub const SIGCHLD: i32 = 17;
+    pub const SIGSTOP: i32 = 19;
+
+    pub const WEXITED: u32 = 0x4;
+    pub const WNOWAIT: u32 = 0x0100_0000;
+
+    pub const MS_REC: usize = 0x4000;
+    pub const MS_PRIVATE: usize = 1 << 18;
+
+    pub const PR_SET_KEEPCAPS: u32 = 8;
+    pub const PR_SET_NAME: u32 = 15;
+
+    pub const CAP_SYS_NICE: u32 = 23;
+}
+
+/// Reads up to `buf.len()` bytes; 0 is the end of the file.
+pub fn read(fd: i32, buf: &mut [u8]) -> Result {
+    safe_syscall!(nr::READ, fd, buf.as_mut_ptr(), buf.len())
+}
+
+/// Writes up to `buf.len()` bytes.
+pub fn write(fd: i32, buf: &[u8]) -> Result {
+    safe_syscall!(nr::WRITE, fd, buf.as_ptr(), buf.len())
+}
+
+/// Opens a file; one that `O_CREAT` makes gets mode 0600.
+pub fn open(path: &CStr, flags: u32) -> Result<i32> {
+    const AT_FDCWD: i32 = -100;
+    safe_syscall!(nr::OPENAT, AT_FDCWD, addr(path), flags, 0o600).map(|fd| fd as i32)
+}
+
+/// Closes a file descriptor.
+pub fn close(fd: i32) -> Result {
+    safe_syscall!(nr::CLOSE, fd)
+}
+
+/// Moves a file's position. On i386 the offset has 32 bits.
+pub fn lseek(fd: i32, offset: isize, whence: u32) -> Result {
+    safe_syscall!(nr::LSEEK, fd, offset, whence)
+}
+
+/// Makes `to` another name of `fd`.
+pub fn dup2(fd: i32, to: i32) -> Result {
+    safe_syscall!(nr::DUP2, fd, to)
+}
+
+/// Makes a pipe: the end to read from, the end to write to.
+pub fn pipe() -> Result<[i32; 2]> {
+    let mut fds = [0; 2];
+    safe_syscall!(nr::PIPE2, &mut fds as *mut [i32; 2], 0)?;
+    Ok(fds)
+}
+
+/// Maps anonymous memory.
+///
+/// # Safety
+///
+/// With `MAP_FIXED`, nobody may use what was mapped at the place before.
+pub unsafe fn mmap(addr: usize, len: usize, prot: u32, flags: u32) -> Result {
+    // SAFETY: The caller answers for what was there.
+    check(unsafe { syscall!(nr::MMAP, addr, len, prot, flags | MAP_ANONYMOUS, -1isize, 0) })
+}
+
+/// Unmaps memory.
+///
+/// # Safety
+///
+/// Nobody may use that memory any more.
+pub unsafe fn munmap(addr: usize, len: usize) -> Result {
+    // SAFETY: As the caller promises.
+    check(unsafe { syscall!(nr::MUNMAP, addr, len) })
+}
+
+/// Changes the protection of memory.
+///
+/// # Safety
+///
+/// Nobody may use that memory in a way that `prot` forbids.
+pub unsafe fn mprotect(addr: usize, len: usize, prot: u32) -> Result {
+    // SAFETY: As the caller promises.
+    check(unsafe { syscall!(nr::MPROTECT, addr, len, prot) })
+}
+
+/// Clones this process as `fork()` does, with more `CLONE_NEW*` flags: 0 in the child.
+///
+/// # Safety
+///
+/// `flags` may not have `CLONE_VM`: parent and child would share one stack.
+pub unsafe fn clone(flags: u32) -> Result<i32> {
+    // SAFETY: The child has its own copy of all memory, the stack included.
+    check(unsafe { syscall!(nr::CLONE, flags | SIGCHLD as u32, 0, 0, 0, 0) }).map(|pid| pid as i32)
+}
+
+/// Runs another program.
+pub fn execve(path: &CStr, argv: &[&CStr]) -> Errno {
+    const MAX: usize = 8;
+    let mut args = [0; MAX + 1];
+    for (to, from) in args[..MAX].iter_mut().zip(argv) {
+        *to = addr(from);
+    }
+    let no_env = [0usize];
+    let ret = safe_syscall!(nr::EXECVE, addr(path), args.as_ptr(), no_env.as_ptr());
+    ret.expect_err("execve() returned without an error")
+}
+
+/// Ends this thread. Its memory stays.
+pub fn exit(status: i32) -> ! {
+    let _ = safe_syscall!(nr::EXIT, status);
+    unreachable!()
+}
+
+/// Ends this process.
+pub fn exit_group(status: i32) -> ! {
+    let _ = safe_syscall!(nr::EXIT_GROUP, status);
+    // Cannot panic: a panic ends here.
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// By `exit()`, with this status.
+    Exited(i32),
+    /// By this signal.
+    Killed(i32),
+}
+
+/// Waits until a child has ended and, unless `options` has `WNOWAIT`, reaps it.
+pub fn wait(pid: i32, options: u32) -> Result<Status> {
+    const P_PID: u32 = 1;
+    const CLD_EXITED: i32 = 1;
+
+    // The kernel's `struct siginfo`: where the pair `si_code`, `si_status` is differs by the ABI's
+    // alignment of the union, not by more.
+    let mut info = [0i32; 32];
+    safe_syscall!(
+        nr::WAITID,
+        P_PID,
+        pid,
+        info.as_mut_ptr(),
+        options | WEXITED,
+        0
+    )?;
+    let status = info[if cfg!(target_pointer_width = "64") {
+        6
+    } else {
+        5
+    }];
+    Ok(if info[2] == CLD_EXITED {
+        Status::Exited(status)
+    } else {
+        Status::Killed(status & 0x7f)
+    })
+}
+
+/// Sends a signal; to a process group when `pid` is negative.
+pub fn kill(pid: i32, signal: i32) -> Result {
+    safe_syscall!(nr::KILL, pid, signal)
+}
+
+/// The caller's process id.
+pub fn getpid() -> i32 {
+    safe_syscall!(nr::GETPID).unwrap_or(0) as i32
+}
+
+/// The id of the caller's parent.
+pub fn getppid() -> i32 {
+    safe_syscall!(nr::GETPPID).unwrap_or(0) as i32
+}
+
+/// The caller's thread id.
+pub fn gettid() -> i32 {
+    safe_syscall!(nr::GETTID).unwrap_or(0) as i32
+}
+
+/// Puts a process into a process group; 0 is the caller, or a new group.
+pub fn setpgid(pid: i32, group: i32) -> Result {
+    safe_syscall!(nr::SETPGID, pid, group)
+}
+
+/// Sends `SIGALRM` to this process after so many seconds.
+pub fn alarm(seconds: u32) -> Result {
+    safe_syscall!(nr::ALARM, seconds)
+}
+
+/// C's `struct __kernel_timespec`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Timespec {
+    /// Seconds.
+    pub sec: i64,
+    /// Nanoseconds, less than a second.
+    pub nsec: i64,
+}
+
+/// Nanoseconds since boot.
+pub fn now() -> u64 {
+    const CLOCK_MONOTONIC: u32 = 1;
+    let mut time = Timespec { sec: 0, nsec: 0 };
+    let ret = safe_syscall!(
+        nr::CLOCK_GETTIME,
+        CLOCK_MONOTONIC,
+        &mut time as *mut Timespec
+    );
+    ret.expect("clock_gettime");
+    time.sec as u64 * 1_000_000_000 + time.nsec as u64
+}
+
+/// Sleeps for so many milliseconds.
+pub fn sleep_ms(ms: u32) {
+    const CLOCK_MONOTONIC: u32 = 1;
+    let time = Timespec {
+        sec: i64::from(ms / 1000),
+        nsec: i64::from(ms % 1000) * 1_000_000,
+    };
+    let _ = safe_syscall!(
+        nr::CLOCK_NANOSLEEP,
+        CLOCK_MONOTONIC,
+        0,
+        &time as *const Timespec,
+        0
+    );
+}
+
+/// Sleeps while `*word` is `value`, until [`futex_wake`] or the kernel wakes it. May return early.
+pub fn futex_wait(word: &AtomicU32, value: u32) {
+    const FUTEX_WAIT: u32 = 0;
+    let _ = safe_syscall!(nr::FUTEX, word.as_ptr(), FUTEX_WAIT, value, 0);
+}
+
+/// Wakes all who wait for `word`, in all processes that share it.
+pub fn futex_wake(word: &AtomicU32) {
+    const FUTEX_WAKE: u32 = 1;
+    let _ = safe_syscall!(nr::FUTEX, word.as_ptr(), FUTEX_WAKE, i32::MAX);
+}
+
+/// `prctl()` with a number.
+pub fn prctl(option: u32, value: usize) -> Result {
+    safe_syscall!(nr::PRCTL, option, value, 0, 0, 0)
+}
+
+/// Names the calling thread; the kernel keeps 15 bytes.
+pub fn set_name(name: &CStr) -> Result {
+    safe_syscall!(nr::PRCTL, PR_SET_NAME, addr(name))
+}
+
+/// Sets the real, the effective and the saved user id of the calling thread.
+pub fn setresuid(uid: u32) -> Result {
+    safe_syscall!(nr::SETRESUID, uid, uid, uid)
+}
+
+/// Sets the real, the effective and the saved group id of the calling thread.
+pub fn setresgid(gid: u32) -> Result {
+    safe_syscall!(nr::SETRESGID, gid, gid, gid)
+}
+
+/// A thread's capabilities: one bit each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// What permission checks look at.
+    pub effective: u64,
+    /// What `effective` may have.
+    pub permitted: u64,
+    /// What survives `execve()`.
+    pub inheritable: u64,
+}
+
+/// C's `struct __user_cap_header_struct`, version 3, for the calling thread.
+const CAP_HEADER: [u32; 2] = [0x2008_0522, 0];
+
+/// Reads the calling thread's capabilities.
+pub fn capget() -> Result<Caps> {
+    let mut header = CAP_HEADER;
+    let mut data = [[0u32; 3]; 2];
+    safe_syscall!(nr::CAPGET, header.as_mut_ptr(), data.as_mut_ptr())?;
+    let both = |i: usize| u64::from(data[0][i]) | u64::from(data[1][i]) << 32;
+    Ok(Caps {
+        effective: both(0),
+        permitted: both(1),
+        inheritable: both(2),
+    })
+}
+
+/// Sets the calling thread's capabilities.
+pub fn capset(caps: Caps) -> Result {
+    let mut header = CAP_HEADER;
+    let all = [caps.effective, caps.permitted, caps.inheritable];
+    let data = [all.map(|set| set as u32), all.map(|set| (set >> 32) as u32)];
+    safe_syscall!(nr::CAPSET, header.as_mut_ptr(), data.as_ptr())
+}
+
+/// Leaves namespaces for new ones.
+pub fn unshare(flags: u32) -> Result {
+    safe_syscall!(nr::UNSHARE, flags)
+}
+
+/// Mounts a file system that needs neither a device nor data.
+pub fn mount(fs: &CStr, dir: &CStr, flags: usize) -> Result {
+    safe_syscall!(nr::MOUNT, addr(fs), addr(dir), addr(fs), flags, 0)
+}
+
+/// Makes a directory.
+pub fn mkdir(path: &CStr) -> Result {
+    safe_syscall!(nr::MKDIR, addr(path), 0o700)
+}
+
+/// Removes an empty directory.
+pub fn rmdir(path: &CStr) -> Result {
+    safe_syscall!(nr::RMDIR, addr(path))
+}
+
+/// What `uname()` calls the machine.
+pub fn machine(buf: &mut [u8; 6 * 65]) -> Result<&str> {
+    safe_syscall!(nr::UNAME, buf.as_mut_ptr())?;
+    let name = CStr::from_bytes_until_nul(&buf[4 * 65..]).map_err(|_| EINVAL)?;
+    name.to_str().map_err(|_| EINVAL)
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Processes and threads.
+
+use crate::mem::Mapping;
+use crate::sys;
+use crate::sys::Result;
+use crate::sys::Status;
+use core::mem::size_of;
+use core::ptr;
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering;
+
+/// A forked process, killed and reaped when dropped.
+pub struct Child {
+    /// Its process id, as its parent sees it.
+    pub pid: i32,
+    reaped: bool,
+}
+
+impl Child {
+    /// Forks a process that runs `work` and ends with the status 0.
+    ///
+    /// An expectation that fails in it is a failure of the test.
+    pub fn fork(work: impl FnOnce()) -> Result<Child> {
+        Child::clone(0, work)
+    }
+
+    /// As [`Child::fork`], with new namespaces (`CLONE_NEW*`).
+    pub fn clone(namespaces: u32, work: impl FnOnce()) -> Result<Child> {
+        // SAFETY: Without `CLONE_VM`.
+        match unsafe { sys::clone(namespaces & !(sys::CLONE_VM | sys::CLONE_THREAD))? } {
+            0 => {
+                work();
+                sys::exit_group(0)
+            }
+            pid => Ok(Child { pid, reaped: false }),
+        }
+    }
+
+    /// Waits until it has ended, and reaps it.
+    pub fn wait(mut self) -> Result<Status> {
+        let status = sys::wait(self.pid, 0)?;
+        self.reaped = true;
+        Ok(status)
+    }
+
+    /// Waits until it has ended, and leaves it unreaped.
+    pub fn wait_unreaped(&self) -> Result<Status> {
+        sys::wait(self.pid, sys::WNOWAIT)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.reaped {
+            let _ = sys::kill(self.pid, sys::SIGKILL);
+            let _ = sys::wait(self.pid, 0);
+        }
+    }
+}
+
+/// A thread of this process on a stack of its own, joined when dropped.
+pub struct Thread {
+    /// Its thread id.
+    pub tid: i32,
+    // Made before the thread, gone after it.
+    stack: Mapping,
+}
+
+impl Thread {
+    const STACK_PAGES: usize = 8;
+
+    /// Starts a thread that runs `work`, which lies on its stack from the beginning.
+    pub fn spawn<F: FnOnce() + Send + 'static>(work: F) -> Result<Thread> {
+        extern "C" fn run<F: FnOnce()>(work: *mut F) -> ! {
+            // SAFETY: `spawn` has put it there for this call alone.
+            (unsafe { ptr::read(work) })();
+            sys::exit(0)
+        }
+        extern "C" {
+            fn thread_clone(flags: u32, stack: usize, tid: *const AtomicU32) -> isize;
+        }
+
+        let stack = Mapping::new(Self::STACK_PAGES, sys::MAP_PRIVATE)?;
+        let work_at = (stack.end() - size_of::<AtomicU32>() - size_of::<F>()) & !63;
+        assert!(work_at > stack.start() + 2 * sys::PAGE_SIZE && align_of::<F>() <= 64);
+        // SAFETY: The place is aligned, big enough, and nobody else's.
+        unsafe { ptr::write(work_at as *mut F, work) };
+
+        // What `thread_clone` finds on the new stack: a function, and on what has to be a multiple
+        // of 16 when that is called, its argument.
+        let top = work_at - 16 - size_of::<usize>();
+        let words = [run::<F> as *const () as usize, work_at];
+        // SAFETY: It lies below `work`, in memory that nobody else uses.
+        unsafe { ptr::write(top as *mut [usize; 2], words) };
+
+        let flags = sys::CLONE_VM
+            | sys::CLONE_FS
+            | sys::CLONE_FILES
+            | sys::CLONE_SIGHAND
+            | sys::CLONE_THREAD
+            | sys::CLONE_SYSVSEM
+            | sys::CLONE_PARENT_SETTID
+            | sys::CLONE_CHILD_CLEARTID;
+        let mut thread = Thread { tid: 0, stack };
+        // SAFETY: The thread gets a stack prepared for it and lives no longer than that.
+        let ret = sys::check(unsafe { thread_clone(flags, top, thread.alive()) });
+        thread.tid = ret? as i32;
+        Ok(thread)
+    }
+
+    /// The last word of the stack: the kernel clears it, and wakes its futex, when the thread has
+    /// ended.
+    fn alive(&self) -> &AtomicU32 {
+        // SAFETY: Mapped as long as `self`, aligned, and nothing but this word is there.
+        unsafe { &*((self.stack.end() - size_of::<AtomicU32>()) as *const AtomicU32) }
+    }
+
+    /// Waits until the thread has ended.
+    pub fn join(self) {}
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        loop {
+            match self.alive().load(Ordering::Acquire) {
+                0 => break,
+                tid => sys::futex_wait(self.alive(), tid),
+            }
+        }
+    }
+}
+
+/// A place where tasks of this process, and of those that it forks, wait for each other.
+///
+/// It is a number that only grows: "three threads have arrived", "the parent is ready".
+#[repr(transparent)]
+pub struct Turnstile(AtomicU32);
+
+// SAFETY: As for the number in it.
+unsafe impl crate::mem::Shareable for Turnstile {}
+
+impl Turnstile {
+    /// A turnstile that nobody has passed, for the threads of one process; `mem::shared()` makes
+    /// one for several.
+    pub const fn new() -> Self {
+        Turnstile(AtomicU32::new(0))
+    }
+
+    /// Passes it.
+    pub fn pass(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+        sys::futex_wake(&self.0);
+    }
+
+    /// Waits until it has been passed `count` times.
+    pub fn wait_for(&self, count: u32) {
+        loop {
+            match self.0.load(Ordering::Acquire) {
+                passed if passed >= count => break,
+                passed => sys::futex_wait(&self.0, passed),
+            }
+        }
+    }
+}
+
+impl Default for Turnstile {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Trace events, in a tracefs instance of their own.
+
+use crate::io;
+use crate::skip;
+use crate::sys;
+use crate::text;
+use crate::Text;
+
+/// A tracefs instance that records events of this process, removed when dropped.
+pub struct Trace {
+    dir: Text,
+}
+
+impl Trace {
+    /// Records `events`, each named as in `syscalls/sys_enter_hello`.
+    ///
+    /// Skips the test when the kernel has no such event, and leaves the caller in a mount namespace
+    /// of its own.
+    pub fn start(events: &[&str]) -> Trace {
+        const TRACEFS: &str = "/sys/kernel/tracing";
+        let mount = || {
+            sys::unshare(sys::CLONE_NEWNS)?;
+            sys::mount(c"none", c"/", sys::MS_REC | sys::MS_PRIVATE)?;
+            match sys::mount(c"tracefs", text!("{TRACEFS}").as_cstr(), 0) {
+                // It is mounted there.
+                Err(sys::EBUSY) => Ok(0),
+                other => other,
+            }
+        };
+        if let Err(err) = mount() {
+            skip!("no tracefs: {err:?}");
+        }
+        for event in events {
+            if let Err(err) = io::File::open(text!("{TRACEFS}/events/{event}").as_cstr(), 0) {
+                skip!("no event {event}: {err:?}");
+            }
+        }
+
+        let pid = sys::getpid();
+        let trace = Trace {
+            dir: text!("{TRACEFS}/instances/rust_syscalls-{pid}"),
+        };
+        sys::mkdir(trace.dir.as_cstr()).expect("a tracefs instance");
+        trace.write("set_event_pid", text!("{pid}").as_bytes());
+        for event in events {
+            trace.write(text!("events/{event}/enable").as_str(), b"1");
+        }
+        trace
+    }
+
+    fn write(&self, file: &str, bytes: &[u8]) {
+        let path = text!("{}/{file}", self.dir.as_str());
+        if let Err(err) = io::write_file(path.as_cstr(), bytes) {
+            panic!("{}: {err:?}", path.as_str());
+        }
+    }
+
+    /// Reads a file of the instance: `trace`, or `events/<event>/format`.
+    pub fn read<'a>(&self, file: &str, buf: &'a mut [u8]) -> &'a str {
+        let path = text!("{}/{file}", self.dir.as_str());
+        match io::read_file(path.as_cstr(), buf) {
+            Ok(content) => content,
+            Err(err) => panic!("{}: {err:?}", path.as_str()),
+        }
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        let _ = sys::rmdir(self.dir.as_cstr());
+    }
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The harness itself: a test that fails must be seen to fail.
+
+#![no_std]
+#![no_main]
+
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering;
+use harness::test::Test;
+use harness::*;
+
+/// What becomes of each of these is known; see `reports_how_tests_end`.
+const SAMPLES: &[Test] = &[
+    Test {
+        name: "passes",
+        timeout: 10,
+        run: || expect_eq!(1 + 1, 2),
+    },
+    Test {
+        name: "fails",
+        timeout: 10,
+        run: || {
+            expect!(1 > 2);
+            expect_eq!(1, 2, "{} is not", 1);
+        },
+    },
+    Test {
+        name: "panics_in_a_thread",
+        timeout: 10,
+        run: || Thread::spawn(|| panic!("two\nlines")).unwrap().join(),
+    },
+    Test {
+        name: "fails_in_a_child",
+        timeout: 10,
+        run: || {
+            let _ = Child::fork(|| expect!(1 > 2)).unwrap().wait();
+        },
+    },
+    Test {
+        name: "ends_early",
+        timeout: 10,
+        run: || sys::exit_group(7),
+    },
+    Test {
+        name: "crashes",
+        timeout: 10,
+        // SAFETY: Not at all: that is the point.
+        run: || unsafe { (8 as *mut u8).write_volatile(1) },
+    },
+    Test {
+        name: "hangs",
+        timeout: 1,
+        run: || sys::sleep_ms(60_000),
+    },
+    Test {
+        name: "skips",
+        timeout: 10,
+        run: || skip!("no {}", "reason"),
+    },
+];
+
+/// The KTAP of `SAMPLES`, without the lines that give details.
+const RESULTS: &[&str] = &[
+    "TAP version 13",
+    "1..8",
+    "ok 1 passes",
+    "not ok 2 fails",
+    "not ok 3 panics_in_a_thread",
+    "not ok 4 fails_in_a_child",
+    "not ok 5 ends_early # ended with status 7",
+    "not ok 6 crashes # killed by signal 11",
+    "not ok 7 hangs # timed out after 1 s",
+    "ok 8 skips # SKIP no reason",
+];
+
+/// Those details: what is said, and not where.
+const DETAILS: &[&str] = &[
+    ": 1 > 2 does not hold",
+    ": 1: 1, expected 2: 1 is not",
+    ": two",
+    "# lines",
+    ": 1 > 2 does not hold",
+    "# Totals: pass:1 fail:6 xfail:0 xpass:0 skip:1 error:0",
+];
+
+/// What a run of `tests` prints, and how it ends.
+fn run<'a>(tests: &[Test], buf: &'a mut [u8]) -> (&'a str, Status) {
+    let [read, write] = io::pipe().unwrap();
+    let child = Child::fork(|| {
+        sys::dup2(write.fd, 1).unwrap();
+        sys::exit_group(test::run(|| (), tests, Args::none()));
+    });
+    drop(write);
+    let output = read.read_all(buf).unwrap();
+    let status = child.unwrap().wait().unwrap();
+    (core::str::from_utf8(output).unwrap(), status)
+}
+
+tests! {
+    fn reports_how_tests_end() {
+        let mut buf = [0; 4096];
+        let (output, status) = run(SAMPLES, &mut buf);
+        expect_eq!(status, Status::Exited(1));
+
+        let is_detail = |line: &&str| line.starts_with('#');
+        expect!(output
+            .lines()
+            .filter(|line| !is_detail(line))
+            .eq(RESULTS.iter().copied()));
+        expect_eq!(output.lines().filter(is_detail).count(), DETAILS.len());
+        for (line, detail) in output.lines().filter(is_detail).zip(DETAILS) {
+            expect!(line.ends_with(detail), "{line}");
+        }
+    }
+
+    fn exits_as_kselftest_wants_it() {
+        let mut buf = [0; 4096];
+        let [passes, fails, skips] = [0, 1, 7];
+        let mut status = |from: usize| run(&SAMPLES[from..=from], &mut buf).1;
+        expect_eq!(status(passes), Status::Exited(0));
+        expect_eq!(status(fails), Status::Exited(1));
+        expect_eq!(status(skips), Status::Exited(4));
+        expect_eq!(run(&[], &mut buf).1, Status::Exited(1));
+    }
+
+    fn kills_what_a_test_leaves() {
+        const LEAVES: &[Test] = &[Test {
+            name: "leaves_a_child",
+            timeout: 10,
+            run: || core::mem::forget(Child::fork(|| sys::sleep_ms(60_000))),
+        }];
+        let start = sys::now();
+        let mut buf = [0; 4096];
+        // The end of the output is there when the child, which has it open, is gone.
+        expect_eq!(run(LEAVES, &mut buf).1, Status::Exited(0));
+        expect!(sys::now() - start < 30_000_000_000);
+    }
+
+    fn passes_six_arguments() {
+        // Each argument of mmap() matters: the fifth and the sixth are a file and its offset.
+        let file = File::open(c"/proc/self/exe", sys::O_RDONLY).unwrap();
+        let unit = if cfg!(target_arch = "x86_64") {
+            sys::PAGE_SIZE
+        } else {
+            1
+        };
+        let (prot, flags) = (sys::PROT_READ, sys::MAP_PRIVATE);
+        // SAFETY: A new mapping, which stays.
+        let map = |page: usize| unsafe {
+            let at = syscall!(
+                sys::nr::MMAP,
+                0,
+                sys::PAGE_SIZE,
+                prot,
+                flags,
+                file.fd,
+                page * unit
+            );
+            *(sys::check(at).unwrap() as *const [u8; sys::PAGE_SIZE])
+        };
+        let mut content = [0; 2 * sys::PAGE_SIZE];
+        file.read_all(&mut content).unwrap();
+        expect!(map(0) == content[..sys::PAGE_SIZE]);
+        expect!(map(1) == content[sys::PAGE_SIZE..]);
+    }
+
+    fn starts_threads() {
+        const THREADS: usize = 500;
+        static READY: Turnstile = Turnstile::new();
+        static GO: Turnstile = Turnstile::new();
+        static SUM: AtomicU32 = AtomicU32::new(0);
+
+        let mut threads = [const { None }; THREADS];
+        for (i, thread) in threads.iter_mut().enumerate() {
+            let work = move || {
+                READY.pass();
+                GO.wait_for(1);
+                SUM.fetch_add(i as u32, Ordering::Relaxed);
+            };
+            *thread = Some(Thread::spawn(work).unwrap());
+        }
+        READY.wait_for(THREADS as u32);
+
+        let mut buf = [0; 4096];
+        let status = io::read_file(c"/proc/self/status", &mut buf).unwrap();
+        expect_eq!(io::field(status, "Threads"), Some("501"));
+        expect_eq!(SUM.load(Ordering::Relaxed), 0);
+        GO.pass();
+        for thread in threads.into_iter().flatten() {
+            expect!(thread.tid > 0);
+            thread.join();
+        }
+        expect_eq!(
+            SUM.load(Ordering::Relaxed),
+            (THREADS * (THREADS - 1) / 2) as u32
+        );
+    }
+
+    fn shares_memory_with_children() {
+        let gate = mem::shared::<Turnstile>().unwrap();
+        let seen = mem::shared::<[AtomicU32; 2]>().unwrap();
+        let child = Child::fork(|| {
+            seen[1].store(sys::getpid() as u32, Ordering::Relaxed);
+            gate.pass();
+            sys::sleep_ms(60_000);
+        });
+        let child = child.unwrap();
+        gate.wait_for(1);
+        expect_eq!(seen[1].load(Ordering::Relaxed), child.pid as u32);
+        sys::kill(child.pid, sys::SIGKILL).unwrap();
+        expect_eq!(child.wait_unreaped(), Ok(Status::Killed(sys::SIGKILL)));
+        expect_eq!(child.wait(), Ok(Status::Killed(sys::SIGKILL)));
+    }
+
+    fn has_memory_with_an_edge() {
+        let mut memory = Mapping::with_guard(2).unwrap();
+        let addr = memory.put_at_end(b"edge");
+        expect_eq!(addr + 4, memory.end());
+        expect_eq!(memory.end() - memory.start(), 2 * sys::PAGE_SIZE);
+        for byte in [addr + 3, addr + 4] {
+            let child = Child::fork(|| {
+                // SAFETY: Only the first of both is mapped: the child is there to find out.
+                unsafe { (byte as *const u8).read_volatile() };
+            });
+            let want = match byte == addr + 3 {
+                true => Status::Exited(0),
+                false => Status::Killed(sys::SIGSEGV),
+            };
+            expect_eq!(child.unwrap().wait(), Ok(want));
+        }
+    }
+
+    fn reads_the_form_of_the_kernel_log() {
+        let parse = klog::Record::parse;
+        let line =
+            parse(b"6,123,456789,-;caf\\xc3\\xa9 \\x5cx41;\\x0a\n SUBSYSTEM=none\n").unwrap();
+        expect_eq!((line.level, line.facility), (klog::INFO, 0));
+        expect_eq!(line.text.as_str(), "café \\x41;\n");
+        let line = parse(b"9,1,2,c,caller=T1;\n").unwrap();
+        expect_eq!((line.level, line.facility), (klog::ALERT, 1));
+        expect_eq!(line.text.as_str(), "");
+        expect!(parse(b"no line").is_none());
+    }
+
+    fn divides_64_bits() {
+        // Not known when this is compiled.
+        let numbers = [
+            core::hint::black_box(0xffff_ffff_ffff_fffe_u64),
+            1 << 63,
+            1_000_000_007,
+            7,
+        ];
+        for n in numbers {
+            for d in numbers {
+                let (quotient, rest) = (n / d, n % d);
+                expect!(rest < d);
+                expect_eq!(quotient.wrapping_mul(d).wrapping_add(rest), n, "{n} / {d}");
+            }
+        }
+    }
+}

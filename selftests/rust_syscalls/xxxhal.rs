@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `xxxhal()`: which strings it takes, and what of them gets into the log.
+
+#![no_std]
+#![no_main]
+
+use core::fmt::Write;
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering;
+use harness::sys::PAGE_SIZE;
+use harness::*;
+
+const LINE: &str = "xxxhal syscall called with ";
+/// The longest string, with its NUL.
+const MAX: usize = 256;
+/// The longest line in characters.
+const LINE_MAX: usize = 1000;
+
+/// Calls `xxxhal()` with the string that ends in the last mapped byte before an unmapped page.
+fn xxxhal(string: &[u8]) -> sys::Result {
+    let mut edge = Mapping::with_guard(1)?;
+    calls::xxxhal(edge.put_at_end(string))
+}
+
+/// Expects that `string`, which has no NUL yet, is taken and logged as `logged`.
+#[track_caller]
+fn expect_logged(string: &[u8], logged: &str) {
+    let mut buf: Text<{ MAX + 1 }> = Text::new();
+    assert!(buf.push(string) && buf.push(b"\0"));
+
+    let mut log = Log::end(LINE);
+    expect_eq!(xxxhal(buf.as_bytes()), Ok(0), "{}", string.escape_ascii());
+    expect_log!(log, INFO, "{LINE}\"{logged}\"");
+    log.expect_end();
+}
+
+/// Expects that the string at `addr` is refused without a trace in the log.
+#[track_caller]
+fn expect_efault(addr: usize) {
+    let mut log = Log::end(LINE);
+    expect_eq!(calls::xxxhal(addr), Err(sys::EFAULT), "{addr:#x}");
+    log.expect_end();
+}
+
+/// The last page that this process can map, found by trying; it may be mapped already.
+fn last_user_page() -> usize {
+    let (mut below, mut above) = (0, usize::MAX / PAGE_SIZE + 1);
+    while above - below > 1 {
+        let middle = below + (above - below) / 2;
+        match Mapping::at(middle * PAGE_SIZE, 1, sys::MAP_PRIVATE) {
+            Err(sys::ENOMEM | sys::EINVAL) => above = middle,
+            // Mapped for a moment, or (EEXIST) by someone else, or (EPERM) too low to be mapped.
+            _ => below = middle,
+        }
+    }
+    below * PAGE_SIZE
+}
+
+tests! {
+    setup {
+        calls::need("xxxhal", xxxhal(b"\0"));
+    }
+
+    fn returns_0_and_logs_its_string() {
+        expect_logged(b"", "");
+        expect_logged(b"x", "x");
+        expect_logged(b"Hello, kernel", "Hello, kernel");
+        expect_logged(b"  \"quoted\"  ", "  \"quoted\"  ");
+        expect_logged(b"%s%n%d%p %pA", "%s%n%d%p %pA");
+    }
+
+    /// 255 bytes and their NUL fit, one more does not.
+    fn takes_256_bytes() {
+        let long = [b'a'; MAX + 1];
+        for len in [MAX - 2, MAX - 1] {
+            expect_logged(&long[..len], core::str::from_utf8(&long[..len]).unwrap());
+        }
+
+        // Readable in full, and with a NUL right behind what is too long.
+        let mut memory = Mapping::new(1, sys::MAP_PRIVATE).unwrap();
+        for len in [MAX, MAX + 1, 2 * MAX, PAGE_SIZE - 1] {
+            memory.bytes().fill(0);
+            memory.bytes()[..len].fill(b'a');
+            expect_efault(memory.start());
+        }
+    }
+
+    /// The kernel reads up to the NUL and not beyond, wherever it is.
+    fn stops_at_the_nul() {
+        let mut edge = Mapping::with_guard(2).unwrap();
+        for len in [0, 1, 7, 8, 9, 100, MAX - 1] {
+            let mut string = [b'a'; MAX];
+            string[len] = 0;
+            let mut log = Log::end(LINE);
+            // The NUL is the last byte before the unmapped page.
+            expect_eq!(
+                calls::xxxhal(edge.put_at_end(&string[..=len])),
+                Ok(0),
+                "{len} bytes"
+            );
+            // The string lies across two mapped pages.
+            let across = edge.start() + PAGE_SIZE - len / 2;
+            edge.bytes()[PAGE_SIZE - len / 2..][..=len].copy_from_slice(&string[..=len]);
+            expect_eq!(calls::xxxhal(across), Ok(0), "{len} bytes");
+            let text = core::str::from_utf8(&string[..len]).unwrap();
+            expect_log!(log, INFO, "{LINE}\"{text}\"");
+            expect_log!(log, INFO, "{LINE}\"{text}\"");
+            log.expect_end();
+        }
+    }
+
+    /// Without a NUL, a string that reaches an unmapped page cannot be read.
+    fn refuses_a_string_that_ends_in_nothing() {
+        let mut edge = Mapping::with_guard(1).unwrap();
+        for len in [1, 2, 7, 8, 9, 255, 256, 257] {
+            let addr = edge.put_at_end(&[b'a'; 2 * MAX][..len]);
+            expect_efault(addr);
+        }
+        expect_efault(edge.end());
+        expect_efault(edge.end() + 1);
+    }
+
+    fn refuses_bad_addresses() {
+        // NULL and its page, then addresses of the kernel, or of nobody.
+        for addr in [0, 1, 8, PAGE_SIZE - 1] {
+            expect_efault(addr);
+        }
+        for addr in [
+            usize::MAX,
+            usize::MAX - 7,
+            usize::MAX - 255,
+            usize::MAX - PAGE_SIZE + 1,
+        ] {
+            expect_efault(addr);
+        }
+        #[cfg(target_arch = "x86_64")]
+        for addr in [
+            0x0000_8000_0000_0000,
+            0x4000_0000_0000_0000,
+            0x7fff_ffff_ffff_ffff,
+            0x8000_0000_0000_0000,
+            0xffff_7fff_ffff_ffff,
+            0xffff_8000_0000_0000,
+            0xffff_8880_0000_0000,
+            0xffff_ffff_8100_0000,
+            0xffff_ffff_ff60_0000,
+        ] {
+            expect_efault(addr);
+        }
+        #[cfg(target_arch = "x86")]
+        if native() {
+            for addr in [
+                0xc000_0000,
+                0xc010_0000,
+                0xc100_0000,
+                0xe000_0000,
+                0xffff_f000,
+            ] {
+                expect_efault(addr);
+            }
+        }
+    }
+
+    /// The last byte of user space is as good as any other; the one behind it is not.
+    fn respects_the_end_of_user_space() {
+        let page = last_user_page();
+        // What is there already, if so, is the top of the stack: its last byte is not in use.
+        let _mapping = Mapping::at(page, 1, sys::MAP_PRIVATE);
+        let last = page + PAGE_SIZE - 1;
+
+        // SAFETY: Mapped, writable, and nobody's.
+        unsafe { *(last as *mut u8) = 0 };
+        let mut log = Log::end(LINE);
+        expect_eq!(calls::xxxhal(last), Ok(0), "{last:#x}");
+        expect_log!(log, INFO, "{LINE}\"\"");
+        log.expect_end();
+
+        // SAFETY: As above.
+        unsafe { *(last as *mut u8) = b'a' };
+        expect_efault(last);
+        expect_efault(last + 1);
+    }
+
+    /// Of the characters of ASCII, control characters and the backslash are escaped.
+    fn escapes_control_characters() {
+        let mut string: Text = Text::new();
+        let mut logged: Text<512> = Text::new();
+        for byte in 1..0x80 {
+            string.push(&[byte]);
+            match byte {
+                b'\\' | ..=0x1f | 0x7f => write!(logged, "\\x{byte:02x}").unwrap(),
+                _ => write!(logged, "{}", char::from(byte)).unwrap(),
+            }
+        }
+        expect_logged(string.as_bytes(), logged.as_str());
+        expect_logged(b"\x1b[2Jgone\r\x08\x07", r"\x1b[2Jgone\x0d\x08\x07");
+        expect_logged(b"C:\\x41\\\\", r"C:\x5cx41\x5c\x5c");
+    }
+
+    /// Text in UTF-8 is logged as it is, but for the control characters called C1.
+    fn logs_utf8() {
+        for text in [
+            "é",
+            "ß€",
+            "\u{a0}",
+            "\u{7ff}\u{800}\u{ffff}\u{10000}\u{10ffff}",
+            "😀 日本語",
+        ] {
+            expect_logged(text.as_bytes(), text);
+        }
+        let mut c1: Text = Text::new();
+        let mut logged: Text<512> = Text::new();
+        for char in '\u{80}'..='\u{9f}' {
+            write!(c1, "{char}").unwrap();
+            write!(logged, "\\xc2\\x{:02x}", char as u32).unwrap();
+        }
+        expect_logged(c1.as_bytes(), logged.as_str());
+    }
+
+    /// Bytes that are not UTF-8 are escaped one by one, and nothing else with them.
+    fn escapes_what_is_not_utf8() {
+        for (bytes, logged) in [
+            // A continuation byte alone, one too many.
+            (&b"a\x80b\xbfc"[..], r"a\x80b\xbfc"),
+            ("é\u{e9}".as_bytes(), "éé"),
+            (b"\xc3\xa9\xa9", r"é\xa9"),
+            // Too few, before another character and at the end.
+            (b"\xc3a", r"\xc3a"),
+            (b"\xe2\x82a", r"\xe2\x82a"),
+            (b"\xf0\x9f\x98a", r"\xf0\x9f\x98a"),
+            (b"\xe2\xc3\xa9", r"\xe2é"),
+            (b"a\xc3", r"a\xc3"),
+            (b"a\xe2\x82", r"a\xe2\x82"),
+            (b"a\xf0\x9f\x98", r"a\xf0\x9f\x98"),
+            // Overlong forms: of '/', of NUL, of a newline, of U+07FF, of U+FFFF.
+            (b"\xc0\xaf", r"\xc0\xaf"),
+            (b"\xc0\x80", r"\xc0\x80"),
+            (b"\xe0\x80\x8a", r"\xe0\x80\x8a"),
+            (b"\xe0\x9f\xbf", r"\xe0\x9f\xbf"),
+            (b"\xf0\x8f\xbf\xbf", r"\xf0\x8f\xbf\xbf"),
+            // Surrogates, the first and the last one.
+            (b"\xed\xa0\x80", r"\xed\xa0\x80"),
+            (b"\xed\xbf\xbf", r"\xed\xbf\xbf"),
+            // Beyond the last character.
+            (b"\xf4\x90\x80\x80", r"\xf4\x90\x80\x80"),
+            (b"\xf5\x80\x80\x80", r"\xf5\x80\x80\x80"),
+            (b"\xfe\xff", r"\xfe\xff"),
+        ] {
+            expect_logged(bytes, logged);
+        }
+        // A character of which the string has room for the first byte only.
+        let mut long = [b'a'; MAX - 1];
+        long[MAX - 2] = 0xc3;
+        let mut logged: Text<300> = Text::new();
+        logged.push(&long[..MAX - 2]);
+        logged.push(br"\xc3");
+        expect_logged(&long, logged.as_str());
+    }
+
+    /// No string makes a second line, another level, or a line that the kernel did not write.
+    fn forges_no_line() {
+        for (string, logged) in [
+            (&b"\n<1>Forged: a\n"[..], r"\x0a<1>Forged: a\x0a"),
+            (b"\x011Forged: b", r"\x011Forged: b"),
+            (b"\"\r\nForged: c", r#""\x0d\x0aForged: c"#),
+            (b"\x01c\nForged: d", r"\x01c\x0aForged: d"),
+            (b"\xc2\x85Forged: e", r"\xc2\x85Forged: e"),
+            // What some terminals take for the end of a line, or for a reason to turn it round.
+            ("\u{2028}Forged: f".as_bytes(), r"\xe2\x80\xa8Forged: f"),
+            ("\u{202e}Forged: g".as_bytes(), r"\xe2\x80\xaeForged: g"),
+        ] {
+            let mut forged = Log::end("Forged");
+            expect_logged(string, logged);
+            forged.expect_end();
+        }
+    }
+
+    /// A string that another thread changes meanwhile is read once: what was checked is logged.
+    fn reads_its_string_once() {
+        static STOP: AtomicBool = AtomicBool::new(false);
+        let mut memory = Mapping::new(1, sys::MAP_PRIVATE).unwrap();
+        let addr = memory.start();
+        memory.bytes()[..100].fill(b'a');
+        let writer = Thread::spawn(move || {
+            // SAFETY: Mapped until this thread has been joined; volatile, as others read it.
+            while !STOP.load(Ordering::Relaxed) {
+                for byte in [b'\n', b'a'] {
+                    for i in 0..100 {
+                        unsafe { ((addr + i) as *mut u8).write_volatile(byte) };
+                    }
+                }
+            }
+        });
+        let writer = writer.unwrap();
+
+        let mut log = Log::end("");
+        for _ in 0..50 {
+            expect_eq!(calls::xxxhal(addr), Ok(0));
+            while let Some(record) = log.next_line() {
+                expect!(!record.text.as_bytes().contains(&b'\n'), "{record:?}");
+                expect!(!record.text.as_bytes().starts_with(b"aa"), "{record:?}");
+            }
+        }
+        STOP.store(true, Ordering::Relaxed);
+        writer.join();
+    }
+
+    /// Escapes make a line longer. One of 1,000 characters is whole, a longer one ends in an
+    /// ellipsis and not in the middle of an escape.
+    fn limits_the_line() {
+        // What each line has apart from escapes.
+        let frame = LINE.len() + "\"\"".len();
+        let escapes = (LINE_MAX - frame) / r"\x01".len();
+        let rest = (LINE_MAX - frame) % r"\x01".len();
+
+        for extra in 0..4 {
+            // `escapes` and `rest` make a line that is just as long as it may be.
+            let mut string: Text<MAX> = Text::new();
+            let mut whole: Text<1200> = Text::new();
+            write!(whole, "{LINE}\"").unwrap();
+            for _ in 0..escapes {
+                string.push(b"\x01");
+                whole.push(br"\x01");
+            }
+            for _ in 0..rest + extra {
+                assert!(string.push("é".as_bytes()) && whole.push("é".as_bytes()));
+            }
+            whole.push(b"\"");
+
+            let mut log = Log::end(LINE);
+            expect_eq!(xxxhal(string.as_cstr().to_bytes_with_nul()), Ok(0));
+            if extra == 0 {
+                expect_eq!(whole.as_str().chars().count(), LINE_MAX);
+                expect_log!(log, INFO, "{}", whole.as_str());
+            } else {
+                expect_cut(&mut log, whole.as_str());
+            }
+            log.expect_end();
+        }
+
+        let mut whole: Text<1200> = Text::new();
+        write!(whole, "{LINE}\"").unwrap();
+        let mut string = [b'\n'; MAX];
+        string[MAX - 1] = 0;
+        for _ in 1..MAX {
+            whole.push(br"\x0a");
+        }
+        let mut log = Log::end(LINE);
+        expect_eq!(xxxhal(&string), Ok(0));
+        expect_cut(&mut log, whole.as_str());
+        log.expect_end();
+    }
+
+    /// Hundreds of calls a second are logged, a million are not.
+    fn does_not_fill_the_log(timeout: 300) {
+        klog::expect_rate_limit(LINE, || calls::xxxhal(sys::addr(c"one of many")));
+    }
+
+    /// The limit is for the log alone: a call that finds it reached still checks its string.
+    fn checks_its_string_beyond_the_limit() {
+        let mut memory = Mapping::new(1, sys::MAP_PRIVATE).unwrap();
+        memory.bytes()[..2].copy_from_slice(b"x\0");
+        for _ in 0..2000 {
+            assert_eq!(calls::xxxhal(memory.start()), Ok(0));
+            assert_eq!(calls::xxxhal(8), Err(sys::EFAULT));
+        }
+        klog::recover(LINE, || calls::xxxhal(memory.start()));
+    }
+}
+
+/// Expects the next line to be the beginning of `whole`, not much shorter than it may be, and an
+/// ellipsis.
+#[track_caller]
+fn expect_cut(log: &mut Log, whole: &str) {
+    let Some(record) = log.next_line() else {
+        return test::fail(format_args!("no log line"));
+    };
+    let Some(start) = record.text.as_str().strip_suffix('…') else {
+        return test::fail(format_args!("no ellipsis: {record:?}"));
+    };
+    expect_eq!(record.level, klog::INFO);
+    expect!(whole.starts_with(start), "{record:?}");
+    // Full but for an escape that did not fit, or two.
+    let len = record.text.as_str().chars().count();
+    let enough = LINE_MAX - 2 * r"\x01".len();
+    expect!(enough <= len && len <= LINE_MAX, "{len} characters");
+    // No escape is cut: the last one in the line is complete.
+    let cut = start
+        .rfind('\\')
+        .is_some_and(|escape| start.len() - escape < r"\x01".len());
+    expect!(!cut, "{record:?}");
+}
