@@ -31,7 +31,7 @@ if [ ! -x "$busybox" ]; then
 	tmp=$(mktemp -d)
 	trap 'rm -rf "$tmp"' EXIT
 	dpkg-deb -x "$deb" "$tmp"
-	cp "$(find "$tmp" -type f -name busybox)" "$busybox.new"
+	cp "$(find "$tmp" -path '*/bin/busybox')" "$busybox.new"
 	mv "$busybox.new" "$busybox"
 fi
 echo "$busybox"

@@ -191,7 +191,9 @@ build() {
 	wait $follower 2>/dev/null || :
 	[ ! -t 2 ] || printf '\r\033[K' >&2
 	if [ $status != 0 ]; then
-		tail -n 25 "$log" >&2
+		# With several jobs at once the errors need not be at the end.
+		grep -n -A 12 -E '^error|[: ]error:|fatal:' "$log" | head -n 60 >&2 || :
+		tail -n 10 "$log" >&2
 		say "$title: the build failed; the whole log: $log"
 		return $status
 	fi

@@ -97,6 +97,7 @@ part ktap "$TOP/scripts/ktap-test.sh"
 for mode in ${MODES:-$all_modes}; do
 	guest "$mode"
 done
+part kernel "$TOP/scripts/kernel-test.sh"
 # These need a kernel that is built.
 part qemu "$TOP/scripts/qemu-test.sh"
 [ ! -x "$TOP/scripts/misuse-test.sh" ] || part misuse "$TOP/scripts/misuse-test.sh"

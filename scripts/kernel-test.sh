@@ -1,0 +1,39 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Test scripts/kernel.sh: a configuration that cannot be had is refused by name.
+
+case ${1:-} in
+-h | --help) echo "usage: [ARCH=x86_64|i386] ${0##*/}"; exit ;;
+esac
+
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+check_arch
+fragment=$BUILD/kernel-test.config
+trap 'rm -rf "$fragment" "$BUILD/kernel-$ARCH-kernel-test"' EXIT
+passed=0 failed=0
+
+# configured TEXT LINE…: a fragment of these lines is refused with TEXT; without
+# TEXT it is taken.
+configured() {
+	_text=$1
+	shift
+	printf '%s\n' "$@" >"$fragment"
+	_output=$(CONFIG=$fragment "$TOP/scripts/kernel.sh" config 2>&1) && _status=0 || _status=1
+	case $_status$_output in
+	0*) [ "$_text" ] || { passed=$((passed + 1)); return; } ;;
+	1*"$_text"*) [ ! "$_text" ] || { passed=$((passed + 1)); return; } ;;
+	esac
+	failed=$((failed + 1))
+	printf 'FAIL %s:\n%s\n' "$*" "$_output"
+}
+
+configured '' CONFIG_NR_CPUS=4
+configured 'CONFIG_NO_SUCH_THING=y: Kconfig drops it' CONFIG_NO_SUCH_THING=y
+configured 'CONFIG_NO_SUCH_THING=n: Kconfig drops it' '# CONFIG_NO_SUCH_THING is not set'
+configured 'CONFIG_NR_CPUS=100000: Kconfig makes it' CONFIG_NR_CPUS=100000
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
