@@ -15,8 +15,8 @@ use kernel::{
 
 /// How many seconds a limit on log lines looks at.
 const INTERVAL: u16 = 1;
-/// How many lines each call may log in that time, by whomever: more than any sensible program needs,
-/// and few enough that one which does nothing else does not drown the log.
+/// How many lines each call may log in that time, by whomever: more than any sensible program
+/// needs, and few enough that one which does nothing else does not drown the log.
 const BURST: u16 = 300;
 
 /// Logs a greeting with its argument, as a signed number.

@@ -599,7 +599,10 @@ mod tests {
 
     /// Declares the stubs of system calls, and a function per ABI that calls them.
     macro_rules! stubs {
-        ($($(#[$cfg:meta])* $abi:ident, $prefix:ident, [$($reg:ident),*], [$($name:ident),*];)*) => {
+        ($(
+            $(#[$cfg:meta])*
+            $abi:ident, $prefix:ident, [$($reg:ident),*], [$($name:ident),*];
+        )*) => {
             crate::macros::paste! {$(
                 $(#[$cfg])*
                 mod $abi {
