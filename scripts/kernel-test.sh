@@ -31,6 +31,7 @@ configured() {
 }
 
 configured '' CONFIG_NR_CPUS=4
+configured '' CONFIG_FTRACE=n CONFIG_FTRACE_SYSCALLS=n
 configured 'CONFIG_NO_SUCH_THING=y: Kconfig drops it' CONFIG_NO_SUCH_THING=y
 configured 'CONFIG_NO_SUCH_THING=n: Kconfig drops it' '# CONFIG_NO_SUCH_THING is not set'
 configured 'CONFIG_NR_CPUS=100000: Kconfig makes it' CONFIG_NR_CPUS=100000

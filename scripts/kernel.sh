@@ -102,8 +102,9 @@ generate() {
 	kmake "$out" KCONFIG_CONFIG="$out/.config.generated" KCONFIG_ALLCONFIG="$out/.config.wanted" $target
 }
 
-# verify: each line of each fragment must be in the result as it stands. Only
-# distro.config may turn off what is not there to begin with.
+# verify: each line of each fragment must be in the result as it stands. What is
+# not there to begin with may be turned off only by distro.config, and where a
+# fragment takes back what one before it asked for.
 verify() {
 	# shellcheck disable=SC2086 # a list
 	awk '
@@ -112,10 +113,12 @@ verify() {
 	{ symbol = value = $0; sub(/=.*/, "", symbol); sub(/^[^=]*=/, "", value) }
 	FILENAME == ARGV[1] { have[symbol] = value; next }
 	{
-		want[symbol] = value
-		file[symbol] = FILENAME
-		if (FILENAME ~ /\/distro\.config$/ && value ~ /^(n|"")$/ && !(symbol in have))
+		pointless = value ~ /^(n|"")$/ && !(symbol in have)
+		if (pointless && (FILENAME ~ /\/distro\.config$/ || symbol in file))
 			delete want[symbol]
+		else
+			want[symbol] = value
+		file[symbol] = FILENAME
 	}
 	END {
 		for (symbol in want)
@@ -184,7 +187,7 @@ build() {
 	fi
 	began=$(date +%s) status=0
 	: >"$log"
-	follow &
+	follow 9>&- & # its sleep must not keep the lock
 	follower=$!
 	kmake "$out" all >"$log" 2>&1 </dev/null || status=$?
 	kill $follower 2>/dev/null || :

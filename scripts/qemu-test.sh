@@ -44,7 +44,7 @@ guest() {
 ends 'the status of the work' 7 'no newline' guest 120 'printf "no newline"' 'exit 7'
 ends 'a guest that hangs' 1 'still running after 20 s' guest 20 'sleep 1000'
 ends 'a guest that powers off' 1 'without a result' guest 120 'poweroff -f'
-ends 'a guest that crashes' 1 'sysrq: Trigger a crash' guest 120 'echo c >/proc/sysrq-trigger'
+ends 'a guest that crashes' 1 'Kernel panic' guest 120 'echo c >/proc/sysrq-trigger'
 ends 'a guest whose kernel warns' 1 'WARNING: kernel/fork.c' guest 120 \
 	'echo "<4>WARNING: kernel/fork.c:1 at f+0x0/0x10" >/dev/kmsg'
 ends 'a user who logs such words' 0 '' guest 120 'echo "<4>user says BUG: WARNING: Oops" >/dev/kmsg'
