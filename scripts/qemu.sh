@@ -57,7 +57,7 @@ probe_kvm() {
 	printf '\272\364\000\260\020\356\364' >"$dir/probe"
 	dd if=/dev/zero bs=1 count=503 2>/dev/null >>"$dir/probe"
 	printf '\125\252' >>"$dir/probe"
-	timeout -k 1 5 "$qemu" -accel kvm -nodefaults -display none -no-reboot \
+	timeout -k 1 5 "$qemu" -accel kvm -cpu host -nodefaults -display none -no-reboot \
 		-device isa-debug-exit,iobase=0xf4,iosize=4 \
 		-drive if=floppy,format=raw,file="$dir/probe" </dev/null >/dev/null 2>&1
 	[ $? = 33 ]
