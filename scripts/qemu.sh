@@ -78,7 +78,12 @@ accelerator() {
 }
 
 accel=$(accelerator)
-if [ "$accel" = kvm ]; then cpu=host; else cpu=max; fi
+# All that QEMU can emulate, SMAP too. Made by Intel: for a 32-bit kernel AMD's
+# early models did not go together.
+case $accel in
+kvm) cpu=host ;;
+tcg) cpu=max,vendor=GenuineIntel ;;
+esac
 set -- "$qemu" -accel "$accel" -cpu "$cpu" -smp "${SMP:-2}" -m "${MEM:-512M}" \
 	-nodefaults -display none -no-reboot -kernel "$kernel" -initrd "$initramfs" "$@"
 # A busy host can be too slow for the kernel's check that the timer works.
