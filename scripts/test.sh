@@ -74,6 +74,7 @@ guest() {
 	rm -f "$_output.status"
 	{
 		ARCH=$_arch "$TOP/scripts/qemu.sh" -n "$_name" -t "${DEADLINE:-1800}" \
+			-a 'kunit.enable=1 kunit.autorun=1' \
 			"$(ARCH=$_arch && kernel_dir)" "$_initramfs" ||
 			echo $? >"$_output.status"
 	} | tee "$_output" | grep --line-buffered -aE '^(not )?ok ' || :
@@ -81,6 +82,10 @@ guest() {
 		-v list="$_tests/kselftest-list.txt" "$_output") || :
 	printf '%s\n' "$_judged"
 	_before=$failed
+	add "$(printf '%s\n' "$_judged" | tail -n 1)"
+	_judged=$(awk -f "$TOP/scripts/kunit.awk" "$BUILD/run/$_name/console.log" |
+		awk -f "$TOP/scripts/ktap.awk" -v mode="$1 KUnit") || :
+	printf '%s\n' "$_judged"
 	add "$(printf '%s\n' "$_judged" | tail -n 1)"
 	if [ -e "$_output.status" ]; then
 		# What the guest does not say by a failed test, it says by its status.
