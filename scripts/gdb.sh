@@ -13,8 +13,10 @@ stopped, and attach gdb: symbols by lx-symbols, a breakpoint in sys_hello.
 EOF
 }
 
+batch=''
 case ${1:-} in
-'' | --batch) ;;
+'') ;;
+--batch) batch=1 ;;
 -h | --help) usage; exit ;;
 *) usage >&2; exit 2 ;;
 esac
@@ -33,12 +35,6 @@ i386) stub=__ia32_sys_hello ;;
 esac
 port=${GDB_PORT:-1234}
 
-if [ "${1:-}" = --batch ]; then
-	set -- -batch -ex continue -ex backtrace -ex kill
-else
-	set -- -ex "echo \\nThe guest waits; 'continue' goes to the breakpoint.\\n"
-fi
-
 mkdir -p "$BUILD/run"
 tests=$("$TOP/scripts/selftests.sh" "$ARCH")
 "$TOP/scripts/initramfs.sh" "$BUILD/run/gdb.cpio" "$TOP/scripts/guest/demo:/work" "$tests:/kselftest"
@@ -51,6 +47,14 @@ guest=$!
 trap 'kill -- -$guest 2>/dev/null || :' EXIT
 
 say "the guest's console: build/run/gdb-$ARCH/console.log"
-gdb -q -iex "add-auto-load-safe-path $out" -iex 'set pagination off' "$out/vmlinux" \
-	-ex "set tcp connect-timeout 30" -ex "target remote 127.0.0.1:$port" \
-	-ex lx-symbols -ex "hbreak $stub" "$@"
+debug() {
+	gdb -q -iex "add-auto-load-safe-path $out" -iex 'set pagination off' "$out/vmlinux" \
+		-ex "set tcp connect-timeout 30" -ex "target remote 127.0.0.1:$port" \
+		-ex lx-symbols -ex "hbreak $stub" "$@"
+}
+if [ "$batch" ]; then
+	debug -batch -ex continue -ex backtrace -ex kill </dev/null | tee "$BUILD/log/gdb-batch.log"
+	grep -q "hit Breakpoint 1" "$BUILD/log/gdb-batch.log" || die "the breakpoint in $stub was not reached"
+else
+	debug -ex "echo \\nThe guest waits; 'continue' goes to the breakpoint.\\n"
+fi
