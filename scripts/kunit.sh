@@ -1,0 +1,100 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Run the tests inside the kernel that are written in Rust.
+
+usage() {
+	cat <<EOF
+usage: [ARCH=x86_64|i386] ${0##*/}
+
+Build a kernel with all KUnit suites and documentation examples of Rust, boot it,
+and judge what it reports. For i386, do the same on x86_64 and compare: the same
+tests must run and pass on both. On i386, what guards calls between C and Rust is
+tested, too.
+
+The last line is 'N passed, N failed'; the exit status agrees with it.
+EOF
+}
+
+case ${1:-} in
+-h | --help) usage; exit ;;
+esac
+
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+check_arch
+load_toolchain
+arch=$ARCH
+CONFIG=kunit
+export CONFIG
+
+passed=0 failed=0
+
+fail() {
+	echo "FAIL $*"
+	failed=$((failed + 1))
+}
+
+# add SUM: 'N passed, N failed' into the total; fails if it is something else.
+add() {
+	_sum=$(printf '%s\n' "$1" | sed -n 's/^\(.*: \)\{0,1\}\([0-9][0-9]*\) passed, \([0-9][0-9]*\) failed.*/\2 \3/p')
+	[ "$_sum" ] || return
+	passed=$((passed + ${_sum% *}))
+	failed=$((failed + ${_sum#* }))
+}
+
+# report CONSOLE: KUnit's part of the kernel's log, as KTAP.
+report() {
+	sed -e 's/\r$//' -e 's/^\[ *[0-9.]*\]\(\[ *[TC][0-9]*\]\)\{0,1\} //' "$1" |
+		awk '/^KTAP version/ { on = 1 } on' |
+		grep -aE '^ *(KTAP version |1\.\.[0-9]|(not )?ok [0-9]|# )'
+}
+
+# names REPORT: what has passed, as SUITE.TEST.
+names() {
+	awk '$1 == "#" && $2 == "Subtest:" { suite = $3 }
+		/^ +ok / { print suite "." $3 }' "$1" | sort
+}
+
+# run ARCH: build, boot and judge; the report is build/log/kunit-ARCH.ktap.
+run() {
+	_out=$BUILD/log/kunit-$1.ktap
+	if ! ARCH=$1 "$TOP/scripts/kernel.sh"; then
+		fail "kunit $1: does not build"
+		return
+	fi
+	# All is over before the guest's first program runs: it has nothing to do.
+	printf '#!/bin/sh\n' >"$BUILD/run/nothing"
+	chmod +x "$BUILD/run/nothing"
+	ARCH=$1 "$TOP/scripts/initramfs.sh" "$BUILD/run/kunit-$1.cpio" "$BUILD/run/nothing:/work"
+	ARCH=$1 "$TOP/scripts/qemu.sh" -n "kunit-$1" -t "${DEADLINE:-300}" \
+		"$(ARCH=$1 && kernel_dir)" "$BUILD/run/kunit-$1.cpio" >&2 ||
+		fail "kunit $1: the guest ended with status $?"
+	report "$BUILD/run/kunit-$1/console.log" >"$_out" || :
+	_judged=$(awk -f "$TOP/scripts/ktap.awk" -v mode="kunit $1" "$_out") || :
+	printf '%s\n' "$_judged"
+	add "$(printf '%s\n' "$_judged" | tail -n 1)" || fail "kunit $1: no sum"
+	names "$_out" >"$_out.names"
+}
+
+mkdir -p "$BUILD/log" "$BUILD/run"
+run "$arch"
+if [ "$arch" = i386 ]; then
+	run x86_64
+	if difference=$(diff "$BUILD/log/kunit-x86_64.ktap.names" "$BUILD/log/kunit-i386.ktap.names"); then
+		passed=$((passed + 1))
+	else
+		fail "these have passed on x86_64 (<) or i386 (>) only:"
+		printf '%s\n' "$difference"
+	fi
+
+	log=$BUILD/log/kunit-guard.log
+	kernel=$(ARCH=i386 && kernel_dir)
+	"$TREE/scripts/rust_regparm_test.sh" "$kernel" LLVM="$LLVM" RUSTC="$RUSTC" >"$log" 2>&1 </dev/null || :
+	grep '^not ok' "$log" || :
+	add "$(tail -n 1 "$log")" || fail "scripts/rust_regparm_test.sh: no sum; the log: $log"
+fi
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
