@@ -15,7 +15,7 @@ The last line is 'N passed, N failed'; the exit status agrees with it.
 EOF
 }
 
-all_modes='x86_64/x86_64'
+all_modes='x86_64/x86_64 x86_64/i386 i386/i386'
 
 case ${1:-} in
 -h | --help) usage; exit ;;

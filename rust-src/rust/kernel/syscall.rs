@@ -271,19 +271,21 @@ pub unsafe fn ia32_regs(regs: *const bindings::pt_regs) -> [usize; 6] {
 /// here: the address is known to the linker only.
 #[doc(hidden)]
 #[repr(C)]
-pub struct ErrorInjectionEntry<F> {
-    addr: F,
+pub struct ErrorInjectionEntry {
+    addr: *const c_void,
     etype: c_int,
 }
 
-impl<F> ErrorInjectionEntry<F> {
+// SAFETY: Nothing is ever read through the address.
+unsafe impl Sync for ErrorInjectionEntry {}
+
+impl ErrorInjectionEntry {
     /// Creates the entry of a function that returns 0 or a negative errno.
-    pub const fn errno(addr: F) -> Self {
+    pub const fn errno(addr: *const c_void) -> Self {
         // `EI_ETYPE_ERRNO` of include/asm-generic/error-injection.h.
         const EI_ETYPE_ERRNO: c_int = 1;
 
-        // INVARIANT: A function pointer is as wide as `unsigned long`.
-        const_assert!(size_of::<F>() == size_of::<c_ulong>());
+        // INVARIANT: A pointer is as wide as `unsigned long`.
         Self {
             addr,
             etype: EI_ETYPE_ERRNO,
@@ -300,9 +302,8 @@ macro_rules! syscall_error_injection {
         const _: () = {
             #[used(compiler)]
             #[link_section = "_error_injection_whitelist"]
-            static ENTRY: $crate::syscall::ErrorInjectionEntry<
-                unsafe extern "C" fn(*const $crate::bindings::pt_regs) -> $crate::ffi::c_long,
-            > = $crate::syscall::ErrorInjectionEntry::errno($stub);
+            static ENTRY: $crate::syscall::ErrorInjectionEntry =
+                $crate::syscall::ErrorInjectionEntry::errno($stub as *const $crate::ffi::c_void);
         };
     };
 }

@@ -15,6 +15,8 @@ use crate::syscall;
 pub mod nr {
     /// `hello`
     pub const HELLO: usize = 548;
+    /// `make_vcpu`
+    pub const MAKE_VCPU: usize = 549;
     /// `xxxhal`
     pub const XXXHAL: usize = 553;
 }
@@ -30,6 +32,12 @@ pub fn need(name: &str, first: Result) {
 pub fn hello(i: usize) -> Result {
     // SAFETY: No memory is involved.
     check(unsafe { syscall!(nr::HELLO, i) })
+}
+
+/// Marks all threads of the process that `pid` belongs to.
+pub fn make_vcpu(pid: i32) -> Result {
+    // SAFETY: No memory is involved.
+    check(unsafe { syscall!(nr::MAKE_VCPU, pid) })
 }
 
 /// Logs the string at the address `msg`.

@@ -7,6 +7,7 @@ use crate::sys::Result;
 use core::ffi::CStr;
 use core::fmt;
 use core::fmt::Write;
+use core::ops::Range;
 use core::str;
 
 /// Text of up to `N - 1` bytes, made by [`text!`] or `write!()`; what does not fit is an error of
@@ -129,6 +130,45 @@ pub fn pipe() -> Result<[File; 2]> {
 pub fn read_file<'a>(path: &CStr, buf: &'a mut [u8]) -> Result<&'a str> {
     let bytes = File::open(path, sys::O_RDONLY)?.read_all(buf)?;
     str::from_utf8(bytes).map_err(|_| sys::EIO)
+}
+
+/// The numbers among the names in a directory: the ids in `/proc` or `/proc/<pid>/task`.
+pub fn ids(dir: &CStr) -> Result<Ids> {
+    Ok(Ids {
+        dir: File::open(dir, sys::O_RDONLY)?,
+        buf: [0; 2048],
+        rest: 0..0,
+    })
+}
+
+/// See [`ids`].
+pub struct Ids {
+    dir: File,
+    buf: [u8; 2048],
+    rest: Range<usize>,
+}
+
+impl Iterator for Ids {
+    type Item = i32;
+
+    fn next(&mut self) -> Option<i32> {
+        // C's `struct linux_dirent64`: where the length of the entry and its name are.
+        const RECLEN: usize = 16;
+        const NAME: usize = 19;
+
+        loop {
+            if self.rest.is_empty() {
+                self.rest = 0..sys::getdents64(self.dir.fd, &mut self.buf).ok()?;
+            }
+            let entry = &self.buf[self.rest.clone()];
+            let len = u16::from_ne_bytes([*entry.get(RECLEN)?, *entry.get(RECLEN + 1)?]);
+            let name = CStr::from_bytes_until_nul(entry.get(NAME..)?).ok()?;
+            self.rest.start += usize::from(len);
+            if let Some(id) = name.to_str().ok().and_then(|name| name.parse().ok()) {
+                return Some(id);
+            }
+        }
+    }
 }
 
 /// Writes to a file that exists.

@@ -74,6 +74,7 @@ pub mod sys;
 pub mod task;
 pub mod test;
 pub mod trace;
+pub mod vcpu;
 
 pub use io::File;
 pub use io::Text;
@@ -113,6 +114,23 @@ impl Args {
             let arg = *self.argv.add(i);
             (!arg.is_null()).then(|| CStr::from_ptr(arg).to_str().unwrap_or("?"))
         })
+    }
+
+    /// The value of a variable of the environment, when it is UTF-8.
+    pub fn env(self, name: &str) -> Option<&'static str> {
+        // The environment comes behind the arguments and their null pointer.
+        let argc = self.iter().count() + 1;
+        (argc + 1..)
+            .map_while(|i| {
+                // SAFETY: The kernel puts a null pointer behind the last one and lets all be.
+                unsafe {
+                    let var = *self.argv.add(i);
+                    (!var.is_null()).then(|| CStr::from_ptr(var).to_str().unwrap_or(""))
+                }
+            })
+            .filter_map(|var| var.split_once('='))
+            .find(|(var, _)| *var == name)
+            .map(|(_, value)| value)
     }
 
     /// Whether there are none.

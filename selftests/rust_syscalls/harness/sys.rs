@@ -108,6 +108,7 @@ pub mod nr {
     pub const MMAP: usize = 9;
     pub const MPROTECT: usize = 10;
     pub const MUNMAP: usize = 11;
+    pub const SCHED_YIELD: usize = 24;
     pub const DUP2: usize = 33;
     pub const ALARM: usize = 37;
     pub const GETPID: usize = 39;
@@ -128,6 +129,7 @@ pub mod nr {
     pub const MOUNT: usize = 165;
     pub const GETTID: usize = 186;
     pub const FUTEX: usize = 202;
+    pub const GETDENTS64: usize = 217;
     pub const CLOCK_GETTIME: usize = 228;
     pub const CLOCK_NANOSLEEP: usize = 230;
     pub const EXIT_GROUP: usize = 231;
@@ -161,12 +163,14 @@ pub mod nr {
     pub const CLONE: usize = 120;
     pub const UNAME: usize = 122;
     pub const MPROTECT: usize = 125;
+    pub const SCHED_YIELD: usize = 158;
     pub const PRCTL: usize = 172;
     pub const CAPGET: usize = 184;
     pub const CAPSET: usize = 185;
     pub const MMAP: usize = 192; // mmap2
     pub const SETRESUID: usize = 208; // setresuid32
     pub const SETRESGID: usize = 210; // setresgid32
+    pub const GETDENTS64: usize = 220;
     pub const GETTID: usize = 224;
     pub const EXIT_GROUP: usize = 252;
     pub const WAITID: usize = 284;
@@ -265,6 +269,11 @@ pub fn open(path: &CStr, flags: u32) -> Result<i32> {
 /// Closes a file descriptor.
 pub fn close(fd: i32) -> Result {
     safe_syscall!(nr::CLOSE, fd)
+}
+
+/// Reads entries of a directory, as many as fit; 0 is the end.
+pub fn getdents64(fd: i32, buf: &mut [u8]) -> Result {
+    safe_syscall!(nr::GETDENTS64, fd, buf.as_mut_ptr(), buf.len())
 }
 
 /// Moves a file's position. On i386 the offset has 32 bits.
@@ -439,6 +448,11 @@ pub fn now() -> u64 {
     );
     ret.expect("clock_gettime");
     time.sec as u64 * 1_000_000_000 + time.nsec as u64
+}
+
+/// Lets other tasks run.
+pub fn sched_yield() {
+    let _ = safe_syscall!(nr::SCHED_YIELD);
 }
 
 /// Sleeps for so many milliseconds.

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Test of calls between C and Rust with arguments and results of all shapes.
+//!
+//! Most architectures leave nothing to chance here. On 32-bit x86, the compiler needs help, see
+//! `Documentation/rust/regparm.rst`.
+//!
+//! C header: [`rust/call_abi/test.h`](srctree/rust/call_abi/test.h)
+
+use crate::{
+    bindings,
+    macros::{
+        c_callback,
+        export,
+        paste, //
+    },
+};
+use core::mem::MaybeUninit;
+
+const A: u32 = 0x01020304;
+const B: u32 = 0x11121314;
+const C: u32 = 0x21222324;
+const X: u32 = 0x31323334;
+const Q: u64 = 0x4142434445464748;
+
+/// Plain data, of which every byte counts.
+///
+/// # Safety
+///
+/// Any initialized bytes must be a value, and there must be no padding.
+unsafe trait Plain: Sized {
+    /// A value with bytes that follow from `seed`.
+    fn new(seed: u32) -> Self {
+        let mut value = MaybeUninit::<Self>::uninit();
+
+        for i in 0..size_of::<Self>() {
+            let byte = seed
+                .wrapping_mul(31)
+                .wrapping_add(i as u32 * 7)
+                .wrapping_add(1);
+
+            // SAFETY: `i` is inside of the value.
+            unsafe { value.as_mut_ptr().cast::<u8>().add(i).write(byte as u8) };
+        }
+        // SAFETY: All bytes have been written, which is enough by the requirements of the trait.
+        unsafe { value.assume_init() }
+    }
+
+    /// The hash of the value after `sum`.
+    fn hash(&self, mut sum: u32) -> u32 {
+        for i in 0..size_of::<Self>() {
+            // SAFETY: `i` is inside of the value, which has no padding by the requirements of the
+            // trait.
+            let byte = unsafe { core::ptr::from_ref(self).cast::<u8>().add(i).read() };
+
+            sum = (sum ^ u32::from(byte)).wrapping_mul(16777619);
+        }
+        sum
+    }
+}
+
+// SAFETY: It is an integer.
+unsafe impl Plain for u16 {}
+
+macro_rules! hash {
+    ($sum:expr $(, $value:expr)*) => {{
+        let sum: u32 = $sum;
+        $(let sum = $value.hash(sum);)*
+        sum
+    }};
+}
+
+/// The functions for one type, in both directions.
+macro_rules! shape {
+    ($($name:ident)*) => { paste! { $(
+        mod [<test_ $name>] {
+            use super::*;
+            use bindings::[<call_abi_ $name>] as T;
+
+            /// What C calls.
+            struct Callbacks;
+
+            impl Callbacks {
+                #[c_callback]
+                extern "C" fn first(v: T, x: u32) -> u32 {
+                    hash!(1, v, x)
+                }
+
+                #[c_callback]
+                extern "C" fn after1(a: u32, v: T, x: u32) -> u32 {
+                    hash!(2, a, v, x)
+                }
+
+                #[c_callback]
+                extern "C" fn after2(a: u32, b: u32, v: T, x: u32) -> u32 {
+                    hash!(3, a, b, v, x)
+                }
+
+                #[c_callback]
+                extern "C" fn after3(a: u32, b: u32, c: u32, v: T, x: u32) -> u32 {
+                    hash!(4, a, b, c, v, x)
+                }
+
+                #[c_callback]
+                extern "C" fn twice(v: T, w: T, x: u32) -> u32 {
+                    hash!(5, v, w, x)
+                }
+
+                #[c_callback]
+                extern "C" fn mixed(a: u8, v: T, b: u64, x: u16) -> u32 {
+                    hash!(6, a, v, b, x)
+                }
+
+                #[c_callback]
+                extern "C" fn last(a: u64, b: u32, v: T) -> u32 {
+                    hash!(7, a, b, v)
+                }
+
+                #[c_callback]
+                extern "C" fn result(seed: u32, a: u64) -> T {
+                    T::new(hash!(seed, a))
+                }
+            }
+
+            /// Has C call Rust. Returns a bit for each function that went wrong.
+            pub(super) fn c_calls_rust() -> u32 {
+                let ops = bindings::[<call_abi_ $name _ops>] {
+                    first: Some(Callbacks::first),
+                    after1: Some(Callbacks::after1),
+                    after2: Some(Callbacks::after2),
+                    after3: Some(Callbacks::after3),
+                    twice: Some(Callbacks::twice),
+                    mixed: Some(Callbacks::mixed),
+                    last: Some(Callbacks::last),
+                    result: Some(Callbacks::result),
+                };
+
+                // SAFETY: `ops` is valid for the duration of the call.
+                unsafe { bindings::[<call_abi_ $name _drive>](&ops) }
+            }
+
+            /// Calls C. Returns a bit for each function that went wrong.
+            pub(super) fn rust_calls_c() -> u32 {
+                let v = || T::new(1);
+                let w = || T::new(2);
+
+                // SAFETY: The functions only look at their arguments.
+                let is_bad = unsafe { [
+                    bindings::[<call_abi_ $name _first>](v(), X) != hash!(1, v(), X),
+                    bindings::[<call_abi_ $name _after1>](A, v(), X) != hash!(2, A, v(), X),
+                    bindings::[<call_abi_ $name _after2>](A, B, v(), X)
+                        != hash!(3, A, B, v(), X),
+                    bindings::[<call_abi_ $name _after3>](A, B, C, v(), X)
+                        != hash!(4, A, B, C, v(), X),
+                    bindings::[<call_abi_ $name _twice>](v(), w(), X) != hash!(5, v(), w(), X),
+                    bindings::[<call_abi_ $name _mixed>](0xa5, v(), Q, 0xc3d4)
+                        != hash!(6, 0xa5u8, v(), Q, 0xc3d4u16),
+                    bindings::[<call_abi_ $name _last>](Q, B, v()) != hash!(7, Q, B, v()),
+                    bindings::[<call_abi_ $name _result>](A, Q).hash(0)
+                        != T::new(hash!(A, Q)).hash(0),
+                ] };
+
+                is_bad
+                    .iter()
+                    .enumerate()
+                    .fold(0, |bits, (i, bad)| bits | u32::from(*bad) << i)
+            }
+        }
+    )* } };
+}
+
+/// The types that bindgen makes of structures and unions, or of what is not one yet.
+macro_rules! plain {
+    ($($name:ident)*) => { paste! { $(
+        // SAFETY: It consists of integers, or is a pointer that is never followed; the header
+        // avoids padding.
+        unsafe impl Plain for bindings::[<call_abi_ $name>] {}
+    )* } };
+}
+
+plain! {
+    bytes1 bytes2 bytes3 bytes4 bytes5 bytes6 bytes7 bytes8 bytes9 bytes10 bytes11 bytes12
+    bytes13 shorts3 words1 words2 words3 words4 words5 quad word_quad quad_word
+    union3 union4 union8 union12 u8 u32 u64 s16 s64 pointer
+}
+
+shape! {
+    bytes1 bytes2 bytes3 bytes4 bytes5 bytes6 bytes7 bytes8 bytes9 bytes10 bytes11 bytes12
+    bytes13 shorts3 words1 words2 words3 words4 words5 quad word_quad quad_word
+    union3 union4 union8 union12 u8 u32 u64 s16 s64 pointer
+}
+
+/// C calls this by its name.
+///
+/// # Safety
+///
+/// None, but that is what functions of C are.
+#[export]
+pub(crate) unsafe extern "C" fn call_abi_export_wide(a: u32, v: u64, x: u32) -> u32 {
+    hash!(2, a, v, x)
+}
+
+/// C calls this by its name.
+///
+/// # Safety
+///
+/// None, but that is what functions of C are.
+#[export]
+pub(crate) unsafe extern "C" fn call_abi_export_aggregate(
+    v: bindings::call_abi_bytes7,
+    a: u32,
+    w: bindings::call_abi_quad,
+) -> u32 {
+    hash!(8, v, a, w)
+}
+
+/// C calls this by its name.
+///
+/// # Safety
+///
+/// None, but that is what functions of C are.
+#[export]
+pub(crate) unsafe extern "C" fn call_abi_export_result(
+    seed: u32,
+    a: u64,
+) -> bindings::call_abi_words3 {
+    Plain::new(hash!(seed, a))
+}
+
+/// C calls this by its name.
+///
+/// # Safety
+///
+/// None, but that is what functions of C are.
+#[export]
+pub(crate) unsafe extern "C" fn call_abi_export_word(a: u32, b: u32) -> u32 {
+    hash!(9, a, b)
+}
+
+#[macros::kunit_tests(rust_call_abi)]
+mod tests {
+    use super::*;
+
+    /// Runs both directions for some types.
+    macro_rules! check {
+        ($($name:ident)*) => { paste! { $(
+            assert_eq!(0, [<test_ $name>]::rust_calls_c());
+            assert_eq!(0, [<test_ $name>]::c_calls_rust());
+        )* } };
+    }
+
+    #[test]
+    fn words() {
+        check!(u8 s16 u32 pointer);
+    }
+
+    #[test]
+    fn wide_integers() {
+        check!(u64 s64);
+    }
+
+    #[test]
+    fn structures_of_a_word() {
+        check!(bytes1 bytes2 bytes3 bytes4 words1);
+    }
+
+    #[test]
+    fn structures_of_two_words() {
+        check!(bytes5 bytes6 bytes7 bytes8 shorts3 words2 quad);
+    }
+
+    #[test]
+    fn structures_of_three_words() {
+        check!(bytes9 bytes10 bytes11 bytes12 words3 word_quad quad_word);
+    }
+
+    #[test]
+    fn larger_structures() {
+        check!(bytes13 words4 words5);
+    }
+
+    #[test]
+    fn unions() {
+        check!(union3 union4 union8 union12);
+    }
+
+    #[test]
+    fn exports() {
+        // SAFETY: The function has no requirements.
+        assert_eq!(0, unsafe { bindings::call_abi_drive_exports() });
+    }
+
+    #[test]
+    fn slices() {
+        // The compiler calls `memcmp()` for these. Keep it from knowing the length.
+        let length = core::hint::black_box(21);
+        let (a, b) = ([7u8; 40], [7u8; 50]);
+        let mut c = a;
+        c[20] = 8;
+
+        assert!(a[..length] == b[..length]);
+        assert!(a[..length] != c[..length]);
+        assert!(a[..length] < c[..length]);
+        assert!(a[..length - 1] == c[..length - 1]);
+    }
+}

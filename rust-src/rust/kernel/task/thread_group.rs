@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Thread groups: the threads of one process.
+//!
+//! C header: [`include/linux/sched/signal.h`](srctree/include/linux/sched/signal.h).
+
+use super::Task;
+use crate::{
+    bindings,
+    container_of,
+    prelude::*,
+    types::NotThreadSafe, //
+};
+use core::{
+    marker::PhantomData,
+    ops::Deref,
+    ptr, //
+};
+
+/// A locked thread group, see [`Task::lock_thread_group`].
+///
+/// While this guard exists no thread joins the group and none leaves it: `copy_process()` and
+/// `__exit_signal()` both need the lock. Threads do run, and may exit, which makes them zombies but
+/// keeps them in the group.
+///
+/// The lock is `sighand_struct::siglock`, a spinlock held with interrupts disabled: do not sleep.
+///
+/// # Invariants
+///
+/// - The lock of the thread group that `member` belongs to is held, and `irq_flags` is the
+///   interrupt state from before it was taken.
+/// - `member` has not been released. So its `signal` and `sighand` are valid and it is on the
+///   group's list of threads, as is everything that is reachable from there.
+pub struct ThreadGroupGuard<'a> {
+    member: &'a Task,
+    irq_flags: c_ulong,
+    _not_send: NotThreadSafe,
+}
+
+/// A thread that belongs to a locked thread group.
+///
+/// References to this type exist only while the group is locked, which is what its methods rely on.
+///
+/// # Invariants
+///
+/// The lock of the thread group that this task belongs to is held.
+#[repr(transparent)]
+pub struct Thread(Task);
+
+/// Iterator over the threads of a locked thread group, made by [`ThreadGroupGuard::threads`].
+///
+/// # Invariants
+///
+/// `head` is the list head of a thread group that is locked for at least `'a`; `next` is `head` or
+/// the `thread_node` of a task on that list.
+pub struct Threads<'a> {
+    head: *const bindings::list_head,
+    next: *const bindings::list_head,
+    _locked: PhantomData<&'a Thread>,
+}
+
+impl Task {
+    /// Locks the thread group that this task belongs to.
+    ///
+    /// Returns [`None`] when the task has been released: it was reaped, or it was the leader and
+    /// another thread of the group has taken over its id by `execve()`. The task has lost its id by
+    /// then, so looking that up again finds whoever has it now, never this task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let current = current!();
+    /// let group = current.lock_thread_group().ok_or(ESRCH)?;
+    ///
+    /// let found = group.threads().any(|thread| thread.pid() == current.pid());
+    /// let leader = group.leader().pid();
+    /// drop(group);
+    ///
+    /// assert!(found);
+    /// assert_eq!(leader, current.tgid());
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias = "lock_task_sighand")]
+    #[inline]
+    pub fn lock_thread_group(&self) -> Option<ThreadGroupGuard<'_>> {
+        let mut irq_flags = 0;
+        // SAFETY: By the type invariant, `self` is a valid task.
+        let sighand = unsafe { bindings::lock_task_sighand(self.as_ptr(), &mut irq_flags) };
+        if sighand.is_null() {
+            return None;
+        }
+
+        // INVARIANT: `lock_task_sighand` took the lock and saved the interrupt state. A task that
+        // has a `sighand` has not been released, and needs this lock to be.
+        Some(ThreadGroupGuard {
+            member: self,
+            irq_flags,
+            _not_send: NotThreadSafe,
+        })
+    }
+}
+
+impl ThreadGroupGuard<'_> {
+    /// Returns the thread group leader. It may have exited, even when other threads are alive.
+    #[inline]
+    pub fn leader(&self) -> &Thread {
+        // SAFETY: By the type invariant, `member` is valid. `de_thread()` may be installing another
+        // leader under `tasklist_lock`; the read is volatile to correspond to `READ_ONCE()`.
+        let leader = unsafe { (&raw const (*self.member.as_ptr()).group_leader).read_volatile() };
+
+        // SAFETY: A leader leaves the group last, or when `de_thread()` releases it after having
+        // installed another. Both need the lock, so by the type invariant `leader` is in the group
+        // for as long as `self` is borrowed.
+        unsafe { Thread::from_raw(leader) }
+    }
+
+    /// Returns the threads of the group in the order in which they joined it. Some may have exited,
+    /// see [`Thread::is_live`].
+    #[doc(alias = "for_each_thread")]
+    #[inline]
+    pub fn threads(&self) -> Threads<'_> {
+        // SAFETY: By the type invariant, `member` and its `signal` are valid.
+        let head = unsafe { &raw const (*(*self.member.as_ptr()).signal).thread_head };
+
+        // INVARIANT: The group is locked for as long as `self` is borrowed. `next` is what follows
+        // the head on a circular list.
+        Threads {
+            head,
+            // SAFETY: `head` is valid, and with the lock held nobody writes it.
+            next: unsafe { (*head).next },
+            _locked: PhantomData,
+        }
+    }
+}
+
+impl Drop for ThreadGroupGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants, the lock is held and `irq_flags` was saved when it was
+        // taken. Guards are not `Send`, so this is the task that took it.
+        unsafe { bindings::unlock_task_sighand(self.member.as_ptr(), &mut self.irq_flags) };
+    }
+}
+
+impl<'a> Iterator for Threads<'a> {
+    type Item = &'a Thread;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a Thread> {
+        if ptr::eq(self.next, self.head) {
+            return None;
+        }
+
+        // SAFETY: By the type invariants, `self.next` is the `thread_node` of a task.
+        let task = unsafe { container_of!(self.next, bindings::task_struct, thread_node) };
+
+        // INVARIANT: The list is circular: a node is followed by another or by the head.
+        // SAFETY: The node is valid, and with the lock held nobody writes it.
+        self.next = unsafe { (*self.next).next };
+
+        // SAFETY: The task is in a group that is locked for at least `'a`.
+        Some(unsafe { Thread::from_raw(task) })
+    }
+}
+
+impl Thread {
+    /// Creates a reference to a [`Thread`] from a valid pointer.
+    ///
+    /// # Safety
+    ///
+    /// For the lifetime `'a`, `task` must be in a thread group that is locked.
+    #[inline]
+    unsafe fn from_raw<'a>(task: *const bindings::task_struct) -> &'a Thread {
+        // INVARIANT: The safety requirements guarantee that the group is locked.
+        // SAFETY: A task that is in its thread group is valid and refcounted.
+        // CAST: `Thread` and `Task` are transparent wrappers around `task_struct`.
+        unsafe { &*task.cast() }
+    }
+
+    /// Determines whether the thread has not exited yet.
+    ///
+    /// A live thread may exit at any time, lock or no lock; a dead one stays dead.
+    #[inline]
+    pub fn is_live(&self) -> bool {
+        // SAFETY: By the type invariant, the task is valid. The state is written under
+        // `tasklist_lock`; the read is volatile to correspond to `READ_ONCE()`.
+        unsafe { (&raw const (*self.as_ptr()).exit_state).read_volatile() == 0 }
+    }
+
+    /// Marks the thread as a vCPU, or takes the mark away.
+    ///
+    /// The threads that it creates from now on start out the same: they take over the mark under
+    /// the lock that is held here. A reader without the lock, like [`Task::is_vcpu`], sees the new
+    /// mark at the latest when it has seen the group unlocked; the mark orders nothing else.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(CONFIG_MAKE_VCPU)]
+    /// # {
+    /// let current = current!();
+    /// let group = current.lock_thread_group().ok_or(ESRCH)?;
+    /// for thread in group.threads() {
+    ///     thread.set_vcpu(true);
+    /// }
+    /// let marked = current.is_vcpu();
+    /// # for thread in group.threads() {
+    /// #     thread.set_vcpu(false);
+    /// # }
+    /// drop(group);
+    ///
+    /// assert!(marked);
+    /// # }
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[cfg(CONFIG_MAKE_VCPU)]
+    #[inline]
+    pub fn set_vcpu(&self, vcpu: bool) {
+        // SAFETY: By the type invariant, the task is valid. Others read the mark without the lock
+        // and `execve()` clears it without; the write is volatile to correspond to `WRITE_ONCE()`.
+        unsafe { (&raw mut (*self.as_ptr()).is_vcpu).write_volatile(vcpu.into()) };
+    }
+}
+
+impl Deref for Thread {
+    type Target = Task;
+
+    #[inline]
+    fn deref(&self) -> &Task {
+        &self.0
+    }
+}

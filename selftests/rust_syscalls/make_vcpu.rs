@@ -1,0 +1,500 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of `make_vcpu`: what it marks, what it refuses, what it logs.
+//!
+//! What it guarantees while threads come and go is the subject of make_vcpu_race.rs.
+
+#![no_std]
+#![no_main]
+
+use harness::sys::CAP_SYS_NICE;
+use harness::sys::EINVAL;
+use harness::sys::EPERM;
+use harness::sys::ESRCH;
+use harness::vcpu;
+use harness::vcpu::is_dead;
+use harness::vcpu::is_marked;
+use harness::vcpu::marks;
+use harness::vcpu::status;
+use harness::vcpu::Marks;
+use harness::vcpu::Process;
+use harness::*;
+
+const PREFIX: &str = "make_vcpu: ";
+
+/// A capability that no test uses but to have it: `CAP_LEASE`.
+const CAP_OTHER: u32 = 28;
+
+/// Becomes another user who has no capabilities but those given.
+fn become_user(uid: u32, caps: &[u32]) {
+    let set = caps.iter().fold(0, |set, cap| set | 1 << cap);
+    sys::prctl(sys::PR_SET_KEEPCAPS, 1).unwrap();
+    sys::setresuid(uid).unwrap();
+    sys::capset(sys::Caps {
+        effective: set,
+        permitted: set,
+        inheritable: 0,
+    })
+    .unwrap();
+}
+
+/// Calls `make_vcpu(pid)` as another user; what it returns.
+fn as_user(uid: u32, caps: &[u32], pid: i32) -> sys::Result {
+    const OK: i32 = 200;
+    let child = Child::fork(|| {
+        become_user(uid, caps);
+        sys::exit_group(calls::make_vcpu(pid).map_or_else(|err| err.0, |_| OK))
+    });
+    match child.unwrap().wait().unwrap() {
+        Status::Exited(OK) => Ok(0),
+        Status::Exited(errno) => Err(Errno(errno)),
+        killed => panic!("{killed:?}"),
+    }
+}
+
+/// Marks a process of so many threads by an id that `choose` takes from those of its threads, and
+/// expects all of it: the result, the marks and the log.
+fn marks_all(threads: usize, choose: fn(&[i32]) -> i32) {
+    let process = Process::start(threads);
+    let mut log = Log::end(PREFIX);
+    let mut buf = [0; vcpu::MAX_THREADS];
+    let tids = vcpu::threads(process.pid(), &mut buf);
+    expect_eq!(marks(process.pid()), Marks { live: threads, marked: 0 });
+
+    expect_eq!(calls::make_vcpu(choose(tids)), Ok(0));
+
+    expect_eq!(marks(process.pid()), Marks { live: threads, marked: threads });
+    let (pid, me) = (process.pid(), sys::gettid());
+    expect_log!(log, INFO, "make_vcpu: process {pid} (make_vcpu), called by {me} (make_vcpu)");
+    for tid in tids.iter().take(64) {
+        expect_log!(log, INFO, "make_vcpu: thread {tid} marked");
+    }
+    expect_log!(log, INFO, "make_vcpu: {threads} threads of process {pid} marked");
+    log.expect_end();
+}
+
+/// How many lines of calls are in the log, not counting how many calls are missing.
+fn lines(log: &mut Log) -> usize {
+    core::iter::from_fn(|| log.next_line())
+        .filter(|line| !line.text.as_bytes().ends_with(b"callbacks suppressed"))
+        .count()
+}
+
+/// Expects that `make_vcpu(pid)` fails with `errno` and logs nothing.
+#[track_caller]
+fn fails(pid: i32, errno: Errno) {
+    let mut log = Log::end(PREFIX);
+    expect_eq!(calls::make_vcpu(pid), Err(errno), "for {pid}");
+    log.expect_end();
+}
+
+fn first(tids: &[i32]) -> i32 {
+    tids[0]
+}
+
+fn last(tids: &[i32]) -> i32 {
+    tids[tids.len() - 1]
+}
+
+tests! {
+    setup {
+        calls::need("make_vcpu", calls::make_vcpu(-1));
+    }
+
+    fn one_thread() {
+        marks_all(1, first);
+    }
+
+    fn two_threads() {
+        marks_all(2, first);
+    }
+
+    fn two_threads_by_the_other_id() {
+        marks_all(2, last);
+    }
+
+    /// As many as the log lists one by one.
+    fn threads_64() {
+        marks_all(64, first);
+    }
+
+    /// One more than that.
+    fn threads_65_by_another_id() {
+        marks_all(65, last);
+    }
+
+    fn threads_2000(timeout: 300) {
+        marks_all(2000, first);
+    }
+
+    fn threads_2000_by_another_id(timeout: 300) {
+        marks_all(2000, last);
+    }
+
+    /// A second call does the same again.
+    fn marks_twice() {
+        let process = Process::start(3);
+        for _ in 0..2 {
+            let mut log = Log::end(PREFIX);
+            expect_eq!(calls::make_vcpu(process.pid()), Ok(0));
+            expect_eq!(marks(process.pid()), Marks { live: 3, marked: 3 });
+            expect_eq!(log.count(), 5);
+        }
+    }
+
+    /// 0 is the caller's process, whichever of its threads calls.
+    fn zero_is_the_caller() {
+        static DONE: Turnstile = Turnstile::new();
+        let pid = sys::getpid();
+        let mut log = Log::end(PREFIX);
+
+        let thread = Thread::spawn(move || {
+            sys::set_name(c"caller").unwrap();
+            expect_eq!(calls::make_vcpu(0), Ok(0));
+            DONE.pass();
+            DONE.wait_for(2);
+        })
+        .unwrap();
+        DONE.wait_for(1);
+
+        expect_eq!(marks(pid), Marks { live: 2, marked: 2 });
+        let tid = thread.tid;
+        expect_log!(log, INFO, "make_vcpu: process {pid} (make_vcpu), called by {tid} (caller)");
+        expect_log!(log, INFO, "make_vcpu: thread {pid} marked");
+        expect_log!(log, INFO, "make_vcpu: thread {tid} marked");
+        expect_log!(log, INFO, "make_vcpu: 2 threads of process {pid} marked");
+        log.expect_end();
+        DONE.pass();
+    }
+
+    /// A process is not its parent, its child or its sibling.
+    fn marks_no_other_process() {
+        let sibling = Process::start(2);
+        let process = Process::start(2);
+        expect_eq!(calls::make_vcpu(process.pid()), Ok(0));
+        expect_eq!(marks(process.pid()), Marks { live: 2, marked: 2 });
+        expect_eq!(marks(sibling.pid()), Marks { live: 2, marked: 0 });
+        expect_eq!(marks(sys::getpid()), Marks { live: 1, marked: 0 });
+    }
+
+    fn new_thread_is_marked() {
+        static END: Turnstile = Turnstile::new();
+        expect_eq!(calls::make_vcpu(0), Ok(0));
+        let thread = Thread::spawn(|| END.wait_for(1)).unwrap();
+        expect_eq!(is_marked(sys::getpid(), thread.tid), Some(true));
+        END.pass();
+    }
+
+    fn forked_child_is_unmarked() {
+        expect_eq!(calls::make_vcpu(0), Ok(0));
+        let child = Process::start(2);
+        expect_eq!(marks(child.pid()), Marks { live: 2, marked: 0 });
+        expect_eq!(marks(sys::getpid()), Marks { live: 1, marked: 1 });
+    }
+
+    fn exec_clears() {
+        let process = Process::start_with(1, vcpu::exec);
+        expect_eq!(calls::make_vcpu(process.pid()), Ok(0));
+        process.end();
+        process.wait_for_exec();
+        expect_eq!(marks(process.pid()), Marks { live: 1, marked: 0 });
+        expect_eq!(calls::make_vcpu(process.pid()), Ok(0));
+        expect_eq!(marks(process.pid()), Marks { live: 1, marked: 1 });
+    }
+
+    /// A thread that is not the leader takes the leader's place.
+    fn exec_of_another_thread_clears() {
+        let process = Process::start_with(3, vcpu::exec_by_another);
+        expect_eq!(calls::make_vcpu(process.pid()), Ok(0));
+        expect_eq!(marks(process.pid()), Marks { live: 3, marked: 3 });
+        process.end();
+        process.wait_for_exec();
+        expect_eq!(marks(process.pid()), Marks { live: 1, marked: 0 });
+    }
+
+    /// An exec that fails changes nothing.
+    fn failed_exec_keeps_the_mark() {
+        expect_eq!(calls::make_vcpu(0), Ok(0));
+        expect_eq!(sys::execve(c"/nonexistent", &[c"nonexistent"]), sys::ENOENT);
+        expect_eq!(marks(sys::getpid()), Marks { live: 1, marked: 1 });
+    }
+
+    /// The leader has exited and is a zombie; its process lives.
+    fn zombie_leader() {
+        let process = Process::start_with(3, vcpu::leader_exits);
+        let pid = process.pid();
+        while !is_dead(pid, pid) {
+            sys::sleep_ms(1);
+        }
+        let mut buf = [0; vcpu::MAX_THREADS];
+        let tids = vcpu::threads(pid, &mut buf);
+        expect_eq!(tids.len(), 3);
+        let mut log = Log::end(PREFIX);
+
+        expect_eq!(calls::make_vcpu(pid), Ok(0));
+
+        expect_eq!(marks(pid), Marks { live: 2, marked: 2 });
+        expect_eq!(is_marked(pid, pid), Some(false));
+        let me = sys::gettid();
+        expect_log!(log, INFO, "make_vcpu: process {pid} (make_vcpu), called by {me} (make_vcpu)");
+        expect_log!(log, INFO, "make_vcpu: thread {} marked", tids[1]);
+        expect_log!(log, INFO, "make_vcpu: thread {} marked", tids[2]);
+        expect_log!(log, INFO, "make_vcpu: 2 threads of process {pid} marked");
+        log.expect_end();
+    }
+
+    /// No thread is alive, but the process has not been reaped.
+    fn unreaped_process() {
+        let child = Child::fork(|| ()).unwrap();
+        expect_eq!(child.wait_unreaped(), Ok(Status::Exited(0)));
+        let (pid, me) = (child.pid, sys::gettid());
+        let mut log = Log::end(PREFIX);
+
+        expect_eq!(calls::make_vcpu(pid), Ok(0));
+
+        expect_eq!(is_marked(pid, pid), Some(false));
+        expect_log!(log, INFO, "make_vcpu: process {pid} (make_vcpu), called by {me} (make_vcpu)");
+        expect_log!(log, INFO, "make_vcpu: 0 threads of process {pid} marked");
+        log.expect_end();
+    }
+
+    fn negative_id() {
+        fails(-1, EINVAL);
+        fails(-sys::getpid(), EINVAL);
+        fails(i32::MIN, EINVAL);
+    }
+
+    /// The upper half of the register is not part of a `pid_t`.
+    fn id_has_32_bits() {
+        // SAFETY: No memory is involved.
+        let make_vcpu = |pid: usize| sys::check(unsafe { syscall!(calls::nr::MAKE_VCPU, pid) });
+        expect_eq!(make_vcpu(u32::MAX as usize), Err(EINVAL));
+        if let Ok(high) = usize::try_from(1u64 << 32) {
+            expect_eq!(make_vcpu(high), Ok(0));
+            expect_eq!(marks(sys::getpid()), Marks { live: 1, marked: 1 });
+        }
+    }
+
+    fn no_such_id() {
+        fails(i32::MAX, ESRCH);
+        // PID_MAX_LIMIT
+        fails(4 * 1024 * 1024, ESRCH);
+
+        let child = Child::fork(|| ()).unwrap();
+        let pid = child.pid;
+        child.wait().unwrap();
+        fails(pid, ESRCH);
+
+        let thread = Thread::spawn(|| ()).unwrap();
+        let tid = thread.tid;
+        thread.join();
+        // The thread is off the list a little later than its stack is free.
+        while status(sys::getpid(), tid, &mut [0; 4096]).is_some() {
+            sys::sleep_ms(1);
+        }
+        fails(tid, ESRCH);
+    }
+
+    fn kernel_thread() {
+        const KTHREADD: i32 = 2;
+        let mut buf = [0; 4096];
+        let file = status(KTHREADD, KTHREADD, &mut buf).expect("kthreadd");
+        expect_eq!(io::field(file, "Kthread"), Some("1"));
+
+        fails(KTHREADD, EINVAL);
+        expect_eq!(is_marked(KTHREADD, KTHREADD), Some(false));
+        // Not even who it is comes first.
+        expect_eq!(as_user(1001, &[], KTHREADD), Err(EINVAL));
+    }
+
+    /// Another user may not, unless by CAP_SYS_NICE.
+    fn other_user() {
+        let process = Process::start_with(2, |shared| {
+            become_user(1000, &[]);
+            vcpu::threads_wait(shared)
+        });
+        let mut log = Log::end(PREFIX);
+        expect_eq!(as_user(1001, &[], process.pid()), Err(EPERM));
+        expect_eq!(as_user(1001, &[CAP_OTHER], process.pid()), Err(EPERM));
+        expect_eq!(marks(process.pid()), Marks { live: 2, marked: 0 });
+        log.expect_end();
+
+        expect_eq!(as_user(1001, &[CAP_SYS_NICE], process.pid()), Ok(0));
+        expect_eq!(marks(process.pid()), Marks { live: 2, marked: 2 });
+    }
+
+    fn same_user() {
+        let process = Process::start_with(2, |shared| {
+            become_user(1000, &[]);
+            vcpu::threads_wait(shared)
+        });
+        expect_eq!(as_user(1000, &[], process.pid()), Ok(0));
+        expect_eq!(marks(process.pid()), Marks { live: 2, marked: 2 });
+    }
+
+    /// The capability has to be that of the target's user namespace.
+    fn capability_in_another_user_namespace() {
+        let process = Process::start_with(1, |shared| {
+            become_user(1000, &[]);
+            vcpu::threads_wait(shared)
+        });
+        let pid = process.pid();
+        let child = Child::fork(move || {
+            become_user(1001, &[]);
+            if let Err(err) = sys::unshare(sys::CLONE_NEWUSER) {
+                skip!("no user namespaces: {err:?}");
+            }
+            expect!(sys::capget().unwrap().effective & 1 << CAP_SYS_NICE != 0);
+            expect_eq!(calls::make_vcpu(pid), Err(EPERM));
+        });
+        expect_eq!(child.unwrap().wait(), Ok(Status::Exited(0)));
+        expect_eq!(marks(pid), Marks { live: 1, marked: 0 });
+    }
+
+    /// The capability module refuses what may do more than the caller, CAP_SYS_NICE excepted.
+    fn same_user_with_more_capabilities() {
+        let process = Process::start_with(2, |shared| {
+            become_user(1000, &[CAP_OTHER]);
+            vcpu::threads_wait(shared)
+        });
+        let mut log = Log::end(PREFIX);
+        expect_eq!(as_user(1000, &[], process.pid()), Err(EPERM));
+        expect_eq!(marks(process.pid()), Marks { live: 2, marked: 0 });
+        log.expect_end();
+
+        expect_eq!(as_user(1000, &[CAP_OTHER], process.pid()), Ok(0));
+        expect_eq!(marks(process.pid()), Marks { live: 2, marked: 2 });
+    }
+
+    /// A security module that has been configured refuses, too: Smack, by its labels.
+    fn security_module() {
+        const LABEL: &core::ffi::CStr = c"/proc/self/attr/smack/current";
+        const CAP_MAC_OVERRIDE: u32 = 32;
+        let label = |name: &[u8]| {
+            if let Err(err) = io::write_file(LABEL, name) {
+                skip!("no Smack: {err:?}");
+            }
+        };
+        // In a process of its own, since a label stays.
+        let caller = Child::fork(|| {
+            label(b"Caller");
+            let process = Process::start_with(2, move |shared| {
+                label(b"Target");
+                vcpu::threads_wait(shared)
+            });
+            expect_eq!(calls::make_vcpu(process.pid()), Ok(0));
+
+            let other = Process::start_with(2, move |shared| {
+                label(b"Target");
+                vcpu::threads_wait(shared)
+            });
+            let mut caps = sys::capget().unwrap();
+            caps.effective &= !(1 << CAP_MAC_OVERRIDE);
+            sys::capset(caps).unwrap();
+            fails(other.pid(), EPERM);
+            expect_eq!(marks(other.pid()), Marks { live: 2, marked: 0 });
+        });
+        match caller.unwrap().wait() {
+            Ok(Status::Exited(0)) => (),
+            // Skipped, or failed: it has said so.
+            other => expect_eq!(other, Ok(Status::Exited(4))),
+        }
+    }
+
+    /// By the id outside, with those ids in the log.
+    fn pid_namespace_from_outside() {
+        let process = Process::start_in(sys::CLONE_NEWPID, 2, vcpu::threads_wait);
+        let mut log = Log::end(PREFIX);
+        expect_eq!(calls::make_vcpu(process.pid()), Ok(0));
+        expect_eq!(marks(process.pid()), Marks { live: 2, marked: 2 });
+        let (pid, me) = (process.pid(), sys::gettid());
+        expect_log!(log, INFO, "make_vcpu: process {pid} (make_vcpu), called by {me} (make_vcpu)");
+    }
+
+    /// By the id inside; what is outside does not exist.
+    fn pid_namespace_from_inside() {
+        let outside = sys::getpid();
+        let child = Child::clone(sys::CLONE_NEWPID, || {
+            expect_eq!(sys::getpid(), 1);
+            let process = Process::start(2);
+            expect_eq!(process.pid(), 2);
+            expect_eq!(calls::make_vcpu(2), Ok(0));
+            expect_eq!(calls::make_vcpu(outside), Err(ESRCH));
+            expect_eq!(calls::make_vcpu(0), Ok(0));
+            process.stay()
+        });
+        let child = child.unwrap();
+        let pid = child.pid;
+        // What runs inside is found from here by its parent.
+        expect!(vcpu::eventually(|| {
+            let inner = vcpu::child_of(pid);
+            inner.is_some_and(|inner| marks(inner) == Marks { live: 2, marked: 2 })
+                && marks(pid) == Marks { live: 1, marked: 1 }
+        }));
+    }
+
+    /// The process has its leader's name; neither name can forge a line.
+    fn names_in_the_log() {
+        let process = Process::start_with(2, |shared| {
+            sys::set_name(c"a\nb\\\x7f\x80").unwrap();
+            vcpu::threads_wait(shared)
+        });
+        let mut buf = [0; vcpu::MAX_THREADS];
+        let tid = vcpu::threads(process.pid(), &mut buf)[1];
+        let mut log = Log::end(PREFIX);
+        sys::set_name(c"caf\u{e9} \x1b[31m").unwrap();
+
+        expect_eq!(calls::make_vcpu(tid), Ok(0));
+
+        let (pid, me) = (process.pid(), sys::gettid());
+        expect_log!(
+            log,
+            INFO,
+            "make_vcpu: process {pid} (a\\x0ab\\x5c\\x7f\\x80), called by {me} (caf\u{e9} \\x1b[31m)"
+        );
+    }
+
+    /// Hundreds of calls are logged, and of each all; thousands are not.
+    fn log_is_limited(timeout: 120) {
+        const LINES: usize = 3;
+        // In this many milliseconds the limit is as if nothing had been.
+        const INTERVAL: u32 = 6000;
+
+        sys::sleep_ms(INTERVAL);
+        let mut log = Log::end(PREFIX);
+        for _ in 0..300 {
+            calls::make_vcpu(0).unwrap();
+        }
+        expect_eq!(lines(&mut log), LINES * 300);
+
+        sys::sleep_ms(INTERVAL);
+        let start = sys::now();
+        let mut logged = 0;
+        for _ in 0..200 {
+            for _ in 0..100 {
+                calls::make_vcpu(0).unwrap();
+            }
+            logged += lines(&mut log);
+        }
+        let intervals = (sys::now() - start) as usize / 5_000_000_000 + 2;
+        expect_eq!(logged % LINES, 0, "{logged} lines");
+        expect!(logged <= intervals * 500 * LINES, "{logged} lines in {intervals} intervals");
+        expect_eq!(log.overruns, 0);
+        sys::sleep_ms(INTERVAL);
+    }
+
+    /// A process that another thread's exec gives another leader is always found.
+    fn exec_while_being_marked(timeout: 300) {
+        for _ in 0..100 {
+            let process = Process::start_with(4, vcpu::exec_by_another);
+            process.end();
+            let mut calls = 0;
+            while !process.has_execed() {
+                expect_eq!(calls::make_vcpu(process.pid()), Ok(0), "after {calls} calls");
+                calls += 1;
+            }
+            expect_eq!(calls::make_vcpu(process.pid()), Ok(0));
+            expect_eq!(marks(process.pid()), Marks { live: 1, marked: 1 });
+        }
+    }
+}
