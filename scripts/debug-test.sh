@@ -1,0 +1,98 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Run all tests on a kernel that is built to find bugs.
+
+usage() {
+	cat <<EOF
+usage: [ARCH=x86_64|i386] [MODES='MODE...'] ${0##*/}
+
+Build the kernel of kconfig/debug.config (and kconfig/kasan.config, where the
+architecture has it) and boot it once in each MODE: KUnit, then the selftests
+with their race tests for a minute each. A splat in the kernel's log, a memory
+leak or a failed test is a failure. MODE is KERNEL/PROGRAMS as in 'make test';
+the default is all modes of ARCH. It takes about an hour without a build before.
+
+The last line is 'N passed, N failed'; the exit status agrees with it.
+EOF
+}
+
+case ${1:-} in
+'') ;;
+-h | --help) usage; exit ;;
+*) usage >&2; exit 2 ;;
+esac
+
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+check_arch
+started=$(date +%s) passed=0 failed=0
+mkdir -p "$BUILD/log" "$BUILD/run"
+
+CONFIG=$BUILD/debug.config
+cp "$TOP/kconfig/debug.config" "$CONFIG.new"
+if [ "$ARCH" = x86_64 ]; then
+	cat "$TOP/kconfig/kasan.config" >>"$CONFIG.new"
+fi
+mv "$CONFIG.new" "$CONFIG"
+export ARCH CONFIG
+
+# fail TEXT…: one more failure.
+fail() {
+	echo "FAIL $*"
+	failed=$((failed + 1))
+}
+
+# judge MODE LIST OUTPUT: add up the KTAP in OUTPUT; LIST is what must have run.
+judge() {
+	_judged=$(awk -f "$TOP/scripts/ktap.awk" -v mode="$1" -v list="$2" \
+		-v skips="$TOP/scripts/expected-skips" "$3") || :
+	printf '%s\n' "$_judged"
+	_sum=$(printf '%s\n' "$_judged" |
+		sed -n '$s/.*: \([0-9]*\) passed, \([0-9]*\) failed.*/\1 \2/p')
+	[ "$_sum" ] || { fail "$1: no result"; return; }
+	passed=$((passed + ${_sum% *}))
+	failed=$((failed + ${_sum#* }))
+}
+
+# boot MODE: one guest, and all that it said.
+boot() {
+	_run=debug-$(echo "$1" | tr / -)
+	_output=$BUILD/log/$_run.output
+	_initramfs=$BUILD/run/$_run.cpio
+
+	_tests=$("$TOP/scripts/selftests.sh" "${1#*/}") || { fail "$1: the selftests do not build"; return; }
+	"$TOP/scripts/initramfs.sh" "$_initramfs" "$TOP/scripts/guest/debug:/work" "$_tests:/kselftest"
+
+	_before=$failed _status=0
+	MEM=${MEM:-2G} "$TOP/scripts/qemu.sh" -n "$_run" -t "${DEADLINE:-3600}" \
+		"$(kernel_dir)" "$_initramfs" >"$_output" || _status=$?
+
+	# KUnit ran at boot, before all else, and reports in the log.
+	sed -n 's/\r$//; s/^\[ *[0-9.]*\]\( *\[ *[TC][0-9]*\]\)\{0,1\} //p' \
+		"$BUILD/run/$_run/console.log" |
+		awk '/^KTAP version/ { on = 1 } /^Run \/init/ { exit } on' >"$BUILD/log/$_run.kunit"
+	judge "kunit-debug-$ARCH" "" "$BUILD/log/$_run.kunit"
+	judge "debug-$1" "$_tests/kselftest-list.txt" "$_output"
+	# A splat or a leak is no test's result.
+	if [ $_status != 0 ] && [ "$failed" = "$_before" ]; then
+		fail "$1: the guest ended with status $_status; its output: $_output"
+	fi
+}
+
+if "$TOP/scripts/kernel.sh"; then
+	case $ARCH in
+	x86_64) all_modes='x86_64/x86_64 x86_64/i386' ;;
+	i386) all_modes=i386/i386 ;;
+	esac
+	for mode in ${MODES:-$all_modes}; do
+		boot "$mode"
+	done
+else
+	fail "$ARCH: the kernel does not build"
+fi
+
+say "$(($(date +%s) - started)) s"
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
