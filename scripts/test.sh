@@ -84,7 +84,8 @@ guest() {
 	_before=$failed
 	add "$(printf '%s\n' "$_judged" | tail -n 1)"
 	_judged=$(awk -f "$TOP/scripts/kunit.awk" "$BUILD/run/$_name/console.log" |
-		awk -f "$TOP/scripts/ktap.awk" -v mode="$1 KUnit") || :
+		awk -f "$TOP/scripts/ktap.awk" -v mode="KUnit-$1" \
+			-v skips="$TOP/scripts/expected-skips") || :
 	printf '%s\n' "$_judged"
 	add "$(printf '%s\n' "$_judged" | tail -n 1)"
 	if [ -e "$_output.status" ]; then

@@ -8,6 +8,7 @@
 #![no_main]
 
 use core::fmt;
+use harness::vcpu;
 use harness::*;
 
 program!(main);
@@ -48,6 +49,8 @@ fn main(_args: Args) -> i32 {
         &[],
     );
 
+    demo.make_vcpu(3);
+
     println!("");
     match demo.failures {
         0 => println!("{} calls, all as they should be", demo.steps),
@@ -79,6 +82,52 @@ impl Demo {
             ("Hello World", klog::ALERT),
             &[text!("Hello World, i'm sys_hello with arg: {logged}").as_str()],
         );
+    }
+
+    /// Marks a process with so many threads, and shows each one's mark before and after.
+    fn make_vcpu(&mut self, threads: usize) {
+        let process = vcpu::Process::start(threads);
+        let pid = process.pid();
+        let marks = || {
+            for tid in io::ids(text!("/proc/{pid}/task").as_cstr()).expect("/proc/<pid>/task") {
+                let mark = u8::from(vcpu::is_marked(pid, tid) == Some(true));
+                println!("    /proc/{pid}/task/{tid}/status: Vcpu: {mark}");
+            }
+            vcpu::marks(pid)
+        };
+        let logged = |line: fmt::Arguments<'_>| text!("make_vcpu: {line}");
+
+        println!("a process with {threads} threads:");
+        let before = marks();
+
+        let mut tids = [0; vcpu::MAX_THREADS];
+        let listed = vcpu::threads(pid, &mut tids);
+        let me = sys::getpid();
+        let mut lines = [const { Text::<256>::new() }; 8];
+        lines[0] = logged(format_args!("process {pid} (demo), called by {me} (demo)"));
+        for (line, tid) in lines[1..].iter_mut().zip(listed) {
+            *line = logged(format_args!("thread {tid} marked"));
+        }
+        lines[threads + 1] = logged(format_args!("{threads} threads of process {pid} marked"));
+        let lines: [&str; 8] = core::array::from_fn(|i| lines[i].as_str());
+        self.step(
+            format_args!("make_vcpu({pid})"),
+            || calls::make_vcpu(pid),
+            Ok(0),
+            ("make_vcpu: ", klog::INFO),
+            &lines[..threads + 2],
+        );
+
+        let after = marks();
+        let all = |marked| vcpu::Marks {
+            live: threads,
+            marked,
+        };
+        if before != all(0) || after != all(threads) {
+            self.failures += 1;
+            println!("  EXPECTED no thread marked before, and {threads} after");
+        }
+        process.end();
     }
 
     /// Makes a call and prints it, its result and its log lines, and what was expected instead.

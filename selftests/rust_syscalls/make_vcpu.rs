@@ -59,17 +59,37 @@ fn marks_all(threads: usize, choose: fn(&[i32]) -> i32) {
     let mut log = Log::end(PREFIX);
     let mut buf = [0; vcpu::MAX_THREADS];
     let tids = vcpu::threads(process.pid(), &mut buf);
-    expect_eq!(marks(process.pid()), Marks { live: threads, marked: 0 });
+    expect_eq!(
+        marks(process.pid()),
+        Marks {
+            live: threads,
+            marked: 0
+        }
+    );
 
     expect_eq!(calls::make_vcpu(choose(tids)), Ok(0));
 
-    expect_eq!(marks(process.pid()), Marks { live: threads, marked: threads });
+    expect_eq!(
+        marks(process.pid()),
+        Marks {
+            live: threads,
+            marked: threads
+        }
+    );
     let (pid, me) = (process.pid(), sys::gettid());
-    expect_log!(log, INFO, "make_vcpu: process {pid} (make_vcpu), called by {me} (make_vcpu)");
+    expect_log!(
+        log,
+        INFO,
+        "make_vcpu: process {pid} (make_vcpu), called by {me} (make_vcpu)"
+    );
     for tid in tids.iter().take(64) {
         expect_log!(log, INFO, "make_vcpu: thread {tid} marked");
     }
-    expect_log!(log, INFO, "make_vcpu: {threads} threads of process {pid} marked");
+    expect_log!(
+        log,
+        INFO,
+        "make_vcpu: {threads} threads of process {pid} marked"
+    );
     log.expect_end();
 }
 
@@ -476,7 +496,7 @@ tests! {
             }
             logged += lines(&mut log);
         }
-        let intervals = (sys::now() - start) as usize / 5_000_000_000 + 2;
+        let intervals = ((sys::now() - start) / 5_000_000_000) as usize + 2;
         expect_eq!(logged % LINES, 0, "{logged} lines");
         expect!(logged <= intervals * 500 * LINES, "{logged} lines in {intervals} intervals");
         expect_eq!(log.overruns, 0);

@@ -75,10 +75,21 @@ impl Slot {
 
 static SLOTS: [Slot; CHAINS] = [Slot::EMPTY; CHAINS];
 
+/// Starts a thread. One that has exited counts as one until the kernel has freed it, so that there
+/// may be too many: then waits for others to go.
+fn spawn(f: impl FnOnce() + Copy + Send + 'static) -> Thread {
+    loop {
+        match Thread::spawn(f) {
+            Err(sys::EAGAIN) => sys::sched_yield(),
+            thread => return thread.expect("thread"),
+        }
+    }
+}
+
 /// A thread of a chain.
 fn link(chain: usize, born: &'static AtomicU32) {
     born.fetch_add(1, Ordering::Relaxed);
-    let next = Thread::spawn(move || link(chain, born)).expect("thread");
+    let next = spawn(move || link(chain, born));
     // The thread before has nothing left to do but to exit.
     drop(SLOTS[chain].take());
     SLOTS[chain].put(next);
@@ -87,7 +98,7 @@ fn link(chain: usize, born: &'static AtomicU32) {
 /// Starts all chains in this process; `born` counts their threads.
 fn start_chains(born: &'static AtomicU32) {
     for (chain, slot) in SLOTS.iter().enumerate() {
-        slot.put(Thread::spawn(move || link(chain, born)).expect("thread"));
+        slot.put(spawn(move || link(chain, born)));
     }
 }
 
@@ -164,7 +175,10 @@ fn exit_group() {
 }
 
 program!(|args: Args| {
-    if let Some(seconds) = args.env("VCPU_RACE_SECONDS").and_then(|value| value.parse().ok()) {
+    if let Some(seconds) = args
+        .env("VCPU_RACE_SECONDS")
+        .and_then(|value| value.parse().ok())
+    {
         SECONDS.store(seconds, Ordering::Relaxed);
     }
     let timeout = SECONDS.load(Ordering::Relaxed) + test::TIMEOUT;

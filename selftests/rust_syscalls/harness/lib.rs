@@ -110,10 +110,12 @@ impl Args {
     /// The arguments, one by one. One that is not UTF-8 is shown as "?".
     pub fn iter(self) -> impl Iterator<Item = &'static str> {
         // SAFETY: The kernel puts a null pointer behind the last one and lets all of them be.
-        (1..).map_while(move |i| unsafe {
+        let args = (1..).map_while(move |i| unsafe {
             let arg = *self.argv.add(i);
             (!arg.is_null()).then(|| CStr::from_ptr(arg).to_str().unwrap_or("?"))
-        })
+        });
+        // Behind the null pointer is the environment.
+        args.fuse()
     }
 
     /// The value of a variable of the environment, when it is UTF-8.

@@ -99,7 +99,9 @@ pub fn eventually(condition: impl Fn() -> bool) -> bool {
 pub fn child_of(pid: i32) -> Option<i32> {
     let parent = |child| {
         let mut buf = [0; 4096];
-        io::field(status(child, child, &mut buf)?, "PPid")?.parse().ok()
+        io::field(status(child, child, &mut buf)?, "PPid")?
+            .parse()
+            .ok()
     };
     io::ids(c"/proc").ok()?.find(|id| parent(*id) == Some(pid))
 }
@@ -154,11 +156,7 @@ impl Process {
     }
 
     /// As [`Process::start_with`], in new namespaces.
-    pub fn start_in(
-        namespaces: u32,
-        threads: usize,
-        run: impl FnOnce(&'static Shared),
-    ) -> Process {
+    pub fn start_in(namespaces: u32, threads: usize, run: impl FnOnce(&'static Shared)) -> Process {
         let shared: &'static Shared = mem::shared().expect("shared memory");
         shared.threads.store(threads as u32, Ordering::Relaxed);
         let child = Child::clone(namespaces, || run(shared)).expect("fork");
@@ -176,11 +174,12 @@ impl Process {
         self.shared.end.pass();
     }
 
-    /// Whether it is another program by now.
+    /// Whether it is another program by now. While one thread becomes the leader in the place of
+    /// another, there is no status: then it is not.
     pub fn has_execed(&self) -> bool {
         let mut buf = [0; 4096];
-        let status = status(self.pid(), self.pid(), &mut buf).expect("the process");
-        io::field(status, "Name") == Some("wait")
+        status(self.pid(), self.pid(), &mut buf)
+            .is_some_and(|status| io::field(status, "Name") == Some("wait"))
     }
 
     /// Waits until it is another program.
