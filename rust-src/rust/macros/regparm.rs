@@ -25,11 +25,8 @@ const LOWERING: bool = cfg!(CONFIG_RUST_REGPARM_LOWERING);
 pub(crate) fn c_callback(f: ItemFn) -> Result<TokenStream> {
     let sig = &f.sig;
 
-    if !sig
-        .abi
-        .as_ref()
-        .is_some_and(|abi| abi.name.as_ref().is_some_and(|n| n.value() == "C"))
-    {
+    let abi_name = sig.abi.as_ref().and_then(|abi| abi.name.as_ref());
+    if abi_name.is_none_or(|name| name.value() != "C") {
         return Err(Error::new_spanned(
             sig.fn_token,
             "a function that C calls must be `extern \"C\"`",
