@@ -44,13 +44,6 @@ add() {
 	failed=$((failed + ${_sum#* }))
 }
 
-# report CONSOLE: KUnit's part of the kernel's log, as KTAP.
-report() {
-	sed -e 's/\r$//' -e 's/^\[ *[0-9.]*\]\(\[ *[TC][0-9]*\]\)\{0,1\} //' "$1" |
-		awk '/^KTAP version/ { on = 1 } on' |
-		grep -aE '^ *(KTAP version |1\.\.[0-9]|(not )?ok [0-9]|# )'
-}
-
 # names REPORT: what has passed, as SUITE.TEST.
 names() {
 	awk '$1 == "#" && $2 == "Subtest:" { suite = $3 }
@@ -71,7 +64,7 @@ run() {
 	ARCH=$1 "$TOP/scripts/qemu.sh" -n "kunit-$1" -t "${DEADLINE:-300}" \
 		"$(ARCH=$1 && kernel_dir)" "$BUILD/run/kunit-$1.cpio" >&2 ||
 		fail "kunit $1: the guest ended with status $?"
-	report "$BUILD/run/kunit-$1/console.log" >"$_out" || :
+	awk -f "$TOP/scripts/kunit.awk" "$BUILD/run/kunit-$1/console.log" >"$_out"
 	_judged=$(awk -f "$TOP/scripts/ktap.awk" -v mode="kunit $1" "$_out") || :
 	printf '%s\n' "$_judged"
 	add "$(printf '%s\n' "$_judged" | tail -n 1)" || fail "kunit $1: no sum"
