@@ -27,7 +27,7 @@ esac
 . "$(dirname "$0")/lib.sh"
 
 check_arch
-started=$(date +%s) passed=0 failed=0
+started=$(date +%s)
 mkdir -p "$BUILD/log" "$BUILD/run"
 
 CONFIG=$BUILD/debug.config
@@ -37,24 +37,6 @@ if [ "$ARCH" = x86_64 ]; then
 fi
 mv "$CONFIG.new" "$CONFIG"
 export ARCH CONFIG
-
-# fail TEXT…: one more failure.
-fail() {
-	echo "FAIL $*"
-	failed=$((failed + 1))
-}
-
-# judge MODE LIST OUTPUT: add up the KTAP in OUTPUT; LIST is what must have run.
-judge() {
-	_judged=$(awk -f "$TOP/scripts/ktap.awk" -v mode="$1" -v list="$2" \
-		-v skips="$TOP/scripts/expected-skips" "$3") || :
-	printf '%s\n' "$_judged"
-	_sum=$(printf '%s\n' "$_judged" |
-		sed -n '$s/.*: \([0-9]*\) passed, \([0-9]*\) failed.*/\1 \2/p')
-	[ "$_sum" ] || { fail "$1: no result"; return; }
-	passed=$((passed + ${_sum% *}))
-	failed=$((failed + ${_sum#* }))
-}
 
 # boot MODE: one guest, and all that it said.
 boot() {
@@ -70,11 +52,9 @@ boot() {
 		"$(kernel_dir)" "$_initramfs" >"$_output" || _status=$?
 
 	# KUnit ran at boot, before all else, and reports in the log.
-	sed -n 's/\r$//; s/^\[ *[0-9.]*\]\( *\[ *[TC][0-9]*\]\)\{0,1\} //p' \
-		"$BUILD/run/$_run/console.log" |
-		awk '/^KTAP version/ { on = 1 } /^Run \/init/ { exit } on' >"$BUILD/log/$_run.kunit"
-	judge "kunit-debug-$ARCH" "" "$BUILD/log/$_run.kunit"
-	judge "debug-$1" "$_tests/kselftest-list.txt" "$_output"
+	awk -f "$TOP/scripts/kunit.awk" "$BUILD/run/$_run/console.log" >"$BUILD/log/$_run.kunit"
+	judge "kunit-debug-$ARCH" "$BUILD/log/$_run.kunit"
+	judge "debug-$1" "$_output" "$_tests/kselftest-list.txt"
 	# A splat or a leak is no test's result.
 	if [ $_status != 0 ] && [ "$failed" = "$_before" ]; then
 		fail "$1: the guest ended with status $_status; its output: $_output"
@@ -94,5 +74,4 @@ else
 fi
 
 say "$(($(date +%s) - started)) s"
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+total

@@ -29,21 +29,6 @@ arch=$ARCH
 CONFIG=kunit
 export CONFIG
 
-passed=0 failed=0
-
-fail() {
-	echo "FAIL $*"
-	failed=$((failed + 1))
-}
-
-# add SUM: 'N passed, N failed' into the total; fails if it is something else.
-add() {
-	_sum=$(printf '%s\n' "$1" | sed -n 's/^\(.*: \)\{0,1\}\([0-9][0-9]*\) passed, \([0-9][0-9]*\) failed.*/\2 \3/p')
-	[ "$_sum" ] || return
-	passed=$((passed + ${_sum% *}))
-	failed=$((failed + ${_sum#* }))
-}
-
 # names REPORT: what has passed, as SUITE.TEST.
 names() {
 	awk '$1 == "#" && $2 == "Subtest:" { suite = $3 }
@@ -65,9 +50,7 @@ run() {
 		"$(ARCH=$1 && kernel_dir)" "$BUILD/run/kunit-$1.cpio" >&2 ||
 		fail "kunit $1: the guest ended with status $?"
 	awk -f "$TOP/scripts/kunit.awk" "$BUILD/run/kunit-$1/console.log" >"$_out"
-	_judged=$(awk -f "$TOP/scripts/ktap.awk" -v mode="kunit $1" "$_out") || :
-	printf '%s\n' "$_judged"
-	add "$(printf '%s\n' "$_judged" | tail -n 1)" || fail "kunit $1: no sum"
+	judge "kunit-$1" "$_out"
 	names "$_out" >"$_out.names"
 }
 
@@ -86,8 +69,7 @@ if [ "$arch" = i386 ]; then
 	kernel=$(ARCH=i386 && kernel_dir)
 	"$TREE/scripts/rust_regparm_test.sh" "$kernel" LLVM="$LLVM" RUSTC="$RUSTC" >"$log" 2>&1 </dev/null || :
 	grep '^not ok' "$log" || :
-	add "$(tail -n 1 "$log")" || fail "scripts/rust_regparm_test.sh: no sum; the log: $log"
+	add_sum "scripts/rust_regparm_test.sh, log in $log" "$(tail -n 1 "$log")"
 fi
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+total

@@ -155,3 +155,38 @@ kmake() {
 		LOCALVERSION= KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970' \
 		KBUILD_BUILD_USER=user KBUILD_BUILD_HOST=host KBUILD_BUILD_VERSION=1 -j"$JOBS" "$@"
 }
+
+# What runs tests counts in these, and ends with total.
+passed=0 failed=0
+
+# fail TEXT…: one failure.
+fail() {
+	echo "FAIL $*"
+	failed=$((failed + 1))
+}
+
+# add_sum NAME TEXT: the last line of TEXT is the 'N passed, N failed' of a part.
+add_sum() {
+	_sum=$(printf '%s\n' "$2" |
+		sed -n '$s/^\(.*: \)\{0,1\}\([0-9][0-9]*\) passed, \([0-9][0-9]*\) failed.*/\2 \3/p')
+	if [ "$_sum" ]; then
+		passed=$((passed + ${_sum% *}))
+		failed=$((failed + ${_sum#* }))
+	else
+		fail "$1: its last line is no sum"
+	fi
+}
+
+# judge MODE OUTPUT [LIST]: add up the KTAP in the file OUTPUT, see ktap.awk.
+judge() {
+	_judged=$(awk -f "$TOP/scripts/ktap.awk" -v mode="$1" -v list="${3:-}" \
+		-v skips="$TOP/scripts/expected-skips" "$2") || :
+	printf '%s\n' "$_judged"
+	add_sum "$1" "$_judged"
+}
+
+# total: the last line of what runs tests, and its exit status.
+total() {
+	echo "$passed passed, $failed failed"
+	[ $failed = 0 ]
+}

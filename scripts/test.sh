@@ -24,19 +24,6 @@ esac
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-passed=0 failed=0
-
-# add SUM: take what a part says last, 'N passed, N failed', into the total.
-add() {
-	_sum=$(printf '%s\n' "$1" | sed -n 's/^\(.*: \)\{0,1\}\([0-9][0-9]*\) passed, \([0-9][0-9]*\) failed.*/\2 \3/p')
-	if [ "$_sum" ]; then
-		passed=$((passed + ${_sum% *}))
-		failed=$((failed + ${_sum#* }))
-	else
-		failed=$((failed + 1))
-	fi
-}
-
 # part NAME COMMAND…: tests that run on this machine.
 part() {
 	_log=$BUILD/log/test-$1.log _status=0
@@ -45,13 +32,13 @@ part() {
 	"$@" >"$_log" 2>&1 </dev/null || _status=$?
 	_last=$(tail -n 1 "$_log")
 	_before=$failed
-	add "$_last"
+	add_sum "$_title" "$_last"
 	if [ $_status != 0 ] && [ "$failed" = "$_before" ]; then
-		failed=$((failed + 1))
+		fail "$_title: ended with status $_status"
 	fi
 	if [ "$failed" != "$_before" ]; then
 		cat "$_log"
-		echo "FAIL $_title: status $_status; the log: $_log"
+		echo "FAIL $_title: the log: $_log"
 	fi
 	echo "$_title: ${_last:-said nothing}"
 }
@@ -64,8 +51,7 @@ guest() {
 	_arch=${1%/*}
 
 	if ! ARCH=$_arch "$TOP/scripts/kernel.sh" || ! _tests=$("$TOP/scripts/selftests.sh" "${1#*/}"); then
-		echo "FAIL $1: does not build"
-		failed=$((failed + 1))
+		fail "$1: does not build"
 		return
 	fi
 	mkdir -p "$BUILD/run"
@@ -78,21 +64,14 @@ guest() {
 			"$(ARCH=$_arch && kernel_dir)" "$_initramfs" ||
 			echo $? >"$_output.status"
 	} | tee "$_output" | grep --line-buffered -aE '^(not )?ok ' || :
-	_judged=$(awk -f "$TOP/scripts/ktap.awk" -v mode="$1" -v skips="$TOP/scripts/expected-skips" \
-		-v list="$_tests/kselftest-list.txt" "$_output") || :
-	printf '%s\n' "$_judged"
 	_before=$failed
-	add "$(printf '%s\n' "$_judged" | tail -n 1)"
-	_judged=$(awk -f "$TOP/scripts/kunit.awk" "$BUILD/run/$_name/console.log" |
-		awk -f "$TOP/scripts/ktap.awk" -v mode="KUnit-$1" \
-			-v skips="$TOP/scripts/expected-skips") || :
-	printf '%s\n' "$_judged"
-	add "$(printf '%s\n' "$_judged" | tail -n 1)"
+	judge "$1" "$_output" "$_tests/kselftest-list.txt"
+	awk -f "$TOP/scripts/kunit.awk" "$BUILD/run/$_name/console.log" >"$_output.kunit"
+	judge "KUnit-$1" "$_output.kunit"
 	if [ -e "$_output.status" ]; then
 		# What the guest does not say by a failed test, it says by its status.
 		if [ "$failed" = "$_before" ]; then
-			echo "FAIL $1: the guest ended with status $(cat "$_output.status")"
-			failed=$((failed + 1))
+			fail "$1: the guest ended with status $(cat "$_output.status")"
 		fi
 		rm "$_output.status"
 	fi
@@ -109,5 +88,4 @@ part qemu "$TOP/scripts/qemu-test.sh"
 part misuse "$TOP/scripts/misuse-test.sh"
 part scripts "$TOP/scripts/selftest.sh"
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+total
