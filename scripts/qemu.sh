@@ -39,6 +39,7 @@ shift 2
 . "$(dirname "$0")/lib.sh"
 
 check_arch
+config=$kernel/.config
 [ ! -d "$kernel" ] || kernel=$kernel/arch/x86/boot/bzImage
 [ -r "$kernel" ] || die "$kernel: no such kernel: run 'make kernel'"
 qemu=qemu-system-$ARCH
@@ -84,6 +85,13 @@ case $accel in
 kvm) cpu=host ;;
 tcg) cpu=max,vendor=GenuineIntel ;;
 esac
+# Before 8.1, a CPU could translate code while another one changed it, and keep
+# what it was ("accel/tcg: Always lock pages before translation"): a kernel that
+# patches itself, as jump labels do, then dies of an int3 every few boots.
+if [ "$accel" = tcg ] && ! grep -q '^# CONFIG_JUMP_LABEL is not set' "$config" 2>/dev/null &&
+	"$qemu" --version | awk 'NR == 1 { split($4, v, "."); exit v[1] * 100 + v[2] >= 801 }'; then
+	accel=tcg,thread=single
+fi
 set -- "$qemu" -accel "$accel" -cpu "$cpu" -smp "${SMP:-2}" -m "${MEM:-512M}" \
 	-nodefaults -display none -no-reboot -kernel "$kernel" -initrd "$initramfs" "$@"
 # A busy host can be too slow for the kernel's check that the timer works.

@@ -123,7 +123,7 @@ impl Marked {
 
     /// Logs the whole call, or nothing when there have been too many calls of late.
     fn log(&self) {
-        // 500 calls in 5 seconds, by whomever, as for hello().
+        // By whomever. A call can log many lines, hence fewer of them than of hello().
         static LIMIT: RateLimit = RateLimit::new(c"make_vcpu", 5, 500);
 
         if !LIMIT.allow() {
