@@ -21,6 +21,10 @@ run: kernel ## boot the kernel and show each system call (PROG=file.c|file.rs: r
 test: tree ## run all tests; the last line is 'N passed, N failed'
 	@scripts/test.sh
 
+.PHONY: kunit
+kunit: tree ## run the kernel's own tests of Rust; for ARCH=i386 compare them with x86_64's
+	@scripts/kunit.sh
+
 .PHONY: shell
 shell: kernel ## the same kernel with an interactive shell (ADD=path puts files into it)
 	@scripts/shell.sh

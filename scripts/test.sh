@@ -24,6 +24,8 @@ esac
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
+load_toolchain
+
 # part NAME COMMAND…: tests that run on this machine.
 part() {
 	_log=$BUILD/log/test-$1.log _status=0
@@ -81,6 +83,11 @@ mkdir -p "$BUILD/log"
 part ktap "$TOP/scripts/ktap-test.sh"
 for mode in ${MODES:-$all_modes}; do
 	guest "$mode"
+	case $mode in
+	i386/*)
+		part regparm "$TREE/scripts/rust_regparm_test.sh" "$(ARCH=i386 && kernel_dir)" \
+			LLVM="$LLVM" RUSTC="$RUSTC" ;;
+	esac
 done
 part kernel "$TOP/scripts/kernel-test.sh"
 # These need a kernel that is built.
