@@ -47,14 +47,15 @@ guest=$!
 trap 'kill -- -$guest 2>/dev/null || :' EXIT
 
 say "the guest's console: build/run/gdb-$ARCH/console.log"
+# Before the kernel's first C function its memory is not where the symbols say.
 debug() {
-	gdb -q -iex "add-auto-load-safe-path $out" -iex 'set pagination off' "$out/vmlinux" \
+	gdb -q -iex "add-auto-load-safe-path $out" -iex 'set pagination off' -iex 'set confirm off' "$out/vmlinux" \
 		-ex "set tcp connect-timeout 30" -ex "target remote 127.0.0.1:$port" \
-		-ex lx-symbols -ex "hbreak $stub" "$@"
+		-ex 'thbreak start_kernel' -ex continue -ex lx-symbols -ex "hbreak $stub" "$@"
 }
 if [ "$batch" ]; then
 	debug -batch -ex continue -ex backtrace -ex kill </dev/null | tee "$BUILD/log/gdb-batch.log"
-	grep -q "hit Breakpoint 1" "$BUILD/log/gdb-batch.log" || die "the breakpoint in $stub was not reached"
+	grep -q "$stub (regs=" "$BUILD/log/gdb-batch.log" || die "the breakpoint in $stub was not reached"
 else
 	debug -ex "echo \\nThe guest waits; 'continue' goes to the breakpoint.\\n"
 fi
