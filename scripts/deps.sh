@@ -49,6 +49,7 @@ needs() {
 	lz4      lz4            kernel image
 	zstd     zstd           kernel image of CONFIG=running
 	cpio     cpio           initramfs, kernel headers
+	curl     curl           kernel source from kernel.org
 	kmod     kmod           modules
 	pahole   dwarves        BTF of CONFIG=running
 	cc       gcc            what bindgen's and clang's links need
@@ -57,6 +58,7 @@ needs() {
 	shellcheck          shellcheck       make check
 	qemu-system-x86_64  qemu-system-x86  the guest
 	busybox             busybox-static   the guest's shell
+	/etc/ssl/certs/ca-certificates.crt  ca-certificates  curl, cargo
 	/usr/include/libelf.h       libelf-dev  objtool
 	/usr/include/openssl/ssl.h  libssl-dev  certificates of CONFIG=running
 	END
