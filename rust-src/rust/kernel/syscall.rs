@@ -116,67 +116,71 @@ impl Arg for UserPtr {
 #[derive(Clone, Copy)]
 pub struct User<P>(P);
 
-impl<T> User<*const T> {
+impl<P: Pointer> User<P> {
     /// Creates a pointer to user space from its address.
     #[inline]
-    pub const fn new(ptr: *const T) -> Self {
+    pub const fn new(ptr: P) -> Self {
         Self(ptr)
     }
 
     /// Returns whether this is `NULL`.
     #[inline]
     pub fn is_null(self) -> bool {
-        self.0.is_null()
+        self.as_user_ptr().as_const_ptr().is_null()
     }
 
-    /// Returns the pointer to access user space by. It must only be read from.
+    /// Returns the pointer to access user space by. If `P` is a `*const T`, it must only be read
+    /// from.
     #[inline]
     pub fn as_user_ptr(self) -> UserPtr {
-        UserPtr::from_ptr(self.0.cast::<c_void>().cast_mut())
+        UserPtr::from_addr(self.0.addr())
     }
 }
 
-impl<T> User<*mut T> {
-    /// Creates a pointer to user space from its address.
-    #[inline]
-    pub const fn new_mut(ptr: *mut T) -> Self {
-        Self(ptr)
-    }
+impl<P> private::Sealed for User<P> {}
 
-    /// Returns whether this is `NULL`.
-    #[inline]
-    pub fn is_null(self) -> bool {
-        self.0.is_null()
-    }
-
-    /// Returns the pointer to access user space by.
-    #[inline]
-    pub fn as_user_ptr(self) -> UserPtr {
-        UserPtr::from_ptr(self.0.cast())
-    }
-}
-
-impl<T> private::Sealed for User<*const T> {}
-
-impl<T> Arg for User<*const T> {
-    type C = *const T;
+impl<P: Pointer> Arg for User<P> {
+    type C = P;
 
     #[inline(always)]
     fn from_reg(reg: usize) -> Self {
-        Self(core::ptr::with_exposed_provenance(reg))
+        Self(P::from_addr(reg))
     }
 }
 
-impl<T> private::Sealed for User<*mut T> {}
+/// What can be the parameter of [`User`]: `*const T` and `*mut T`.
+pub trait Pointer: private::Sealed + Copy {
+    /// Makes a pointer of an address.
+    #[doc(hidden)]
+    fn from_addr(addr: usize) -> Self;
 
-impl<T> Arg for User<*mut T> {
-    type C = *mut T;
-
-    #[inline(always)]
-    fn from_reg(reg: usize) -> Self {
-        Self(core::ptr::with_exposed_provenance_mut(reg))
-    }
+    /// Returns the address.
+    #[doc(hidden)]
+    fn addr(self) -> usize;
 }
+
+macro_rules! impl_pointer {
+    ($($ptr:ty: $from_addr:path),*) => {$(
+        impl<T> private::Sealed for $ptr {}
+
+        impl<T> Pointer for $ptr {
+            #[inline(always)]
+            fn from_addr(addr: usize) -> Self {
+                $from_addr(addr)
+            }
+
+            #[inline(always)]
+            fn addr(self) -> usize {
+                self.expose_provenance()
+            }
+        }
+    )*};
+}
+
+impl_pointer!(
+    *const T: core::ptr::with_exposed_provenance,
+    *mut T: core::ptr::with_exposed_provenance_mut
+);
 
 /// A type that a system call can return.
 ///
@@ -504,6 +508,7 @@ mod tests {
             pub(super) fn sys_kunit_result(which: c_int) -> c_long;
             pub(super) fn sys_kunit_u32(value: c_uint) -> c_long;
             pub(super) fn sys_kunit_compat(a: c_long) -> c_long;
+            #[cfg(CONFIG_IA32_EMULATION)]
             pub(super) fn compat_sys_kunit_compat(a: c_int) -> c_long;
         }
     }

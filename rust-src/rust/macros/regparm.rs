@@ -4,6 +4,10 @@
 //!
 //! See `Documentation/rust/regparm.rst`.
 
+// `rust/regparm/lower.rs` prepares what is used here, and has to agree on what needs it.
+#[path = "../regparm/words.rs"]
+mod words;
+
 use proc_macro2::TokenStream;
 use quote::{
     format_ident,
@@ -118,25 +122,11 @@ pub(crate) fn entry(f: &ItemFn) -> TokenStream {
 fn is_word(ty: &Type) -> bool {
     match ty {
         Type::Ptr(_) => true,
-        Type::Path(path) => path.path.segments.last().is_some_and(|last| {
-            matches!(
-                last.ident.to_string().as_str(),
-                "bool"
-                    | "u8"
-                    | "i8"
-                    | "u16"
-                    | "i16"
-                    | "u32"
-                    | "i32"
-                    | "usize"
-                    | "isize"
-                    | "c_char"
-                    | "c_int"
-                    | "c_uint"
-                    | "c_long"
-                    | "c_ulong"
-            )
-        }),
+        Type::Path(path) => path
+            .path
+            .segments
+            .last()
+            .is_some_and(|last| words::is_word(&last.ident.to_string())),
         _ => false,
     }
 }

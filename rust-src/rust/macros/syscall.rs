@@ -86,9 +86,6 @@ pub(crate) fn syscall(options: Options, f: ItemFn) -> Result<TokenStream> {
     let span = name.span();
     let sys = format_ident!("sys_{plain}", span = span);
     let compat_sys = format_ident!("compat_sys_{plain}", span = span);
-    let x64_sys = format_ident!("__x64_sys_{plain}", span = span);
-    let ia32_sys = format_ident!("__ia32_sys_{plain}", span = span);
-    let ia32_compat_sys = format_ident!("__ia32_compat_sys_{plain}", span = span);
     let se_sys = format_ident!("__se_sys_{plain}", span = span);
     let se_compat_sys = format_ident!("__se_compat_sys_{plain}", span = span);
 
@@ -130,6 +127,35 @@ pub(crate) fn syscall(options: Options, f: ItemFn) -> Result<TokenStream> {
         .map(|(ident, _)| c_str(&ident.unraw().to_string()));
     let event_names = ["sys_", "sys_enter_", "sys_exit_"].map(|s| c_str(&format!("{s}{plain}")));
 
+    // What the dispatcher calls: takes the arguments from the caller's registers.
+    let stub = |prefix: &str, getter: &str, call: &TokenStream| {
+        let stub = format_ident!("{prefix}{plain}", span = span);
+        let getter = format_ident!("{getter}");
+        quote! {
+            #[no_mangle]
+            unsafe extern "C" fn #stub(
+                regs: *const ::kernel::bindings::pt_regs,
+            ) -> ::kernel::ffi::c_long {
+                // SAFETY: The system call's dispatcher passes the registers of the caller.
+                let [#(#regs,)* ..] = unsafe { ::kernel::syscall::#getter(regs) };
+
+                #call
+            }
+
+            ::kernel::syscall_error_injection!(#stub);
+        }
+    };
+    let x64_stub = stub(
+        "__x64_sys_",
+        "x64_regs",
+        &quote!(#se_sys(#(<#types as ::kernel::syscall::Arg>::from_reg(#regs)),*)),
+    );
+    let ia32_stub = stub(
+        "__ia32_sys_",
+        "ia32_regs",
+        &quote!(#se_sys(#(<#types as ::kernel::syscall::Arg>::from_ia32(#regs)),*)),
+    );
+
     let compat = options.compat.map(|path| {
         let check = quote_spanned! {path.span()=>
             fn assert_prototype<#(#generics: ::kernel::syscall::Arg,)* R>(
@@ -139,32 +165,24 @@ pub(crate) fn syscall(options: Options, f: ItemFn) -> Result<TokenStream> {
             ) {}
             let _ = || assert_prototype(#path, #prototypes::#compat_sys);
         };
+        let call = quote! {
+            ::kernel::syscall::Return::into_long(
+                #path(#(::kernel::syscall::Arg::from_ia32(#regs)),*),
+            )
+        };
+        let stub = stub("__ia32_compat_sys_", "ia32_regs", &call);
         quote! {
             #[cfg(CONFIG_IA32_EMULATION)]
             const _: () = {
                 #check
 
-                #[no_mangle]
-                unsafe extern "C" fn #ia32_compat_sys(
-                    regs: *const ::kernel::bindings::pt_regs,
-                ) -> ::kernel::ffi::c_long {
-                    // SAFETY: The system call's dispatcher passes the registers of the caller.
-                    let [#(#regs,)* ..] = unsafe { ::kernel::syscall::ia32_regs(regs) };
-
-                    ::kernel::syscall::Return::into_long(
-                        #path(#(::kernel::syscall::Arg::from_ia32(#regs)),*),
-                    )
-                }
-
-                ::kernel::syscall_error_injection!(#ia32_compat_sys);
+                #stub
             };
             // Where there are no 32-bit callers, the function for them is checked all the same.
             #[cfg(not(CONFIG_IA32_EMULATION))]
             const _: () = {
                 fn #se_compat_sys(#(#regs: usize),*) -> ::kernel::ffi::c_long {
-                    ::kernel::syscall::Return::into_long(
-                        #path(#(::kernel::syscall::Arg::from_ia32(#regs)),*),
-                    )
+                    #call
                 }
                 let _ = #se_compat_sys;
             };
@@ -185,17 +203,7 @@ pub(crate) fn syscall(options: Options, f: ItemFn) -> Result<TokenStream> {
 
             #[cfg(all(CONFIG_ARCH_HAS_SYSCALL_WRAPPER, CONFIG_X86_64))]
             const _: () = {
-                #[no_mangle]
-                unsafe extern "C" fn #x64_sys(
-                    regs: *const ::kernel::bindings::pt_regs,
-                ) -> ::kernel::ffi::c_long {
-                    // SAFETY: The system call's dispatcher passes the registers of the caller.
-                    let [#(#regs,)* ..] = unsafe { ::kernel::syscall::x64_regs(regs) };
-
-                    #se_sys(#(<#types as ::kernel::syscall::Arg>::from_reg(#regs)),*)
-                }
-
-                ::kernel::syscall_error_injection!(#x64_sys);
+                #x64_stub
             };
 
             #[cfg(all(
@@ -203,17 +211,7 @@ pub(crate) fn syscall(options: Options, f: ItemFn) -> Result<TokenStream> {
                 any(CONFIG_X86_32, CONFIG_IA32_EMULATION)
             ))]
             const _: () = {
-                #[no_mangle]
-                unsafe extern "C" fn #ia32_sys(
-                    regs: *const ::kernel::bindings::pt_regs,
-                ) -> ::kernel::ffi::c_long {
-                    // SAFETY: The system call's dispatcher passes the registers of the caller.
-                    let [#(#regs,)* ..] = unsafe { ::kernel::syscall::ia32_regs(regs) };
-
-                    #se_sys(#(<#types as ::kernel::syscall::Arg>::from_ia32(#regs)),*)
-                }
-
-                ::kernel::syscall_error_injection!(#ia32_sys);
+                #ia32_stub
             };
 
             // User-mode Linux, and any architecture without a syscall wrapper.

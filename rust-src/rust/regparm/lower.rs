@@ -17,6 +17,8 @@
 //!
 //! Usage: `lower BINDINGS HELPERS BINDINGS_OUT HELPERS_OUT REFERENCES_OUT`
 
+mod words;
+
 use std::collections::{
     BTreeMap,
     HashMap, //
@@ -466,27 +468,9 @@ impl Signature {
         !self.is_unsupported()
             && !matches!(self.output, Type::Never(_))
             && (!self.is_right()
-                || written.iter().any(|ty| {
-                    name_of(ty).is_some_and(|name| {
-                        !matches!(
-                            name.as_str(),
-                            "bool"
-                                | "u8"
-                                | "i8"
-                                | "u16"
-                                | "i16"
-                                | "u32"
-                                | "i32"
-                                | "usize"
-                                | "isize"
-                                | "c_char"
-                                | "c_int"
-                                | "c_uint"
-                                | "c_long"
-                                | "c_ulong"
-                        )
-                    })
-                }))
+                || written
+                    .iter()
+                    .any(|ty| name_of(ty).is_some_and(|name| !words::is_word(&name))))
     }
 
     fn lower(&self) -> Lowered {

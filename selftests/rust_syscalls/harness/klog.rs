@@ -220,12 +220,17 @@ pub fn expect_rate_limit(prefix: &'static str, call: fn() -> Result) {
 
 /// Waits until what `call` logs gets through again after a test has reached a limit, so that the
 /// next test finds the limit as if nothing had been.
+#[track_caller]
 pub fn recover(prefix: &'static str, call: impl Fn() -> Result) {
     let mut log = Log::end(prefix);
-    while log.count() == 0 {
+    for _ in 0..100 {
         sys::sleep_ms(100);
         expect_eq!(call(), Ok(0));
+        if log.count() > 0 {
+            return;
+        }
     }
+    test::fail(format_args!("nothing gets into the log for 10 s"));
 }
 
 /// Expects the next line of a [`Log`]: `expect_log!(log, INFO, "make_vcpu: thread {tid} marked")`.
