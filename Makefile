@@ -25,6 +25,10 @@ test: tree ## run all tests; the last line is 'N passed, N failed'
 kunit: tree ## run the kernel's own tests of Rust; for ARCH=i386 compare them with x86_64's
 	@scripts/kunit.sh
 
+.PHONY: debug-test
+debug-test: tree ## all tests and a minute of each race on a kernel that is built to find bugs
+	@scripts/debug-test.sh
+
 .PHONY: shell
 shell: kernel ## the same kernel with an interactive shell (ADD=path puts files into it)
 	@scripts/shell.sh
