@@ -101,24 +101,24 @@ struct Marked {
 impl Marked {
     /// Marks the live threads of `group`.
     fn mark(group: &ThreadGroupGuard<'_>) -> Self {
-        let leader = group.leader();
-        let mut marked = Self {
-            process: leader.tgid(),
-            name: leader.comm(),
-            threads: 0,
-            listed: [0; LISTED_MAX],
-        };
-
+        let mut threads = 0;
+        let mut listed = [0; LISTED_MAX];
         for thread in group.threads().filter(|thread| thread.is_live()) {
             thread.set_vcpu(true);
 
-            if let Some(listed) = marked.listed.get_mut(marked.threads) {
+            if let Some(listed) = listed.get_mut(threads) {
                 *listed = thread.pid();
             }
-            marked.threads += 1;
+            threads += 1;
         }
 
-        marked
+        let leader = group.leader();
+        Self {
+            process: leader.tgid(),
+            name: leader.comm(),
+            threads,
+            listed,
+        }
     }
 
     /// Logs the whole call, or nothing when there have been too many calls of late.

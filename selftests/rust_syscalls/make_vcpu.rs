@@ -212,6 +212,19 @@ tests! {
         expect_eq!(marks(sys::getpid()), Marks { live: 1, marked: 1 });
     }
 
+    /// It has the memory of its parent, but is another process.
+    fn vforked_child_is_unmarked() {
+        expect_eq!(calls::make_vcpu(0), Ok(0));
+        let child = Child::vfork(|| {
+            let pid = sys::getpid();
+            expect_eq!(marks(pid), Marks { live: 1, marked: 0 });
+            expect_eq!(calls::make_vcpu(pid), Ok(0));
+            expect_eq!(marks(pid), Marks { live: 1, marked: 1 });
+        });
+        expect_eq!(child.unwrap().wait(), Ok(Status::Exited(0)));
+        expect_eq!(marks(sys::getpid()), Marks { live: 1, marked: 1 });
+    }
+
     fn exec_clears() {
         let process = Process::start_with(1, vcpu::exec);
         expect_eq!(calls::make_vcpu(process.pid()), Ok(0));
@@ -408,10 +421,15 @@ tests! {
                 label(b"Target");
                 vcpu::threads_wait(shared)
             });
-            let mut caps = sys::capget().unwrap();
-            caps.effective &= !(1 << CAP_MAC_OVERRIDE);
-            sys::capset(caps).unwrap();
+            let caps = sys::capget().unwrap();
+            sys::capset(sys::Caps {
+                effective: caps.effective & !(1 << CAP_MAC_OVERRIDE),
+                ..caps
+            })
+            .unwrap();
             fails(other.pid(), EPERM);
+            // Without it, it may not look at the other or end it either.
+            sys::capset(caps).unwrap();
             expect_eq!(marks(other.pid()), Marks { live: 2, marked: 0 });
         });
         match caller.unwrap().wait() {

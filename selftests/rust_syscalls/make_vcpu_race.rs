@@ -2,11 +2,13 @@
 
 //! Tests that `make_vcpu` misses no thread while threads come and go as fast as they can.
 //!
-//! Each round takes a new process, since there is no way to take a mark away. Its threads form
-//! chains: each thread clones the next one and exits. Were one thread missed, or one born unmarked,
-//! then all that follow in its chain would be unmarked, too.
+//! A process is of use for one call, since there is no way to take a mark away: a round starts many.
+//! Their threads form chains: each thread clones the next one and exits. Were one thread missed, or
+//! one born unmarked, then all that follow in its chain would be unmarked, too: those that are left
+//! when the chains have been stopped tell about all before them.
 //!
-//! Each test runs for as many seconds as the environment's `VCPU_RACE_SECONDS` says, or 5.
+//! Each test makes five hundred calls, and goes on for as many seconds as `VCPU_RACE_SECONDS` in the
+//! environment says.
 
 #![no_std]
 #![no_main]
@@ -14,164 +16,306 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
-use harness::vcpu;
+use harness::vcpu::is_dead;
+use harness::vcpu::is_marked;
 use harness::vcpu::marks;
 use harness::*;
 
-/// Chains in a process: more than there are CPUs, so that threads are also preempted.
-const CHAINS: usize = 12;
+/// Rounds of a test, at least.
+const ROUNDS: u32 = 64;
 
-static SECONDS: AtomicU32 = AtomicU32::new(5);
+/// Processes of a round. They are more than the CPUs, so that some have been preempted somewhere.
+const PROCESSES: usize = 8;
 
-/// Runs `round` until the time is over, and says how often that was.
+/// Chains of a process.
+const CHAINS: usize = 2;
+
+static SECONDS: AtomicU32 = AtomicU32::new(0);
+
+/// Runs `round` with its number until there have been enough, and says how many that was.
 fn rounds(mut round: impl FnMut(u32)) {
-    let seconds = SECONDS.load(Ordering::Relaxed);
-    let end = sys::now() + u64::from(seconds) * 1_000_000_000;
+    let start = sys::now();
+    let end = start + u64::from(SECONDS.load(Ordering::Relaxed)) * 1_000_000_000;
     let mut count = 0;
-    while sys::now() < end {
+    while count < ROUNDS || sys::now() < end {
         round(count);
         count += 1;
     }
-    diag!("{count} rounds in {seconds} s");
+    let processes = u64::from(count) * PROCESSES as u64;
+    diag!(
+        "{processes} processes in {} ms",
+        (sys::now() - start) / 1_000_000
+    );
 }
 
-/// A place for the handle of a chain's last thread, from the thread before it, which started it, to
-/// the one behind it, which joins it.
+/// A place for the handle of a thread, from the one that started it to the one that it starts: in
+/// turns, each for the next thread of the chain.
 struct Slot {
-    full: AtomicU32,
+    turns: Turnstile,
     thread: UnsafeCell<Option<Thread>>,
 }
 
-// SAFETY: `full` says whose turn it is to use `thread`: who fills it, or who empties it.
+// SAFETY: `turns` says who may use `thread`: who puts something there, or who takes it.
 unsafe impl Sync for Slot {}
 
 impl Slot {
     const EMPTY: Slot = Slot {
-        full: AtomicU32::new(0),
+        turns: Turnstile::new(),
         thread: UnsafeCell::new(None),
     };
 
-    fn put(&self, thread: Thread) {
-        while self.full.load(Ordering::Acquire) != 0 {
-            sys::futex_wait(&self.full, 1);
-        }
-        // SAFETY: It is empty, and only one thread of a chain fills it at a time.
+    /// Puts the handle of thread `number` there.
+    fn put(&self, number: u32, thread: Thread) {
+        self.turns.wait_for(2 * number);
+        // SAFETY: It is nobody else's turn.
         unsafe { *self.thread.get() = Some(thread) };
-        self.full.store(1, Ordering::Release);
-        sys::futex_wake(&self.full);
+        self.turns.pass();
     }
 
-    fn take(&self) -> Option<Thread> {
-        while self.full.load(Ordering::Acquire) == 0 {
-            sys::futex_wait(&self.full, 0);
-        }
-        // SAFETY: It is full, and only one thread of a chain empties it at a time.
+    /// Takes the handle of thread `number`.
+    fn take(&self, number: u32) -> Thread {
+        self.turns.wait_for(2 * number + 1);
+        // SAFETY: It is nobody else's turn.
         let thread = unsafe { (*self.thread.get()).take() };
-        self.full.store(0, Ordering::Release);
-        sys::futex_wake(&self.full);
-        thread
+        self.turns.pass();
+        thread.expect("a handle")
     }
 }
 
 static SLOTS: [Slot; CHAINS] = [Slot::EMPTY; CHAINS];
 
-/// Starts a thread. One that has exited counts as one until the kernel has freed it, so that there
-/// may be too many: then waits for others to go.
-fn spawn(f: impl FnOnce() + Copy + Send + 'static) -> Thread {
-    loop {
-        match Thread::spawn(f) {
-            Err(sys::EAGAIN) => sys::sched_yield(),
-            thread => return thread.expect("thread"),
-        }
-    }
-}
-
-/// A thread of a chain.
-fn link(chain: usize, born: &'static AtomicU32) {
-    born.fetch_add(1, Ordering::Relaxed);
-    let next = spawn(move || link(chain, born));
-    // The thread before has nothing left to do but to exit.
-    drop(SLOTS[chain].take());
-    SLOTS[chain].put(next);
-}
-
-/// Starts all chains in this process; `born` counts their threads.
-fn start_chains(born: &'static AtomicU32) {
-    for (chain, slot) in SLOTS.iter().enumerate() {
-        slot.put(spawn(move || link(chain, born)));
-    }
-}
-
-/// Starts a process of chains that runs until it is killed.
-fn chains() -> Child {
-    let born: &'static AtomicU32 = mem::shared().expect("shared memory");
-    let child = Child::fork(move || {
-        start_chains(born);
-        loop {
-            sys::sleep_ms(1000);
-        }
-    });
-    while born.load(Ordering::Relaxed) < 2 * CHAINS as u32 {
+/// Starts a thread, on this stack if it can be. One that has exited counts as one until the kernel
+/// has freed it, so that there may be too many: then waits for others to go.
+fn spawn(stack: Option<Mapping>, f: impl FnOnce() + Copy + Send + 'static) -> Thread {
+    let mut result = match stack {
+        Some(stack) => Thread::spawn_on(stack, f),
+        None => Thread::spawn(f),
+    };
+    while let Err(sys::EAGAIN) = result {
         sys::sched_yield();
+        result = Thread::spawn(f);
     }
-    child.expect("fork")
+    result.expect("thread")
 }
 
-/// Lets some time pass, another one for each round, so that the call comes at any point.
-fn delay(round: u32) {
-    let steps = round.wrapping_mul(2_654_435_761) >> 18;
+/// What the first, the second... process of each round shares with who starts it. The numbers of a
+/// round begin where those of the round before have ended.
+struct Shared {
+    /// Chains that have got going.
+    started: Turnstile,
+    /// The rounds whose chains are to stop.
+    stop: AtomicU32,
+    /// Chains that have stopped.
+    stopped: Turnstile,
+}
+
+// SAFETY: Zeroes are no round, and turnstiles that nobody has passed.
+unsafe impl mem::Shareable for Shared {}
+
+fn shared<T: mem::Shareable>() -> &'static [T; PROCESSES] {
+    mem::shared().expect("shared memory")
+}
+
+/// The chains of a process of a round.
+#[derive(Clone, Copy)]
+struct Chains {
+    shared: &'static Shared,
+    round: u32,
+}
+
+impl Chains {
+    /// A thread of a chain, by its number.
+    fn link(self, chain: usize, number: u32) {
+        let Chains { shared, round } = self;
+        if number == 1 {
+            shared.started.pass();
+        }
+        if shared.stop.load(Ordering::Relaxed) > round {
+            shared.stopped.pass();
+            wait_for_ever();
+        }
+
+        // The thread before has nothing left to do but to exit.
+        let slot = &SLOTS[chain];
+        let stack = (number > 0).then(|| slot.take(number - 1).into_stack());
+        let next = spawn(stack, move || self.link(chain, number + 1));
+        slot.put(number + 1, next);
+    }
+
+    /// Starts the chains in this process. They give way to whoever calls `make_vcpu`.
+    fn start(self) {
+        for (chain, slot) in SLOTS.iter().enumerate() {
+            let first = spawn(None, move || {
+                sys::set_nice(19).expect("setpriority");
+                self.link(chain, 0)
+            });
+            slot.put(0, first);
+        }
+    }
+
+    /// Starts them in another process, which is there until it is killed.
+    fn start_process(self) -> Child {
+        let child = Child::fork(|| {
+            self.start();
+            wait_for_ever()
+        });
+        child.expect("fork")
+    }
+
+    /// Waits until all are going.
+    fn wait_for_start(self) {
+        self.shared.started.wait_for(self.all());
+    }
+
+    /// Stops them, one thread of each is left.
+    fn stop(self) {
+        self.shared.stop.store(self.round + 1, Ordering::Relaxed);
+    }
+
+    /// Expects of the process that they have stopped in that no thread is without a mark.
+    fn expect_marks(self, pid: i32) {
+        self.shared.stopped.wait_for(self.all());
+        let (marks, round) = (marks(pid), self.round);
+        expect_eq!(marks.marked, marks.live, "live threads, in round {round}");
+        expect!(
+            marks.live > CHAINS,
+            "{} threads in round {round}",
+            marks.live
+        );
+    }
+
+    /// How many chains there have been with those of this round.
+    fn all(self) -> u32 {
+        (self.round + 1) * CHAINS as u32
+    }
+}
+
+fn wait_for_ever() -> ! {
+    loop {
+        sys::sleep_ms(1000);
+    }
+}
+
+/// Lets some time pass, another one for each number, so that the call comes at any point.
+fn delay(number: u32) {
+    let steps = number.wrapping_mul(2_654_435_761) >> 20;
     for _ in 0..steps {
         core::hint::spin_loop();
     }
 }
 
-/// All live threads are marked when the call returns, and stay so.
+/// No thread is missed.
 fn clone_and_exit() {
+    let shared = shared();
     rounds(|round| {
-        let process = chains();
-        delay(round);
-        for _ in 0..3 {
+        let chains = shared.each_ref().map(|shared| Chains { shared, round });
+        let processes = chains.map(Chains::start_process);
+        for (chains, process) in chains.iter().zip(&processes) {
+            chains.wait_for_start();
+            delay(round);
             expect_eq!(calls::make_vcpu(process.pid), Ok(0));
-            let marks = marks(process.pid);
-            expect_eq!(marks.marked, marks.live, "live threads, in round {round}");
-            expect!(marks.live > 0);
+        }
+        for chains in chains {
+            chains.stop();
+        }
+        for (chains, process) in chains.iter().zip(&processes) {
+            chains.expect_marks(process.pid);
         }
     });
 }
 
 /// As above, by a thread of the process itself.
 fn clone_and_exit_within() {
+    let shared = shared();
     rounds(|round| {
-        let child = Child::fork(|| {
-            static BORN: AtomicU32 = AtomicU32::new(0);
-            start_chains(&BORN);
-            delay(round);
-            expect_eq!(calls::make_vcpu(0), Ok(0));
-            let marks = marks(sys::getpid());
-            expect_eq!(marks.marked, marks.live, "live threads, in round {round}");
+        let processes = shared.each_ref().map(|shared| {
+            let chains = Chains { shared, round };
+            Child::fork(|| {
+                chains.start();
+                chains.wait_for_start();
+                delay(round);
+                expect_eq!(calls::make_vcpu(0), Ok(0));
+                chains.stop();
+                chains.expect_marks(sys::getpid());
+            })
         });
-        expect_eq!(child.expect("fork").wait(), Ok(Status::Exited(0)));
+        for process in processes {
+            expect_eq!(process.expect("fork").wait(), Ok(Status::Exited(0)));
+        }
+    });
+}
+
+/// A process that is forked meanwhile has no mark.
+fn fork_and_exit() {
+    const CHILDREN: u32 = 3;
+    let shared: &[Turnstile; PROCESSES] = shared();
+    rounds(|round| {
+        let processes = shared.each_ref().map(|forked| {
+            let process = Child::fork(|| {
+                for _ in 0..CHILDREN {
+                    let child = Child::fork(|| {
+                        let pid = sys::getpid();
+                        expect_eq!(is_marked(pid, pid), Some(false), "in round {round}");
+                    });
+                    forked.pass();
+                    expect_eq!(child.expect("fork").wait(), Ok(Status::Exited(0)));
+                }
+            });
+            process.expect("fork")
+        });
+        for (forked, process) in shared.iter().zip(processes) {
+            forked.wait_for(round * CHILDREN + 1);
+            delay(round);
+            expect_eq!(calls::make_vcpu(process.pid), Ok(0));
+            expect_eq!(process.wait(), Ok(Status::Exited(0)));
+        }
     });
 }
 
 /// A process that ends at the same time is marked, or it is gone.
 fn exit_group() {
+    let shared = shared();
     rounds(|round| {
-        let process = chains();
-        let pid = process.pid;
-        let killer = Child::fork(move || {
-            delay(round);
-            let _ = sys::kill(pid, sys::SIGKILL);
+        let chains = shared.each_ref().map(|shared| Chains { shared, round });
+        let processes = chains.map(Chains::start_process);
+        let pids = processes.each_ref().map(|process| process.pid);
+        let killer = Child::fork(|| {
+            for pid in pids {
+                delay(round);
+                let _ = sys::kill(pid, sys::SIGKILL);
+            }
         });
-        let mut calls = 0;
-        while calls < 1000 && !vcpu::is_dead(pid, pid) {
-            expect_eq!(calls::make_vcpu(pid), Ok(0));
-            calls += 1;
+        for process in processes {
+            let pid = process.pid;
+            while !is_dead(pid, pid) {
+                expect_eq!(calls::make_vcpu(pid), Ok(0));
+            }
+            let _ = process.wait();
+            expect_eq!(calls::make_vcpu(pid), Err(sys::ESRCH));
         }
         let _ = killer.expect("fork").wait();
-        let _ = process.wait();
-        expect_eq!(calls::make_vcpu(pid), Err(sys::ESRCH));
     });
+}
+
+/// The level from which on the log is not on the console, where a serial line would need most of
+/// the time for it: sets it, and puts back what it was.
+struct ConsoleLevel(Text);
+
+impl ConsoleLevel {
+    const FILE: &core::ffi::CStr = c"/proc/sys/kernel/printk";
+
+    fn set(level: &[u8]) -> sys::Result<Self> {
+        let mut before = Text::new();
+        before.push(File::open(Self::FILE, sys::O_RDONLY)?.read_all(&mut [0; 64])?);
+        io::write_file(Self::FILE, level)?;
+        Ok(ConsoleLevel(before))
+    }
+}
+
+impl Drop for ConsoleLevel {
+    fn drop(&mut self) {
+        let _ = io::write_file(Self::FILE, self.0.as_bytes());
+    }
 }
 
 program!(|args: Args| {
@@ -181,13 +325,16 @@ program!(|args: Args| {
     {
         SECONDS.store(seconds, Ordering::Relaxed);
     }
-    let timeout = SECONDS.load(Ordering::Relaxed) + test::TIMEOUT;
+    let timeout = SECONDS.load(Ordering::Relaxed) + 300;
     let test = |name, run| test::Test { name, timeout, run };
     let tests = [
         test("clone_and_exit", clone_and_exit as fn()),
         test("clone_and_exit_within", clone_and_exit_within),
+        test("fork_and_exit", fork_and_exit),
         test("exit_group", exit_group),
     ];
+    // Without the right to, it takes longer.
+    let _quiet = ConsoleLevel::set(b"5");
     let setup = || calls::need("make_vcpu", calls::make_vcpu(-1));
     test::run(setup, &tests, args)
 });

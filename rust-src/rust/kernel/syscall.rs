@@ -11,10 +11,10 @@
 //!
 //! Reference: <https://docs.kernel.org/process/adding-syscalls.html>
 
-use crate::{
-    bindings,
-    prelude::*, //
-};
+// For registers and tracing: user-mode Linux can be without either.
+#[allow(unused_imports)]
+use crate::bindings;
+use crate::prelude::*;
 
 mod private {
     pub trait Sealed {}
@@ -766,14 +766,15 @@ mod tests {
         test_width!(ia32);
 
         // A `long` has 32 bits and a sign; an `unsigned long` and a pointer have 32 bits.
-        let _ = ia32::kunit_signed([0, 0, 0, GARBAGE & !0xffff_ffff | 0x8000_0001]);
+        let long = (GARBAGE as u64 & !0xffff_ffff | 0x8000_0001) as usize;
+        let _ = ia32::kunit_signed([0, 0, 0, long]);
         assert_eq!(seen::<4>()[3], i32::MIN as isize + 1);
-        let _ = ia32::kunit_unsigned([0, 0, 0, GARBAGE & !0xffff_ffff | 0x8000_0001]);
+        let _ = ia32::kunit_unsigned([0, 0, 0, long]);
         assert_eq!(seen::<4>()[3] as usize, 0x8000_0001);
         let _ = ia32::kunit_pointers([GARBAGE, 0xffff_fff0, 1]);
         assert_eq!(
             seen().map(|arg: isize| arg as usize),
-            [GARBAGE & 0xffff_ffff, 0xffff_fff0, 1]
+            [GARBAGE as u32 as usize, 0xffff_fff0, 1]
         );
     }
 

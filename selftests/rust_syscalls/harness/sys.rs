@@ -125,6 +125,7 @@ pub mod nr {
     pub const SETRESGID: usize = 119;
     pub const CAPGET: usize = 125;
     pub const CAPSET: usize = 126;
+    pub const SETPRIORITY: usize = 141;
     pub const PRCTL: usize = 157;
     pub const MOUNT: usize = 165;
     pub const GETTID: usize = 186;
@@ -160,6 +161,7 @@ pub mod nr {
     pub const DUP2: usize = 63;
     pub const GETPPID: usize = 64;
     pub const MUNMAP: usize = 91;
+    pub const SETPRIORITY: usize = 97;
     pub const CLONE: usize = 120;
     pub const UNAME: usize = 122;
     pub const MPROTECT: usize = 125;
@@ -448,6 +450,12 @@ pub fn now() -> u64 {
     );
     ret.expect("clock_gettime");
     time.sec as u64 * 1_000_000_000 + time.nsec as u64
+}
+
+/// Sets the nice value of the calling thread, which those that it creates take over.
+pub fn set_nice(nice: i32) -> Result {
+    const PRIO_PROCESS: u32 = 0;
+    safe_syscall!(nr::SETPRIORITY, PRIO_PROCESS, 0, nice)
 }
 
 /// Lets other tasks run.

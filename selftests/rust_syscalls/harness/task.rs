@@ -7,9 +7,51 @@ use crate::sys;
 use crate::sys::Result;
 use crate::sys::Status;
 use core::mem::size_of;
+use core::mem::ManuallyDrop;
 use core::ptr;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
+
+/// Pages of a stack.
+const STACK_PAGES: usize = 8;
+
+/// Clones a task that shares this one's memory (`CLONE_VM`), and runs `work` on a stack of its own;
+/// its id. The last word of the stack is what `CLONE_PARENT_SETTID` and its like are about.
+///
+/// # Safety
+///
+/// Nobody uses the stack until the task has ended.
+unsafe fn clone_on<F: FnOnce() + Send + 'static>(
+    stack: &Mapping,
+    flags: u32,
+    work: F,
+) -> Result<i32> {
+    extern "C" fn run<F: FnOnce()>(work: *mut F) -> ! {
+        // SAFETY: It has been put there for this call alone.
+        (unsafe { ptr::read(work) })();
+        sys::exit(0)
+    }
+    extern "C" {
+        fn thread_clone(flags: u32, stack: usize, tid: usize) -> isize;
+    }
+
+    // `work` lies on the stack from the beginning.
+    let word = stack.end() - size_of::<AtomicU32>();
+    let work_at = (word - size_of::<F>()) & !63;
+    assert!(work_at > stack.start() + 2 * sys::PAGE_SIZE && align_of::<F>() <= 64);
+    // SAFETY: The place is aligned, big enough, and nobody else's.
+    unsafe { ptr::write(work_at as *mut F, work) };
+
+    // What `thread_clone` finds on the new stack: a function, and on what has to be a multiple of
+    // 16 when that is called, its argument.
+    let top = work_at - 16 - size_of::<usize>();
+    let words = [run::<F> as *const () as usize, work_at];
+    // SAFETY: It lies below `work`, in memory that nobody else uses.
+    unsafe { ptr::write(top as *mut [usize; 2], words) };
+
+    // SAFETY: The task gets a stack prepared for it, which the caller leaves to it.
+    sys::check(unsafe { thread_clone(flags | sys::CLONE_VM, top, word) }).map(|id| id as i32)
+}
 
 /// A forked process, killed and reaped when dropped.
 pub struct Child {
@@ -36,6 +78,16 @@ impl Child {
             }
             pid => Ok(Child { pid, reaped: false }),
         }
+    }
+
+    /// As [`Child::fork`], by `vfork()`: it runs in the memory of this process, which goes on when
+    /// it has ended.
+    pub fn vfork(work: impl FnOnce() + Send + 'static) -> Result<Child> {
+        let stack = Mapping::new(STACK_PAGES, sys::MAP_PRIVATE)?;
+        let flags = sys::CLONE_VFORK | sys::SIGCHLD as u32;
+        // SAFETY: It has ended when this returns.
+        let pid = unsafe { clone_on(&stack, flags, work)? };
+        Ok(Child { pid, reaped: false })
     }
 
     /// Waits until it has ended, and reaps it.
@@ -69,32 +121,13 @@ pub struct Thread {
 }
 
 impl Thread {
-    const STACK_PAGES: usize = 8;
-
-    /// Starts a thread that runs `work`, which lies on its stack from the beginning.
+    /// Starts a thread that runs `work`.
     pub fn spawn<F: FnOnce() + Send + 'static>(work: F) -> Result<Thread> {
-        extern "C" fn run<F: FnOnce()>(work: *mut F) -> ! {
-            // SAFETY: `spawn` has put it there for this call alone.
-            (unsafe { ptr::read(work) })();
-            sys::exit(0)
-        }
-        extern "C" {
-            fn thread_clone(flags: u32, stack: usize, tid: *const AtomicU32) -> isize;
-        }
+        Thread::spawn_on(Mapping::new(STACK_PAGES, sys::MAP_PRIVATE)?, work)
+    }
 
-        let stack = Mapping::new(Self::STACK_PAGES, sys::MAP_PRIVATE)?;
-        let work_at = (stack.end() - size_of::<AtomicU32>() - size_of::<F>()) & !63;
-        assert!(work_at > stack.start() + 2 * sys::PAGE_SIZE && align_of::<F>() <= 64);
-        // SAFETY: The place is aligned, big enough, and nobody else's.
-        unsafe { ptr::write(work_at as *mut F, work) };
-
-        // What `thread_clone` finds on the new stack: a function, and on what has to be a multiple
-        // of 16 when that is called, its argument.
-        let top = work_at - 16 - size_of::<usize>();
-        let words = [run::<F> as *const () as usize, work_at];
-        // SAFETY: It lies below `work`, in memory that nobody else uses.
-        unsafe { ptr::write(top as *mut [usize; 2], words) };
-
+    /// As [`Thread::spawn`], on the stack of one that has ended.
+    pub fn spawn_on<F: FnOnce() + Send + 'static>(stack: Mapping, work: F) -> Result<Thread> {
         let flags = sys::CLONE_VM
             | sys::CLONE_FS
             | sys::CLONE_FILES
@@ -104,9 +137,8 @@ impl Thread {
             | sys::CLONE_PARENT_SETTID
             | sys::CLONE_CHILD_CLEARTID;
         let mut thread = Thread { tid: 0, stack };
-        // SAFETY: The thread gets a stack prepared for it and lives no longer than that.
-        let ret = sys::check(unsafe { thread_clone(flags, top, thread.alive()) });
-        thread.tid = ret? as i32;
+        // SAFETY: The stack is there until the thread has ended, see `Drop`.
+        thread.tid = unsafe { clone_on(&thread.stack, flags, work)? };
         Ok(thread)
     }
 
@@ -117,18 +149,30 @@ impl Thread {
         unsafe { &*((self.stack.end() - size_of::<AtomicU32>()) as *const AtomicU32) }
     }
 
-    /// Waits until the thread has ended.
-    pub fn join(self) {}
-}
-
-impl Drop for Thread {
-    fn drop(&mut self) {
+    fn wait(&self) {
         loop {
             match self.alive().load(Ordering::Acquire) {
                 0 => break,
                 tid => sys::futex_wait(self.alive(), tid),
             }
         }
+    }
+
+    /// Waits until the thread has ended.
+    pub fn join(self) {}
+
+    /// Waits until the thread has ended; its stack.
+    pub fn into_stack(self) -> Mapping {
+        self.wait();
+        let thread = ManuallyDrop::new(self);
+        // SAFETY: The thread has ended, and its handle will not be used or dropped.
+        unsafe { ptr::read(&thread.stack) }
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.wait();
     }
 }
 
