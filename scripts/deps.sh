@@ -146,7 +146,7 @@ check_rustc() {
 	[ "$ARCH" != i386 ] || at_least "$rust" $RUSTC_MIN_I386 ||
 		die "rustc $rust is too old for ARCH=i386, which needs $RUSTC_MIN_I386: older ones pass the" \
 			"arguments of memcpy and memset on the stack where the kernel expects registers" \
-			"(rust-lang/rust issue 145309)"
+			"(rust-lang/rust issue 145309); get a newer one: 'rustup update', or your distribution's"
 }
 
 # library_version DIRECTORY: which Rust a library source belongs to: that of the
