@@ -62,8 +62,7 @@ boot() {
 		"$(kernel_dir)" "$_initramfs" >"$_output" || _status=$?
 
 	# KUnit ran at boot, before all else, and reports in the log.
-	awk -f "$TOP/scripts/kunit.awk" "$BUILD/run/$_run/console.log" >"$BUILD/log/$_run.kunit"
-	judge "kunit-$ARCH" "$BUILD/log/$_run.kunit"
+	judge_kunit "kunit-$ARCH" "$_run"
 	judge "debug-$1" "$_output" "$_tests/kselftest-list.txt"
 	# A splat or a leak is no test's result.
 	if [ $_status != 0 ] && [ "$failed" = "$_before" ]; then

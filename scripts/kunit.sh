@@ -49,8 +49,7 @@ run() {
 	ARCH=$1 "$TOP/scripts/qemu.sh" -n "kunit-$1" -t "${DEADLINE:-300}" \
 		"$(ARCH=$1 && kernel_dir)" "$BUILD/run/kunit-$1.cpio" >&2 ||
 		fail "kunit $1: the guest ended with status $?"
-	awk -f "$TOP/scripts/kunit.awk" "$BUILD/run/kunit-$1/console.log" >"$_out" || :
-	judge "kunit-$1" "$_out"
+	judge_kunit "kunit-$1" "kunit-$1"
 	names "$_out" >"$_out.names"
 }
 

@@ -185,6 +185,13 @@ judge() {
 	add_sum "$1" "$_judged"
 }
 
+# judge_kunit MODE RUN: add up what KUnit wrote to the console of the guest RUN at
+# boot; the report is build/log/RUN.ktap. A guest without a console gave none.
+judge_kunit() {
+	awk -f "$TOP/scripts/kunit.awk" "$BUILD/run/$2/console.log" >"$BUILD/log/$2.ktap" || :
+	judge "$1" "$BUILD/log/$2.ktap"
+}
+
 # total: the last line of what runs tests, and its exit status.
 total() {
 	echo "$passed passed, $failed failed"

@@ -68,8 +68,7 @@ guest() {
 	} | tee "$_output" | grep --line-buffered -aE '^(not )?ok ' || :
 	_before=$failed
 	judge "$1" "$_output" "$_tests/kselftest-list.txt"
-	awk -f "$TOP/scripts/kunit.awk" "$BUILD/run/$_name/console.log" >"$_output.kunit"
-	judge "KUnit-$1" "$_output.kunit"
+	judge_kunit "KUnit-$1" "$_name"
 	if [ -e "$_output.status" ]; then
 		# What the guest does not say by a failed test, it says by its status.
 		if [ "$failed" = "$_before" ]; then
