@@ -9,7 +9,8 @@ usage: [ARCH=x86_64|i386] [MODES='MODE...'] ${0##*/}
 
 Build the lean kernel with all KUnit suites and what finds bugs
 (kconfig/kunit.config, debug.config and, on x86-64, kasan.config), and boot it
-once in each MODE: KUnit, then the selftests, with each race test for a minute.
+once in each MODE: KUnit, then the selftests, with each race test for a minute
+or more.
 A splat in the kernel's log, a memory leak or a failed test is a failure. MODE
 is KERNEL/PROGRAMS as in 'make test'; the default is all modes of ARCH.
 
@@ -58,7 +59,7 @@ boot() {
 	"$TOP/scripts/initramfs.sh" "$_initramfs" "$TOP/scripts/guest/debug:/work" "$_tests:/kselftest"
 
 	_before=$failed _status=0
-	MEM=${MEM:-2G} "$TOP/scripts/qemu.sh" -n "$_run" -t "${DEADLINE:-3600}" \
+	MEM=${MEM:-2G} "$TOP/scripts/qemu.sh" -n "$_run" -t "${DEADLINE:-7200}" \
 		"$(kernel_dir)" "$_initramfs" >"$_output" || _status=$?
 
 	# KUnit ran at boot, before all else, and reports in the log.

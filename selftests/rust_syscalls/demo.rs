@@ -7,7 +7,11 @@
 #![no_std]
 #![no_main]
 
+use core::ffi::CStr;
 use core::fmt;
+use harness::cow::Area;
+use harness::cow::Subject;
+use harness::maps::maps;
 use harness::vcpu;
 use harness::*;
 
@@ -50,6 +54,8 @@ fn main(_args: Args) -> i32 {
     );
 
     demo.make_vcpu(3);
+    println!("");
+    demo.count_faults();
 
     println!("");
     match demo.failures {
@@ -128,6 +134,67 @@ impl Demo {
             println!("  EXPECTED no thread marked before, and {threads} after");
         }
         process.end();
+    }
+
+    /// Counts the copy-on-write faults of a process, and shows them VMA by VMA.
+    fn count_faults(&mut self) {
+        const NAME: &CStr = c"cow_demo";
+        const SHARED: usize = 16;
+        const WRITTEN: usize = 10;
+        let log = ("[INFO940] ", klog::ERR);
+
+        self.step(
+            format_args!("pf_set_param({NAME:?}, {})", NAME.count_bytes()),
+            || cow::set(NAME),
+            Ok(0),
+            log,
+            &[],
+        );
+
+        println!("a child shares {SHARED} pages with its parent and writes to {WRITTEN}:");
+        let area = Area::written(SHARED);
+        let child = Subject::start(NAME, |stops| {
+            area.write(3..3 + WRITTEN);
+            stops.stop();
+        });
+        let mut report = None;
+        self.step(
+            format_args!("pf_get_info({NAME:?}, {}, &pf)", NAME.count_bytes()),
+            || {
+                report = Some(cow::get(NAME)?);
+                Ok(0)
+            },
+            Ok(0),
+            log,
+            &[],
+        );
+        if let Some(stat) = report {
+            stat.print();
+            let mut buf = [0; 16384];
+            let listed = maps(child.pid(), &mut buf).expect("/proc/<pid>/maps");
+            let ranges = listed.map(|vma| (vma.start, vma.end));
+            let written = stat.vma(area.start()).map(|vma| vma.faults);
+            if written != Some(WRITTEN as isize)
+                || stat.sum() != stat.total()
+                || !stat.vmas().map(|vma| vma.range).eq(ranges)
+            {
+                self.failures += 1;
+                println!(
+                    "  EXPECTED the VMAs of /proc/{}/maps, {WRITTEN} faults in that at {:#x}",
+                    child.pid(),
+                    area.start()
+                );
+            }
+        }
+        child.end();
+
+        self.step(
+            format_args!("pf_cleanup()"),
+            calls::pf_cleanup,
+            Ok(0),
+            log,
+            &[],
+        );
     }
 
     /// Makes a call and prints it, its result and its log lines, and what was expected instead.

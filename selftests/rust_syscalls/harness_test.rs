@@ -213,6 +213,65 @@ tests! {
         expect_eq!(child.wait(), Ok(Status::Killed(sys::SIGKILL)));
     }
 
+    /// A process in the same memory; its parent waits for it when it asks for that.
+    fn shares_memory_with_a_process() {
+        static SEEN: AtomicU32 = AtomicU32::new(0);
+        let me = sys::getpid() as u32;
+        let work = move || {
+            sys::sleep_ms(100);
+            SEEN.store(
+                sys::getpid() as u32 + sys::getppid() as u32 - me,
+                Ordering::Relaxed,
+            );
+        };
+        let child = Child::share(sys::CLONE_VFORK, work).unwrap();
+        expect_eq!(SEEN.load(Ordering::Relaxed), child.pid as u32);
+        expect_eq!(child.wait(), Ok(Status::Exited(0)));
+    }
+
+    fn steps_through_a_process() {
+        let number = mem::shared::<AtomicU32>().unwrap();
+        let mut subject = cow::Subject::fork(|stops| {
+            for i in 1..=3 {
+                number.store(i, Ordering::Relaxed);
+                stops.stop();
+            }
+            number.store(4, Ordering::Relaxed);
+        });
+        for i in 1..=3 {
+            expect_eq!(number.load(Ordering::Relaxed), i);
+            if i < 3 {
+                subject.step();
+            }
+        }
+        subject.end();
+        expect_eq!(number.load(Ordering::Relaxed), 4);
+    }
+
+    fn lists_vmas() {
+        let area = cow::Area::anonymous(3, sys::MAP_SHARED);
+        let mut buf = [0; 8192];
+        let vmas = maps::maps(sys::getpid(), &mut buf).unwrap();
+        let names = |name| vmas.clone().filter(|vma| vma.name == name).count();
+        expect_eq!(
+            (names("[stack]"), names("[vdso]"), names("[vsyscall]")),
+            (1, 1, 0)
+        );
+        let mut around = vmas.filter(|vma| {
+            (area.start() - 1..=area.end()).contains(&vma.start)
+                || (area.start()..=area.end()).contains(&vma.end)
+        });
+        for flags in ["---p", "rw-s", "---p"] {
+            let vma = around.next().unwrap();
+            expect_eq!(vma.flags, flags);
+            expect_eq!(
+                flags == "rw-s",
+                (vma.start, vma.end) == (area.start(), area.end())
+            );
+        }
+        expect!(around.next().is_none());
+    }
+
     fn has_memory_with_an_edge() {
         let mut memory = Mapping::with_guard(2).unwrap();
         let addr = memory.put_at_end(b"edge");

@@ -11,6 +11,8 @@ use harness::sys::CAP_SYS_NICE;
 use harness::sys::EINVAL;
 use harness::sys::EPERM;
 use harness::sys::ESRCH;
+use harness::task;
+use harness::task::become_user;
 use harness::vcpu;
 use harness::vcpu::is_dead;
 use harness::vcpu::is_marked;
@@ -25,31 +27,9 @@ const PREFIX: &str = "make_vcpu: ";
 /// A capability that no test uses but to have it: `CAP_LEASE`.
 const CAP_OTHER: u32 = 28;
 
-/// Becomes another user who has no capabilities but those given.
-fn become_user(uid: u32, caps: &[u32]) {
-    let set = caps.iter().fold(0, |set, cap| set | 1 << cap);
-    sys::prctl(sys::PR_SET_KEEPCAPS, 1).unwrap();
-    sys::setresuid(uid).unwrap();
-    sys::capset(sys::Caps {
-        effective: set,
-        permitted: set,
-        inheritable: 0,
-    })
-    .unwrap();
-}
-
 /// Calls `make_vcpu(pid)` as another user; what it returns.
 fn as_user(uid: u32, caps: &[u32], pid: i32) -> sys::Result {
-    const OK: i32 = 200;
-    let child = Child::fork(|| {
-        become_user(uid, caps);
-        sys::exit_group(calls::make_vcpu(pid).map_or_else(|err| err.0, |_| OK))
-    });
-    match child.unwrap().wait().unwrap() {
-        Status::Exited(OK) => Ok(0),
-        Status::Exited(errno) => Err(Errno(errno)),
-        killed => panic!("{killed:?}"),
-    }
+    task::as_user(uid, caps, || calls::make_vcpu(pid))
 }
 
 /// Marks a process of so many threads by an id that `choose` takes from those of its threads, and
@@ -215,7 +195,7 @@ tests! {
     /// It has the memory of its parent, but is another process.
     fn vforked_child_is_unmarked() {
         expect_eq!(calls::make_vcpu(0), Ok(0));
-        let child = Child::vfork(|| {
+        let child = Child::share(sys::CLONE_VFORK, || {
             let pid = sys::getpid();
             expect_eq!(marks(pid), Marks { live: 1, marked: 0 });
             expect_eq!(calls::make_vcpu(pid), Ok(0));

@@ -16,6 +16,9 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
+use harness::race;
+use harness::race::delay;
+use harness::race::rounds;
 use harness::vcpu::is_dead;
 use harness::vcpu::is_marked;
 use harness::vcpu::marks;
@@ -29,24 +32,6 @@ const PROCESSES: usize = 8;
 
 /// Chains of a process.
 const CHAINS: usize = 2;
-
-static SECONDS: AtomicU32 = AtomicU32::new(0);
-
-/// Runs `round` with its number until there have been enough, and says how many that was.
-fn rounds(mut round: impl FnMut(u32)) {
-    let start = sys::now();
-    let end = start + u64::from(SECONDS.load(Ordering::Relaxed)) * 1_000_000_000;
-    let mut count = 0;
-    while count < ROUNDS || sys::now() < end {
-        round(count);
-        count += 1;
-    }
-    let processes = u64::from(count) * PROCESSES as u64;
-    diag!(
-        "{processes} processes in {} ms",
-        (sys::now() - start) / 1_000_000
-    );
-}
 
 /// A place for the handle of a thread, from the one that started it to the one that it starts: in
 /// turns, each for the next thread of the chain.
@@ -196,19 +181,10 @@ fn wait_for_ever() -> ! {
     }
 }
 
-/// Lets some time pass, another one for each number, so that the call comes at any point.
-fn delay(number: u32) {
-    let steps = number.wrapping_mul(2_654_435_761) >> 16;
-    for step in 0..steps {
-        // Not `spin_loop()`: an emulated CPU gives way to others at each.
-        core::hint::black_box(step);
-    }
-}
-
 /// No thread is missed.
 fn clone_and_exit() {
     let shared = shared();
-    rounds(|round| {
+    rounds(ROUNDS, |round| {
         let chains = shared.each_ref().map(|shared| Chains { shared, round });
         let processes = chains.map(Chains::start_process);
         for (chains, process) in chains.iter().zip(&processes) {
@@ -228,7 +204,7 @@ fn clone_and_exit() {
 /// As above, by a thread of the process itself.
 fn clone_and_exit_within() {
     let shared = shared();
-    rounds(|round| {
+    rounds(ROUNDS, |round| {
         let processes = shared.each_ref().map(|shared| {
             let chains = Chains { shared, round };
             Child::fork(|| {
@@ -250,7 +226,7 @@ fn clone_and_exit_within() {
 fn fork_and_exit() {
     const CHILDREN: u32 = 3;
     let shared: &[Turnstile; PROCESSES] = shared();
-    rounds(|round| {
+    rounds(ROUNDS, |round| {
         let processes = shared.each_ref().map(|forked| {
             let process = Child::fork(|| {
                 for _ in 0..CHILDREN {
@@ -278,7 +254,7 @@ fn exit_group() {
     // After so many there is a time to exit, on a single CPU, too.
     const CALLS: u32 = 50;
     let shared = shared();
-    rounds(|round| {
+    rounds(ROUNDS, |round| {
         let chains = shared.each_ref().map(|shared| Chains { shared, round });
         let processes = chains.map(Chains::start_process);
         let pids = processes.each_ref().map(|process| process.pid);
@@ -325,22 +301,14 @@ impl Drop for ConsoleLevel {
 }
 
 program!(|args: Args| {
-    if let Some(seconds) = args
-        .env("VCPU_RACE_SECONDS")
-        .and_then(|value| value.parse().ok())
-    {
-        SECONDS.store(seconds, Ordering::Relaxed);
-    }
-    let timeout = SECONDS.load(Ordering::Relaxed) + 300;
-    let test = |name, run| test::Test { name, timeout, run };
-    let tests = [
-        test("clone_and_exit", clone_and_exit as fn()),
-        test("clone_and_exit_within", clone_and_exit_within),
-        test("fork_and_exit", fork_and_exit),
-        test("exit_group", exit_group),
-    ];
     // Without the right to, it takes longer.
     let _quiet = ConsoleLevel::set(b"5");
     let setup = || calls::need("make_vcpu", calls::make_vcpu(-1));
-    test::run(setup, &tests, args)
+    let tests: [(_, fn()); 4] = [
+        ("clone_and_exit", clone_and_exit),
+        ("clone_and_exit_within", clone_and_exit_within),
+        ("fork_and_exit", fork_and_exit),
+        ("exit_group", exit_group),
+    ];
+    race::run("VCPU_RACE_SECONDS", setup, tests, args)
 });

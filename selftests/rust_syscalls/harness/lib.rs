@@ -67,11 +67,15 @@ pub mod arch;
 #[path = "x86_64.rs"]
 pub mod arch;
 pub mod calls;
+pub mod cow;
 pub mod io;
 pub mod klog;
+pub mod maps;
 pub mod mem;
+pub mod race;
 pub mod sys;
 pub mod task;
+pub mod taskstats;
 pub mod test;
 pub mod trace;
 pub mod vcpu;
@@ -107,15 +111,20 @@ impl Args {
         }
     }
 
-    /// The arguments, one by one. One that is not UTF-8 is shown as "?".
-    pub fn iter(self) -> impl Iterator<Item = &'static str> {
+    /// The arguments, one by one, as the kernel has them.
+    pub fn c_strs(self) -> impl Iterator<Item = &'static CStr> {
         // SAFETY: The kernel puts a null pointer behind the last one and lets all of them be.
         let args = (1..).map_while(move |i| unsafe {
             let arg = *self.argv.add(i);
-            (!arg.is_null()).then(|| CStr::from_ptr(arg).to_str().unwrap_or("?"))
+            (!arg.is_null()).then(|| CStr::from_ptr(arg))
         });
         // Behind the null pointer is the environment.
         args.fuse()
+    }
+
+    /// The arguments, one by one. One that is not UTF-8 is shown as "?".
+    pub fn iter(self) -> impl Iterator<Item = &'static str> {
+        self.c_strs().map(|arg| arg.to_str().unwrap_or("?"))
     }
 
     /// The value of a variable of the environment, when it is UTF-8.

@@ -8,6 +8,7 @@
 use crate::arch;
 use core::ffi::CStr;
 use core::fmt;
+use core::mem::size_of_val;
 use core::sync::atomic::AtomicU32;
 
 /// Makes a system call from its number and up to six values, each cast to `usize`.
@@ -108,17 +109,26 @@ pub mod nr {
     pub const MMAP: usize = 9;
     pub const MPROTECT: usize = 10;
     pub const MUNMAP: usize = 11;
+    pub const BRK: usize = 12;
+    pub const PWRITE64: usize = 18;
     pub const SCHED_YIELD: usize = 24;
+    pub const MREMAP: usize = 25;
+    pub const MADVISE: usize = 28;
     pub const DUP2: usize = 33;
     pub const ALARM: usize = 37;
     pub const GETPID: usize = 39;
+    pub const SOCKET: usize = 41;
+    pub const SENDTO: usize = 44;
+    pub const RECVFROM: usize = 45;
     pub const CLONE: usize = 56;
     pub const EXECVE: usize = 59;
     pub const EXIT: usize = 60;
     pub const KILL: usize = 62;
     pub const UNAME: usize = 63;
+    pub const FTRUNCATE: usize = 77;
     pub const MKDIR: usize = 83;
     pub const RMDIR: usize = 84;
+    pub const PTRACE: usize = 101;
     pub const SETPGID: usize = 109;
     pub const GETPPID: usize = 110;
     pub const SETRESUID: usize = 117;
@@ -128,8 +138,11 @@ pub mod nr {
     pub const SETPRIORITY: usize = 141;
     pub const PRCTL: usize = 157;
     pub const MOUNT: usize = 165;
+    pub const SWAPON: usize = 167;
+    pub const SWAPOFF: usize = 168;
     pub const GETTID: usize = 186;
     pub const FUTEX: usize = 202;
+    pub const SCHED_SETAFFINITY: usize = 203;
     pub const GETDENTS64: usize = 217;
     pub const CLOCK_GETTIME: usize = 228;
     pub const CLOCK_NANOSLEEP: usize = 230;
@@ -138,6 +151,9 @@ pub mod nr {
     pub const OPENAT: usize = 257;
     pub const UNSHARE: usize = 272;
     pub const PIPE2: usize = 293;
+    pub const PROCESS_VM_READV: usize = 310;
+    pub const PROCESS_VM_WRITEV: usize = 311;
+    pub const MEMFD_CREATE: usize = 319;
 }
 
 /// The numbers of the system calls used here.
@@ -153,32 +169,47 @@ pub mod nr {
     pub const LSEEK: usize = 19;
     pub const GETPID: usize = 20;
     pub const MOUNT: usize = 21;
+    pub const PTRACE: usize = 26;
     pub const ALARM: usize = 27;
     pub const KILL: usize = 37;
     pub const MKDIR: usize = 39;
     pub const RMDIR: usize = 40;
+    pub const BRK: usize = 45;
     pub const SETPGID: usize = 57;
     pub const DUP2: usize = 63;
     pub const GETPPID: usize = 64;
+    pub const SWAPON: usize = 87;
     pub const MUNMAP: usize = 91;
+    pub const FTRUNCATE: usize = 93;
     pub const SETPRIORITY: usize = 97;
+    pub const SWAPOFF: usize = 115;
     pub const CLONE: usize = 120;
     pub const UNAME: usize = 122;
     pub const MPROTECT: usize = 125;
     pub const SCHED_YIELD: usize = 158;
+    pub const MREMAP: usize = 163;
     pub const PRCTL: usize = 172;
+    pub const PWRITE64: usize = 181;
     pub const CAPGET: usize = 184;
     pub const CAPSET: usize = 185;
     pub const MMAP: usize = 192; // mmap2
     pub const SETRESUID: usize = 208; // setresuid32
     pub const SETRESGID: usize = 210; // setresgid32
+    pub const MADVISE: usize = 219;
     pub const GETDENTS64: usize = 220;
     pub const GETTID: usize = 224;
+    pub const SCHED_SETAFFINITY: usize = 241;
     pub const EXIT_GROUP: usize = 252;
     pub const WAITID: usize = 284;
     pub const OPENAT: usize = 295;
     pub const UNSHARE: usize = 310;
     pub const PIPE2: usize = 331;
+    pub const PROCESS_VM_READV: usize = 347;
+    pub const PROCESS_VM_WRITEV: usize = 348;
+    pub const MEMFD_CREATE: usize = 356;
+    pub const SOCKET: usize = 359;
+    pub const SENDTO: usize = 369;
+    pub const RECVFROM: usize = 371;
     pub const CLOCK_GETTIME: usize = 403; // clock_gettime64
     pub const CLOCK_NANOSLEEP: usize = 407; // clock_nanosleep_time64
     pub const FUTEX: usize = 422; // futex_time64
@@ -221,6 +252,14 @@ mod consts {
     pub const MAP_ANONYMOUS: u32 = 0x20;
     pub const MAP_FIXED_NOREPLACE: u32 = 0x10_0000;
 
+    pub const MREMAP_MAYMOVE: u32 = 1;
+    pub const MREMAP_FIXED: u32 = 2;
+
+    pub const MADV_DONTNEED: u32 = 4;
+    pub const MADV_MERGEABLE: u32 = 12;
+    pub const MADV_HUGEPAGE: u32 = 14;
+    pub const MADV_PAGEOUT: u32 = 21;
+
     pub const CLONE_VM: u32 = 0x100;
     pub const CLONE_FS: u32 = 0x200;
     pub const CLONE_FILES: u32 = 0x400;
@@ -240,16 +279,30 @@ mod consts {
     pub const SIGCHLD: i32 = 17;
     pub const SIGSTOP: i32 = 19;
 
+    pub const WSTOPPED: u32 = 0x2;
     pub const WEXITED: u32 = 0x4;
     pub const WNOWAIT: u32 = 0x0100_0000;
 
     pub const MS_REC: usize = 0x4000;
     pub const MS_PRIVATE: usize = 1 << 18;
 
+    pub const PR_SET_PDEATHSIG: u32 = 1;
+    pub const PR_SET_DUMPABLE: u32 = 4;
     pub const PR_SET_KEEPCAPS: u32 = 8;
     pub const PR_SET_NAME: u32 = 15;
 
+    pub const PTRACE_POKEDATA: u32 = 5;
+    pub const PTRACE_ATTACH: u32 = 16;
+    pub const PTRACE_DETACH: u32 = 17;
+
+    pub const CAP_SYS_PTRACE: u32 = 19;
+    pub const CAP_SYS_ADMIN: u32 = 21;
     pub const CAP_SYS_NICE: u32 = 23;
+    pub const CAP_PERFMON: u32 = 38;
+
+    pub const AF_NETLINK: u32 = 16;
+    pub const SOCK_RAW: u32 = 3;
+    pub const NETLINK_GENERIC: u32 = 16;
 }
 
 /// Reads up to `buf.len()` bytes; 0 is the end of the file.
@@ -278,6 +331,23 @@ pub fn getdents64(fd: i32, buf: &mut [u8]) -> Result {
     safe_syscall!(nr::GETDENTS64, fd, buf.as_mut_ptr(), buf.len())
 }
 
+/// Writes to a place in a file; its position stays where it is.
+pub fn pwrite(fd: i32, buf: &[u8], pos: u64) -> Result {
+    let (low, high) = (pos as usize, (pos >> 32) as usize);
+    // In 64-bit programs, the second is not looked at.
+    safe_syscall!(nr::PWRITE64, fd, buf.as_ptr(), buf.len(), low, high)
+}
+
+/// Makes a file that is in memory only.
+pub fn memfd_create(name: &CStr) -> Result<i32> {
+    safe_syscall!(nr::MEMFD_CREATE, addr(name), 0).map(|fd| fd as i32)
+}
+
+/// Sets the length of a file.
+pub fn ftruncate(fd: i32, len: usize) -> Result {
+    safe_syscall!(nr::FTRUNCATE, fd, len)
+}
+
 /// Moves a file's position. On i386 the offset has 32 bits.
 pub fn lseek(fd: i32, offset: isize, whence: u32) -> Result {
     safe_syscall!(nr::LSEEK, fd, offset, whence)
@@ -303,6 +373,46 @@ pub fn pipe() -> Result<[i32; 2]> {
 pub unsafe fn mmap(addr: usize, len: usize, prot: u32, flags: u32) -> Result {
     // SAFETY: The caller answers for what was there.
     check(unsafe { syscall!(nr::MMAP, addr, len, prot, flags | MAP_ANONYMOUS, -1isize, 0) })
+}
+
+/// Maps a file from its beginning.
+///
+/// # Safety
+///
+/// As [`mmap`].
+pub unsafe fn mmap_file(addr: usize, len: usize, prot: u32, flags: u32, fd: i32) -> Result {
+    // SAFETY: The caller answers for what was there.
+    check(unsafe { syscall!(nr::MMAP, addr, len, prot, flags, fd, 0) })
+}
+
+/// Moves or resizes a mapping; with `MREMAP_FIXED`, to `to`.
+///
+/// # Safety
+///
+/// Nobody may use what is no longer mapped.
+pub unsafe fn mremap(addr: usize, old: usize, new: usize, flags: u32, to: usize) -> Result {
+    // SAFETY: As the caller promises.
+    check(unsafe { syscall!(nr::MREMAP, addr, old, new, flags, to) })
+}
+
+/// Says how memory is going to be used.
+///
+/// # Safety
+///
+/// With `MADV_DONTNEED`, nobody may rely on what is in that memory.
+pub unsafe fn madvise(addr: usize, len: usize, advice: u32) -> Result {
+    // SAFETY: As the caller promises.
+    check(unsafe { syscall!(nr::MADVISE, addr, len, advice) })
+}
+
+/// Sets the end of the heap, or with 0 asks for it; what it is now.
+///
+/// # Safety
+///
+/// Nobody may use what is no longer mapped.
+pub unsafe fn brk(end: usize) -> Result {
+    // SAFETY: As the caller promises.
+    check(unsafe { syscall!(nr::BRK, end) })
 }
 
 /// Unmaps memory.
@@ -362,19 +472,24 @@ pub fn exit_group(status: i32) -> ! {
     }
 }
 
-/// How a process ended.
+/// How a process ended, or that it has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// By `exit()`, with this status.
     Exited(i32),
     /// By this signal.
     Killed(i32),
+    /// It is stopped, or traced and stopped.
+    Stopped,
 }
 
-/// Waits until a child has ended and, unless `options` has `WNOWAIT`, reaps it.
+/// Waits until a child has ended and, unless `options` has `WNOWAIT`, reaps it; with `WSTOPPED`,
+/// or until it is stopped.
 pub fn wait(pid: i32, options: u32) -> Result<Status> {
     const P_PID: u32 = 1;
     const CLD_EXITED: i32 = 1;
+    const CLD_TRAPPED: i32 = 4;
+    const CLD_STOPPED: i32 = 5;
 
     // The kernel's `struct siginfo`: where the pair `si_code`, `si_status` is differs by the ABI's
     // alignment of the union, not by more.
@@ -392,10 +507,10 @@ pub fn wait(pid: i32, options: u32) -> Result<Status> {
     } else {
         5
     }];
-    Ok(if info[2] == CLD_EXITED {
-        Status::Exited(status)
-    } else {
-        Status::Killed(status & 0x7f)
+    Ok(match info[2] {
+        CLD_EXITED => Status::Exited(status),
+        CLD_TRAPPED | CLD_STOPPED => Status::Stopped,
+        _ => Status::Killed(status & 0x7f),
     })
 }
 
@@ -458,6 +573,12 @@ pub fn set_nice(nice: i32) -> Result {
     safe_syscall!(nr::SETPRIORITY, PRIO_PROCESS, 0, nice)
 }
 
+/// Binds the calling thread to a CPU.
+pub fn pin_to_cpu(cpu: usize) -> Result {
+    let mask = [1usize << cpu];
+    safe_syscall!(nr::SCHED_SETAFFINITY, 0, size_of_val(&mask), mask.as_ptr())
+}
+
 /// Lets other tasks run.
 pub fn sched_yield() {
     let _ = safe_syscall!(nr::SCHED_YIELD);
@@ -499,6 +620,71 @@ pub fn prctl(option: u32, value: usize) -> Result {
 /// Names the calling thread; the kernel keeps 15 bytes.
 pub fn set_name(name: &CStr) -> Result {
     safe_syscall!(nr::PRCTL, PR_SET_NAME, addr(name))
+}
+
+/// Controls another process.
+pub fn ptrace(request: u32, pid: i32, address: usize, data: usize) -> Result {
+    safe_syscall!(nr::PTRACE, request, pid, address, data)
+}
+
+/// C's `struct iovec`.
+#[repr(C)]
+struct IoVec {
+    base: usize,
+    len: usize,
+}
+
+/// Copies between the memory of another process and `local`, which may only be read by `nr`.
+fn process_vm(nr: usize, pid: i32, local: IoVec, remote: usize) -> Result {
+    let remote = IoVec {
+        base: remote,
+        len: local.len,
+    };
+    let (local, remote): (*const IoVec, *const IoVec) = (&local, &remote);
+    safe_syscall!(nr, pid, local, 1, remote, 1, 0)
+}
+
+/// Reads the memory of another process.
+pub fn process_vm_readv(pid: i32, remote: usize, buf: &mut [u8]) -> Result {
+    let local = IoVec {
+        base: buf.as_mut_ptr() as usize,
+        len: buf.len(),
+    };
+    process_vm(nr::PROCESS_VM_READV, pid, local, remote)
+}
+
+/// Writes into the memory of another process.
+pub fn process_vm_writev(pid: i32, remote: usize, buf: &[u8]) -> Result {
+    let local = IoVec {
+        base: buf.as_ptr() as usize,
+        len: buf.len(),
+    };
+    process_vm(nr::PROCESS_VM_WRITEV, pid, local, remote)
+}
+
+/// Makes a socket.
+pub fn socket(family: u32, kind: u32, protocol: u32) -> Result<i32> {
+    safe_syscall!(nr::SOCKET, family, kind, protocol).map(|fd| fd as i32)
+}
+
+/// Sends a message to where the socket's family sends by default.
+pub fn send(fd: i32, message: &[u8]) -> Result {
+    safe_syscall!(nr::SENDTO, fd, message.as_ptr(), message.len(), 0, 0, 0)
+}
+
+/// Receives a message.
+pub fn recv(fd: i32, buf: &mut [u8]) -> Result {
+    safe_syscall!(nr::RECVFROM, fd, buf.as_mut_ptr(), buf.len(), 0, 0, 0)
+}
+
+/// Swaps to a block device or a file.
+pub fn swapon(path: &CStr) -> Result {
+    safe_syscall!(nr::SWAPON, addr(path), 0)
+}
+
+/// Swaps no longer to it.
+pub fn swapoff(path: &CStr) -> Result {
+    safe_syscall!(nr::SWAPOFF, addr(path))
 }
 
 /// Sets the real, the effective and the saved user id of the calling thread.

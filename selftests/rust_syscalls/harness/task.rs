@@ -58,6 +58,8 @@ pub struct Child {
     /// Its process id, as its parent sees it.
     pub pid: i32,
     reaped: bool,
+    // Where it runs in our memory, if it does. Gone after it.
+    _stack: Option<Mapping>,
 }
 
 impl Child {
@@ -76,18 +78,26 @@ impl Child {
                 work();
                 sys::exit_group(0)
             }
-            pid => Ok(Child { pid, reaped: false }),
+            pid => Ok(Child {
+                pid,
+                reaped: false,
+                _stack: None,
+            }),
         }
     }
 
-    /// As [`Child::fork`], by `vfork()`: it runs in the memory of this process, which goes on when
-    /// it has ended.
-    pub fn vfork(work: impl FnOnce() + Send + 'static) -> Result<Child> {
+    /// Starts a process that shares the memory of this one and runs `work` on a stack of its own.
+    /// With `CLONE_VFORK`, returns when it has ended or become another program.
+    pub fn share(flags: u32, work: impl FnOnce() + Send + 'static) -> Result<Child> {
         let stack = Mapping::new(STACK_PAGES, sys::MAP_PRIVATE)?;
-        let flags = sys::CLONE_VFORK | sys::SIGCHLD as u32;
-        // SAFETY: It has ended when this returns.
+        let flags = flags & sys::CLONE_VFORK | sys::SIGCHLD as u32;
+        // SAFETY: The stack stays until the process has been reaped.
         let pid = unsafe { clone_on(&stack, flags, work)? };
-        Ok(Child { pid, reaped: false })
+        Ok(Child {
+            pid,
+            reaped: false,
+            _stack: Some(stack),
+        })
     }
 
     /// Waits until it has ended, and reaps it.
@@ -212,5 +222,39 @@ impl Turnstile {
 impl Default for Turnstile {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Becomes another user who has no capabilities but those given.
+pub fn become_user(uid: u32, caps: &[u32]) {
+    let set = caps.iter().fold(0, |set, cap| set | 1 << cap);
+    sys::prctl(sys::PR_SET_KEEPCAPS, 1).expect("prctl");
+    sys::setresuid(uid).expect("setresuid");
+    let caps = sys::Caps {
+        effective: set,
+        permitted: set,
+        inheritable: 0,
+    };
+    sys::capset(caps).expect("capset");
+}
+
+/// Makes a call that returns 0, or an error, as another user; what it returns.
+pub fn as_user(uid: u32, caps: &[u32], call: impl FnOnce() -> Result) -> Result {
+    const OK: i32 = 200;
+    let child = Child::fork(|| {
+        become_user(uid, caps);
+        let errno = match call() {
+            Ok(value) => {
+                assert_eq!(value, 0);
+                OK
+            }
+            Err(err) => err.0,
+        };
+        sys::exit_group(errno)
+    });
+    match child.expect("fork").wait().expect("wait") {
+        Status::Exited(OK) => Ok(0),
+        Status::Exited(errno) => Err(sys::Errno(errno)),
+        other => panic!("{other:?}"),
     }
 }

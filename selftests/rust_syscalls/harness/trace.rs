@@ -8,17 +8,24 @@ use crate::sys;
 use crate::text;
 use crate::Text;
 
-/// A tracefs instance that records events of this process, removed when dropped.
+/// A tracefs instance that records events of a process, removed when dropped.
 pub struct Trace {
     dir: Text,
 }
 
 impl Trace {
-    /// Records `events`, each named as in `syscalls/sys_enter_hello`.
+    /// Records `events` of this process, each named as in `syscalls/sys_enter_hello`.
+    ///
+    /// See [`Trace::start_of`].
+    pub fn start(events: &[&str]) -> Trace {
+        Trace::start_of(sys::getpid(), events)
+    }
+
+    /// Records `events` of a process.
     ///
     /// Skips the test when the kernel has no such event, and leaves the caller in a mount namespace
     /// of its own.
-    pub fn start(events: &[&str]) -> Trace {
+    pub fn start_of(pid: i32, events: &[&str]) -> Trace {
         const TRACEFS: &str = "/sys/kernel/tracing";
         let mount = || {
             sys::unshare(sys::CLONE_NEWNS)?;
@@ -38,7 +45,6 @@ impl Trace {
             }
         }
 
-        let pid = sys::getpid();
         let trace = Trace {
             dir: text!("{TRACEFS}/instances/rust_syscalls-{pid}"),
         };

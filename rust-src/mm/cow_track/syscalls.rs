@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The system calls of the copy-on-write fault tracker.
+//!
+//! C header: [`include/uapi/linux/pf_stat.h`](srctree/include/uapi/linux/pf_stat.h)
+//!
+//! Documentation: Documentation/userspace-api/cow_track.rst
+
+use super::{
+    report::{
+        newest_image,
+        Access,
+        Report, //
+    },
+    Image,
+    ProcessName, //
+};
+use kernel::{
+    bindings,
+    cred::perfmon_capable,
+    prelude::*,
+    printk,
+    ratelimit::RateLimit,
+    sync::Arc,
+    syscall::User,
+    transmute::AsBytes,
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    }, //
+};
+
+/// How many VMAs fit a `struct pf_stat`.
+const MAX_SIZE: usize = bindings::MAX_SIZE as usize;
+
+/// Starts to count the copy-on-write faults of processes of a name, those that exist and those to
+/// come.
+///
+/// The name has `len` bytes, and a NUL behind it may be counted in. A name that is tracked already
+/// stays as it is.
+///
+/// Returns 0, or one of these, in the order in which they are looked for:
+///
+/// - `EPERM`: the caller is not `perfmon_capable()`.
+/// - `EINVAL`: `name` is `NULL`, or its length is 0 or greater than 15.
+/// - `EFAULT`: the name cannot be read.
+/// - `EINVAL`: there is a NUL inside the name.
+/// - `ENOMEM`: there is no memory, or there are 64 names.
+#[syscall]
+fn pf_set_param(name: User<*const c_char>, len: usize) -> Result {
+    let set = || -> Result {
+        if !perfmon_capable() {
+            return Err(EPERM);
+        }
+        super::track(read_name(name, len)?)
+    };
+
+    set().inspect_err(|error| log("pf_set_param", *error))
+}
+
+/// Reports the VMAs of a process and how many copy-on-write faults were counted in each.
+///
+/// The name is as for [`pf_set_param`]. Of the processes that have it, or had it, the report is
+/// about those of the newest image; see the documentation.
+///
+/// Returns 0, or one of these, in the order in which they are looked for:
+///
+/// - `EACCES`: no name is tracked.
+/// - `EINVAL`: `name` or `pf` is `NULL`, or the length of the name is 0 or greater than 15.
+/// - `EFAULT`: the name cannot be read.
+/// - `EINVAL`: there is a NUL inside the name, or the name is not tracked; a caller who is not
+///   `perfmon_capable()` gets `EPERM` for the latter.
+/// - `ENOMEM`: there is no memory.
+/// - `EPERM`: the caller could not trace the process for reading, or there is none (any more), and
+///   the caller is not `perfmon_capable()`.
+/// - `EOVERFLOW`: the caller is a 32-bit program, and there is an address or a count that does not
+///   fit.
+/// - `EFAULT`: `pf` cannot be written.
+#[syscall(compat = pf_get_info_compat)]
+fn pf_get_info(name: User<*const c_char>, len: usize, pf: User<*mut bindings::pf_stat>) -> Result {
+    get_info::<c_ulong>(name, len, pf.as_user_ptr())
+}
+
+/// The same for a 32-bit program.
+fn pf_get_info_compat(
+    name: User<*const c_char>,
+    len: u32,
+    pf: User<*mut bindings::pf_stat>,
+) -> Result {
+    get_info::<u32>(name, len as usize, pf.as_user_ptr())
+}
+
+/// Forgets all names and all that was counted.
+///
+/// Returns 0, or one of these, in the order in which they are looked for:
+///
+/// - `EPERM`: the caller is not `perfmon_capable()`.
+/// - `EACCES`: no name is tracked.
+#[syscall]
+fn pf_cleanup() -> Result {
+    let clean = || -> Result {
+        if !perfmon_capable() {
+            return Err(EPERM);
+        }
+        super::cleanup()
+    };
+
+    clean().inspect_err(|error| log("pf_cleanup", *error))
+}
+
+/// Logs why a call fails. What a caller may have passed is not in it.
+fn log(call: &str, error: Error) {
+    static LIMIT: RateLimit = RateLimit::new(c"pf", 1, 300);
+
+    let reason = match error {
+        EPERM => "not permitted",
+        EACCES => "data structure not initialised",
+        EINVAL => "invalid argument",
+        EFAULT => "bad address",
+        ENOMEM => "out of memory, or too many names",
+        EOVERFLOW => "a value does not fit",
+        _ => "interrupted",
+    };
+    if LIMIT.allow() {
+        printk!(Err, "[INFO940] [ERROR] {call}: {reason}\n");
+    }
+}
+
+/// Reads the name of a process from user space.
+fn read_name(name: User<*const c_char>, len: usize) -> Result<ProcessName> {
+    // One more than a name can have, for the NUL.
+    let mut buf = [0; ProcessName::MAX + 1];
+
+    if name.is_null() || len == 0 {
+        return Err(EINVAL);
+    }
+    let buf = buf.get_mut(..len).ok_or(EINVAL)?;
+    UserSlice::new(name.as_user_ptr(), len)
+        .reader()
+        .read_slice(buf)?;
+
+    let name = match buf {
+        [name @ .., 0] => name,
+        name => name,
+    };
+    ProcessName::new(name).ok_or(EINVAL)
+}
+
+fn get_info<Word: UserWord>(name: User<*const c_char>, len: usize, pf: UserPtr) -> Result {
+    let is_null = pf.as_const_ptr().is_null();
+    let get = || -> Result {
+        if !super::is_active() {
+            return Err(EACCES);
+        }
+        if is_null {
+            return Err(EINVAL);
+        }
+        let image = find(&read_name(name, len)?)?;
+
+        let mut stat = PfStat::<Word>::new()?;
+        if let Some(image) = image {
+            stat.fill(&Report::of(&image, MAX_SIZE, Access::Ask)?)?;
+        }
+        UserSlice::new(pf, size_of::<PfStat<Word>>())
+            .writer()
+            .write(&*stat)
+    };
+
+    get().inspect_err(|error| {
+        // The registration of restartable sequences, which has had this number on 32-bit, looks
+        // like this. Programs that make it have not made a mistake.
+        if !(is_null && len > ProcessName::MAX + 1) {
+            log("pf_get_info", *error);
+        }
+    })
+}
+
+/// Finds the newest image of `name`, if there has been one.
+fn find(name: &ProcessName) -> Result<Option<Arc<Image>>> {
+    match newest_image(name) {
+        Ok(Some(image)) => Ok(Some(image)),
+        // Whether a name is tracked is nobody's business either.
+        _ if !perfmon_capable() => Err(EPERM),
+        none => none,
+    }
+}
+
+/// An `unsigned long` of user space.
+trait UserWord: Copy + TryFrom<u64> + TryFrom<usize> {
+    /// What there is in `struct pf_stat` between `nb_vma` and the next field.
+    type Padding: Copy;
+
+    /// The greatest `long`.
+    const LONG_MAX: u64;
+}
+
+impl UserWord for u32 {
+    type Padding = [u32; 0];
+
+    const LONG_MAX: u64 = i32::MAX as u64;
+}
+
+impl UserWord for c_ulong {
+    type Padding = [u32; size_of::<Self>() / size_of::<u32>() - 1];
+
+    const LONG_MAX: u64 = c_long::MAX as u64;
+}
+
+/// `struct pf_stat` with words of a certain size, and its padding a field.
+#[repr(C)]
+struct PfStat<Word: UserWord> {
+    nb_vma: u32,
+    padding: Word::Padding,
+    cow_page_faults: Word,
+    vma_fault: [Word; MAX_SIZE],
+    vma_list_start: [Word; MAX_SIZE],
+    vma_list_end: [Word; MAX_SIZE],
+}
+
+// SAFETY: All that there is are integers, and arrays of them. The padding before the words, which
+// `Padding` fills, is all there is.
+unsafe impl<Word: UserWord> AsBytes for PfStat<Word> {}
+
+static_assert!(size_of::<PfStat<c_ulong>>() == size_of::<bindings::pf_stat>());
+static_assert!(
+    core::mem::offset_of!(PfStat<c_ulong>, vma_list_end)
+        == core::mem::offset_of!(bindings::pf_stat, vma_list_end)
+);
+static_assert!(size_of::<PfStat<u32>>() == 8 + 3 * 4 * MAX_SIZE);
+
+impl<Word: UserWord> PfStat<Word> {
+    /// All zero.
+    fn new() -> Result<KBox<Self>> {
+        let stat = KBox::new_uninit(GFP_KERNEL | kernel::alloc::flags::__GFP_ZERO)?;
+
+        // SAFETY: The memory is all zero, which is valid for integers.
+        Ok(unsafe { stat.assume_init() })
+    }
+
+    /// Fills in `report`, which has no more VMAs than fit.
+    fn fill(&mut self, report: &Report) -> Result {
+        self.cow_page_faults = Self::count(report.total)?;
+
+        let vmas = report.ranges.iter().zip(&report.counts);
+        for (i, (range, count)) in vmas.enumerate().take(MAX_SIZE) {
+            self.vma_fault[i] = Self::count(*count)?;
+            self.vma_list_start[i] = Self::address(range.start)?;
+            self.vma_list_end[i] = Self::address(range.end)?;
+            self.nb_vma += 1;
+        }
+        Ok(())
+    }
+
+    fn count(count: u64) -> Result<Word> {
+        if count > Word::LONG_MAX {
+            return Err(EOVERFLOW);
+        }
+        count.try_into().map_err(|_| EOVERFLOW)
+    }
+
+    fn address(address: usize) -> Result<Word> {
+        address.try_into().map_err(|_| EOVERFLOW)
+    }
+}
+
+#[kunit_tests(rust_cow_track_report)]
+mod tests {
+    use super::super::counters::Range;
+    use super::*;
+
+    fn report(count: u64, end: usize) -> Result<Report> {
+        let mut report = Report {
+            ranges: KVVec::new(),
+            counts: KVVec::new(),
+            total: count,
+            lost: 0,
+            live: 0,
+            pid: 0,
+        };
+        report.ranges.push(Range { start: 0, end }, GFP_KERNEL)?;
+        report.counts.push(count, GFP_KERNEL)?;
+        Ok(report)
+    }
+
+    fn fill<Word: UserWord>(count: u64, end: usize) -> Result<u32> {
+        let mut stat = PfStat::<Word>::new()?;
+        stat.fill(&report(count, end)?)?;
+        Ok(stat.nb_vma)
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error() {
+        assert_eq!(fill::<u32>(0x7fff_ffff, 0xffff_f000), Ok(1));
+        assert_eq!(fill::<u32>(0x8000_0000, 0), Err(EOVERFLOW));
+        assert_eq!(fill::<u32>(u64::MAX, 0), Err(EOVERFLOW));
+        #[cfg(CONFIG_64BIT)]
+        assert_eq!(fill::<u32>(0, 1 << 32), Err(EOVERFLOW));
+        assert_eq!(fill::<c_ulong>(c_long::MAX as u64, usize::MAX), Ok(1));
+        assert_eq!(fill::<c_ulong>(c_long::MAX as u64 + 1, 0), Err(EOVERFLOW));
+    }
+
+    #[test]
+    fn an_empty_report_is_all_zero() -> Result {
+        let stat = PfStat::<c_ulong>::new()?;
+        assert!(stat.as_bytes().iter().all(|&byte| byte == 0));
+        Ok(())
+    }
+}

@@ -1,0 +1,861 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of what counts as a copy-on-write fault, and where.
+//!
+//! How many faults there have to be follows from which pages are shared and written to. Where the
+//! process writes itself and has one thread, taskstats, which counts in its own way, has to agree
+//! on the sum.
+
+#![no_std]
+#![no_main]
+
+use core::ffi::CStr;
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering;
+use harness::cow;
+use harness::cow::Area;
+use harness::cow::Stat;
+use harness::cow::Stops;
+use harness::cow::Subject;
+use harness::maps::maps;
+use harness::sys::MAP_PRIVATE;
+use harness::sys::MAP_SHARED;
+use harness::sys::PAGE_SIZE;
+use harness::taskstats::TaskStats;
+use harness::vcpu::eventually;
+use harness::*;
+
+const NAME: &CStr = c"subject";
+
+/// The report on the subject.
+#[track_caller]
+fn report() -> Stat {
+    cow::get(NAME).expect("a report")
+}
+
+/// Starts a subject that is tracked.
+fn start(work: impl FnOnce(&Stops)) -> Subject {
+    expect_eq!(cow::set(NAME), Ok(0));
+    Subject::start(NAME, work)
+}
+
+/// A subject that taskstats counts, too.
+struct Watched {
+    subject: Subject,
+    taskstats: TaskStats,
+}
+
+impl Watched {
+    fn start(work: impl FnOnce(&Stops)) -> Watched {
+        let taskstats = TaskStats::start();
+        Watched {
+            subject: start(work),
+            taskstats,
+        }
+    }
+
+    /// Lets it go on to its next stop and expects this many more faults in the VMAs at these
+    /// addresses, and in all as many more as taskstats has.
+    #[track_caller]
+    fn expect(&mut self, more: &[(usize, isize)]) {
+        let pid = self.subject.pid();
+        let before = (report(), self.taskstats.wpcopy_count(pid));
+        self.subject.step();
+        let after = (report(), self.taskstats.wpcopy_count(pid));
+        let at = |stat: &Stat, addr| stat.vma(addr).map_or(0, |vma| vma.faults);
+        for (addr, faults) in more {
+            let got = at(&after.0, *addr) - at(&before.0, *addr);
+            expect_eq!(got, *faults, "more faults in the VMA of {addr:x}");
+        }
+        let (ours, theirs) = (after.0.total() - before.0.total(), after.1 - before.1);
+        expect_eq!(
+            ours,
+            theirs as isize,
+            "more faults in all, and what taskstats has"
+        );
+        after.0.expect_maps(pid);
+    }
+}
+
+/// What `/sys/kernel/mm/<file>` says; skips the test when it is not there.
+fn mm_setting<'a>(file: &str, buf: &'a mut [u8]) -> &'a str {
+    let path = text!("/sys/kernel/mm/{file}");
+    match io::read_file(path.as_cstr(), buf) {
+        Ok(content) => content.trim(),
+        Err(err) => skip!("{}: {err:?}", path.as_str()),
+    }
+}
+
+/// Sets what `/sys/kernel/mm/<file>` says.
+fn set_mm(file: &str, value: &str) {
+    let path = text!("/sys/kernel/mm/{file}");
+    if let Err(err) = io::write_file(path.as_cstr(), value.as_bytes()) {
+        panic!("{}: {err:?}", path.as_str());
+    }
+}
+
+/// A number in `memory.stat` of a control group.
+fn memory_stat(group: &str, key: &str) -> usize {
+    let mut buf = [0; 8192];
+    let path = text!("{group}/memory.stat");
+    let file = io::read_file(path.as_cstr(), &mut buf).expect("memory.stat");
+    let mut values = file.lines().filter_map(|line| line.split_once(' '));
+    let (_, value) = values.find(|(name, _)| *name == key).expect("a key");
+    value.parse().unwrap()
+}
+
+/// Kilobytes of a kind in the VMA that begins at `area`, as `/proc/self/smaps` has it.
+fn smaps(area: &Area, key: &str) -> usize {
+    let mut buf = Mapping::new(64, MAP_PRIVATE).unwrap();
+    let file = io::read_file(c"/proc/self/smaps", buf.bytes()).unwrap();
+    let head = text!("{:08x}-", area.start());
+    let (_, rest) = file.split_once(head.as_str()).expect("the VMA in smaps");
+    let value = io::field(rest, key).expect("a value in smaps");
+    value.trim_end_matches("kB").trim().parse().unwrap()
+}
+
+tests! {
+    setup {
+        cow::reset();
+    }
+
+    /// A fork alone, and reading, counts nothing.
+    fn reading() {
+        let area = Area::written(32);
+        let mut watched = Watched::start(|stops| {
+            stops.stop();
+            area.read(0..32);
+            stops.stop();
+        });
+        expect_eq!(report().faults(&area), 0);
+        watched.expect(&[(area.start(), 0)]);
+    }
+
+    /// Some of the pages that a process shares with its parent, each once.
+    fn anonymous() {
+        let area = Area::written(64);
+        let other = Area::written(64);
+        let mut watched = Watched::start(|stops| {
+            stops.stop();
+            area.write((0..64).step_by(3));
+            stops.stop();
+            area.write((0..64).step_by(3));
+            stops.stop();
+            area.write(0..64);
+            other.write(63..64);
+            stops.stop();
+        });
+        watched.expect(&[(area.start(), 22), (other.start(), 0)]);
+        watched.expect(&[(area.start(), 0), (other.start(), 0)]);
+        watched.expect(&[(area.start(), 42), (other.start(), 1)]);
+        expect_eq!(report().faults(&area), 64);
+        expect_eq!(report().faults(&other), 1);
+    }
+
+    /// The first and the last page of a VMA count there and not beside it, wherever it lies.
+    fn edges() {
+        let area = Area::written(1024);
+        let mut watched = Watched::start(|stops| {
+            for page in [0, 1, 511, 512, 513, 1022, 1023] {
+                stops.stop();
+                area.write([page]);
+            }
+            stops.stop();
+        });
+        for _ in 0..7 {
+            watched.expect(&[
+                (area.start(), 1),
+                (area.start() - PAGE_SIZE, 0),
+                (area.end(), 0),
+            ]);
+        }
+    }
+
+    /// More pages than a page table has, forwards and backwards.
+    fn many_pages() {
+        const PAGES: usize = 5000;
+        let area = Area::written(PAGES);
+        let mut watched = Watched::start(|stops| {
+            stops.stop();
+            area.write((0..PAGES).step_by(2));
+            stops.stop();
+            area.write((0..PAGES).rev());
+            stops.stop();
+        });
+        watched.expect(&[(area.start(), PAGES as isize / 2)]);
+        watched.expect(&[(area.start(), PAGES as isize / 2)]);
+    }
+
+    /// Pages far from each other, one after the other.
+    fn distant_pages() {
+        const AREAS: usize = 16;
+        const PAGES: usize = 3000;
+        let areas = [0; AREAS].map(|_| Area::written(1));
+        let gaps = [0; AREAS].map(|_| {
+            let area = Area::anonymous(PAGES, MAP_PRIVATE);
+            area.write([PAGES / 2]);
+            area
+        });
+        let mut watched = Watched::start(|stops| {
+            stops.stop();
+            for i in 0..AREAS {
+                areas[i].write([0]);
+                gaps[AREAS - 1 - i].write([PAGES / 2]);
+            }
+            stops.stop();
+        });
+        watched.expect(&[]);
+        for area in areas.iter().chain(&gaps) {
+            expect_eq!(report().faults(area), 1);
+        }
+    }
+
+    /// A page of a file that has been read is copied; the first write to one that has never been
+    /// mapped needs no copy of what is mapped.
+    fn private_file() {
+        let file = cow::memory_file(64);
+        let read = Area::of_file(&file, 64, MAP_PRIVATE);
+        let fresh = Area::of_file(&file, 64, MAP_PRIVATE);
+        let mut watched = Watched::start(|stops| {
+            stops.stop();
+            read.read(0..64);
+            stops.stop();
+            read.write(0..20);
+            stops.stop();
+            fresh.write(0..30);
+            stops.stop();
+            fresh.write(0..30);
+            read.write(0..64);
+            stops.stop();
+        });
+        watched.expect(&[(read.start(), 0), (fresh.start(), 0)]);
+        watched.expect(&[(read.start(), 20), (fresh.start(), 0)]);
+        watched.expect(&[(read.start(), 0), (fresh.start(), 0)]);
+        watched.expect(&[(read.start(), 44), (fresh.start(), 0)]);
+    }
+
+    /// A page that was read before it was written to was the zero page.
+    fn zero_page() {
+        let read = Area::anonymous(64, MAP_PRIVATE);
+        let fresh = Area::anonymous(64, MAP_PRIVATE);
+        let mut watched = Watched::start(|stops| {
+            stops.stop();
+            read.read(0..64);
+            stops.stop();
+            read.write(0..10);
+            fresh.write(0..64);
+            stops.stop();
+            read.write(0..64);
+            stops.stop();
+        });
+        watched.expect(&[(read.start(), 0), (fresh.start(), 0)]);
+        watched.expect(&[(read.start(), 10), (fresh.start(), 0)]);
+        watched.expect(&[(read.start(), 54), (fresh.start(), 0)]);
+    }
+
+    fn stack() {
+        let mut pages = [1u8; 24 * PAGE_SIZE];
+        let start = core::hint::black_box(pages.as_mut_ptr()) as usize;
+        // SAFETY: Whole pages of the array, which nobody else uses.
+        let area = unsafe { Area::at(start.next_multiple_of(PAGE_SIZE), 23) };
+        area.write(0..23);
+        let mut watched = Watched::start(|stops| {
+            stops.stop();
+            area.write(5..16);
+            stops.stop();
+            area.write(0..23);
+            stops.stop();
+        });
+        watched.expect(&[(area.start(), 11)]);
+        watched.expect(&[(area.start(), 12)]);
+
+        let vma = report().vma(area.start()).expect("a stack");
+        let mut buf = [0; 8192];
+        let mut listed = maps(watched.subject.pid(), &mut buf).unwrap();
+        let stack = listed.find(|vma| vma.name == "[stack]").unwrap();
+        expect_eq!(vma.range, (stack.start, stack.end));
+    }
+
+    /// With a heap that goes away and comes back: as the memory does, its count starts again.
+    fn heap() {
+        const LEN: usize = 40 * PAGE_SIZE;
+        // SAFETY: The heap is used for nothing else.
+        let brk = |end: usize| unsafe { sys::brk(end) }.expect("brk");
+        let start = brk(0).next_multiple_of(PAGE_SIZE);
+        expect_eq!(brk(start + LEN), start + LEN);
+        // SAFETY: As above.
+        let area = unsafe { Area::at(start, 40) };
+        area.write(0..40);
+        let mut watched = Watched::start(|stops| {
+            stops.stop();
+            area.write(3..20);
+            stops.stop();
+            brk(start);
+            stops.stop();
+            brk(start + LEN);
+            area.read(0..5);
+            area.write(0..5);
+            stops.stop();
+        });
+        watched.expect(&[(area.start(), 17)]);
+        let mut buf = [0; 8192];
+        let mut listed = maps(watched.subject.pid(), &mut buf).unwrap();
+        let heap = listed.find(|vma| vma.name == "[heap]").unwrap();
+        let vma = report().vma(area.start()).unwrap();
+        expect_eq!(vma.range, (heap.start, heap.end));
+
+        let total = report().total();
+        watched.expect(&[]);
+        expect_eq!(report().vma(area.start()), None);
+        expect!(report().total() >= total);
+        watched.expect(&[(area.start(), 5)]);
+    }
+
+    /// What is mapped `MAP_SHARED` is never copied.
+    fn shared_mapping() {
+        let file = cow::memory_file(32);
+        let areas = [
+            Area::anonymous(32, MAP_SHARED),
+            Area::of_file(&file, 32, MAP_SHARED),
+        ];
+        areas[0].write(0..32);
+        areas[1].read(0..32);
+        let mut watched = Watched::start(|stops| {
+            stops.stop();
+            for area in areas {
+                area.read(0..32);
+                area.write(0..32);
+            }
+            stops.stop();
+            for area in areas {
+                for prot in [sys::PROT_READ, sys::PROT_READ | sys::PROT_WRITE] {
+                    // SAFETY: Nobody uses the area meanwhile.
+                    unsafe { sys::mprotect(area.start(), area.len(), prot) }.unwrap();
+                }
+                area.write(0..32);
+            }
+            stops.stop();
+        });
+        for _ in 0..2 {
+            watched.expect(&[(areas[0].start(), 0), (areas[1].start(), 0)]);
+        }
+    }
+
+    /// A page that nobody else has any more is used as it is: after a child has exited, and after a
+    /// child has made its own copies.
+    fn reuse() {
+        let area = Area::anonymous(32, MAP_PRIVATE);
+        let mut subject = start(|stops| {
+            // The kernel cannot know that a page is ours alone while another CPU is still to put it
+            // on the list of pages.
+            sys::pin_to_cpu(0).unwrap();
+            area.write(0..32);
+            stops.stop();
+            let child = Child::fork(|| area.read(0..32));
+            expect_eq!(child.unwrap().wait(), Ok(Status::Exited(0)));
+            area.write(0..32);
+            stops.stop();
+            let child = Child::fork(|| {
+                sys::set_name(c"another").unwrap();
+                area.write(0..32);
+            });
+            expect_eq!(child.unwrap().wait(), Ok(Status::Exited(0)));
+            area.write(0..32);
+            stops.stop();
+        });
+        for _ in 0..2 {
+            subject.step();
+            expect_eq!(report().faults(&area), 0);
+        }
+    }
+
+    /// A pin for reading copies a shared page so that it stays what it is: no write, no count. The
+    /// page is the process' own then, which its next write uses.
+    fn unshare() {
+        let taskstats = TaskStats::start();
+        let area = Area::written(16);
+        let shared = Area::anonymous(1, MAP_SHARED);
+        shared.write([0]);
+        let mut subject = start(|stops| {
+            shared.read([0]);
+            stops.stop();
+            area.write(0..16);
+            stops.stop();
+        });
+        let pid = subject.pid();
+        let mut reader = Subject::fork(|stops| {
+            let read = |addr| expect_eq!(sys::process_vm_readv(pid, addr, &mut [0]), Ok(1));
+            // What this copies of our own is copied before we are looked at.
+            read(shared.start());
+            stops.stop();
+            for page in 0..16 {
+                read(area.page(page));
+            }
+            stops.stop();
+        });
+        let before = (report(), taskstats.wpcopy_count(reader.pid()));
+        reader.step();
+        let after = (report(), taskstats.wpcopy_count(reader.pid()));
+        expect_eq!(after.1 - before.1, 16, "pages unshared");
+        expect_eq!(after.0.total(), before.0.total());
+        expect_eq!(after.0.faults(&area), 0);
+        subject.step();
+        expect_eq!(report().faults(&area), 0);
+    }
+
+    /// What another process writes is counted where it is written.
+    fn process_vm_writev() {
+        let area = Area::written(16);
+        let subject = start(|stops| stops.stop());
+        let before = report();
+        for round in 0..2 {
+            for page in 3..13 {
+                let written = sys::process_vm_writev(subject.pid(), area.page(page), b"x");
+                expect_eq!(written, Ok(1));
+            }
+            expect_eq!(report().faults(&area), 10, "in round {round}");
+        }
+        expect_eq!(report().total() - before.total(), 10);
+    }
+
+    fn proc_mem() {
+        let area = Area::written(16);
+        let subject = start(|stops| stops.stop());
+        let before = report();
+        let path = text!("/proc/{}/mem", subject.pid());
+        let mem = io::File::open(path.as_cstr(), sys::O_RDWR).unwrap();
+        // Across a page boundary.
+        let written = sys::pwrite(mem.fd, b"abcd", (area.page(5) - 2) as u64);
+        expect_eq!(written, Ok(4));
+        expect_eq!(report().faults(&area), 2);
+        expect_eq!(report().total() - before.total(), 2);
+    }
+
+    /// A debugger's writes: data, and a breakpoint in the program's text, which nobody else may
+    /// write to.
+    fn ptrace_poke() {
+        let area = Area::written(16);
+        let text = sys::now as *const () as usize & !(size_of::<usize>() - 1);
+        // SAFETY: Part of the program.
+        let read_text = move || unsafe { (text as *const usize).read_volatile() };
+        let subject = start(|stops| {
+            read_text();
+            stops.stop();
+        });
+        let pid = subject.pid();
+        let before = report();
+
+        sys::ptrace(sys::PTRACE_ATTACH, pid, 0, 0).unwrap();
+        expect_eq!(sys::wait(pid, sys::WSTOPPED), Ok(Status::Stopped));
+        let poke = |addr, value| sys::ptrace(sys::PTRACE_POKEDATA, pid, addr, value);
+        for page in [1, 2, 1, 15] {
+            expect_eq!(poke(area.page(page), 7), Ok(0));
+        }
+        for _ in 0..2 {
+            expect_eq!(poke(text, read_text()), Ok(0));
+        }
+        sys::ptrace(sys::PTRACE_DETACH, pid, 0, 0).unwrap();
+
+        let after = report();
+        expect_eq!(after.faults(&area), 3);
+        let at = |stat: &Stat| stat.vma(text).expect("text").faults;
+        expect_eq!(at(&after) - at(&before), 1);
+    }
+
+    /// Two threads write to the same page at the same time: one copy is thrown away, or never made.
+    fn threads_on_the_same_page() {
+        const PAGES: usize = 1000;
+        static ARRIVED: AtomicU32 = AtomicU32::new(0);
+        let area = Area::written(PAGES);
+        let mut subject = start(|stops| {
+            stops.stop();
+            let threads = [0, 1].map(|_| {
+                Thread::spawn(move || {
+                    for page in 0..PAGES {
+                        ARRIVED.fetch_add(1, Ordering::AcqRel);
+                        while (ARRIVED.load(Ordering::Acquire) as usize) < 2 * (page + 1) {
+                            core::hint::spin_loop();
+                        }
+                        area.write([page]);
+                    }
+                })
+                .unwrap()
+            });
+            drop(threads);
+            stops.stop();
+        });
+        subject.step();
+        expect_eq!(report().faults(&area), PAGES as isize);
+    }
+
+    /// Counts go by addresses: a VMA that is split or merged loses none. The memory itself is what
+    /// they end with, but for the sum.
+    fn mappings_change() {
+        // The kernel does not merge what a process has from its parent. These are zero pages, then
+        // the process' own.
+        let area = Area::anonymous(48, MAP_PRIVATE);
+        let place = Area::anonymous(16, MAP_PRIVATE);
+        let third = |i: usize| area.part(i * 16..(i + 1) * 16);
+        let rw = sys::PROT_READ | sys::PROT_WRITE;
+        let protect = |area: Area, prot| {
+            // SAFETY: Nobody writes where it is forbidden.
+            unsafe { sys::mprotect(area.start(), area.len(), prot) }.unwrap();
+        };
+        let mut subject = start(|stops| {
+            area.read(0..48);
+            stops.stop();
+            area.write((0..48).step_by(2));
+            stops.stop();
+            protect(third(1), sys::PROT_READ);
+            stops.stop();
+            area.write(0..16);
+            area.write(32..48);
+            stops.stop();
+            protect(third(1), rw);
+            stops.stop();
+            let (old, len) = (third(2).start(), third(2).len());
+            let flags = sys::MREMAP_MAYMOVE | sys::MREMAP_FIXED;
+            // SAFETY: Both places are ours.
+            unsafe { sys::mremap(old, len, len, flags, place.start()) }.unwrap();
+            stops.stop();
+            // SAFETY: As above.
+            unsafe { sys::munmap(third(1).start(), third(1).len()) }.unwrap();
+            stops.stop();
+            let new = Mapping::at(third(1).start(), 32, MAP_PRIVATE);
+            core::mem::forget(new.unwrap());
+            stops.stop();
+            area.write(16..48);
+            stops.stop();
+        });
+        let pid = subject.pid();
+        // Lets it go on, and expects so many faults in these pages of the area, and so many that
+        // belong to nothing that is mapped.
+        let mut step = |parts: &[(Area, isize)], gone: isize| {
+            subject.step();
+            let stat = report();
+            stat.expect_maps(pid);
+            for (part, faults) in parts {
+                expect_eq!(stat.faults(part), *faults);
+            }
+            expect_eq!(stat.total() - stat.sum(), gone);
+        };
+        step(&[(area, 24)], 0);
+        step(&[(third(0), 8), (third(1), 8), (third(2), 8)], 0);
+        step(&[(third(0), 16), (third(1), 8), (third(2), 16)], 0);
+        step(&[(area, 40)], 0);
+        step(&[(area.part(0..32), 24), (place, 0)], 16);
+        step(&[(third(0), 16), (place, 0)], 24);
+        step(&[(area, 16)], 24);
+        step(&[(area, 16)], 24);
+    }
+
+    /// A mapping that is put over another is a new one.
+    fn mapping_replaced() {
+        let area = Area::written(8);
+        let mut subject = start(|stops| {
+            area.write(0..8);
+            stops.stop();
+            // SAFETY: Nobody uses the middle of the area.
+            let addr = unsafe {
+                sys::mmap(
+                    area.page(2),
+                    4 * PAGE_SIZE,
+                    sys::PROT_READ | sys::PROT_WRITE,
+                    MAP_PRIVATE | sys::MAP_FIXED,
+                )
+            };
+            expect_eq!(addr, Ok(area.page(2)));
+            area.read(2..3);
+            area.write(2..3);
+            stops.stop();
+        });
+        expect_eq!(report().faults(&area), 8);
+        let total = report().total();
+        subject.step();
+        let stat = report();
+        let rest = stat
+            .vmas()
+            .filter(|vma| area.start() <= vma.range.0 && vma.range.1 <= area.end());
+        expect_eq!(rest.map(|vma| vma.faults).sum::<isize>(), 4 + 1);
+        expect_eq!(stat.total() - stat.sum(), 4);
+        expect!(stat.total() > total);
+    }
+
+    /// Memory that is emptied stays mapped, and so do its counts.
+    fn dontneed() {
+        let area = Area::written(8);
+        let mut watched = Watched::start(|stops| {
+            stops.stop();
+            area.write(0..8);
+            stops.stop();
+            // SAFETY: What is there does not matter.
+            unsafe { sys::madvise(area.start(), area.len(), sys::MADV_DONTNEED) }.unwrap();
+            area.write(0..4);
+            area.read(4..8);
+            area.write(4..8);
+            stops.stop();
+        });
+        watched.expect(&[(area.start(), 8)]);
+        watched.expect(&[(area.start(), 4)]);
+    }
+
+    /// A report has 128 VMAs at most, and then nothing is written behind it.
+    fn vmas_300() {
+        let area = Area::written(300);
+        let mut subject = start(|stops| {
+            for page in (1..300).step_by(2) {
+                // SAFETY: Nobody writes to these pages.
+                unsafe { sys::mprotect(area.page(page), PAGE_SIZE, sys::PROT_READ) }.unwrap();
+            }
+            stops.stop();
+            area.write((0..300).step_by(2));
+            stops.stop();
+        });
+        let before = report();
+        subject.step();
+
+        let mut edge = Mapping::with_guard(2).unwrap();
+        edge.bytes().fill(0x5a);
+        let place = edge.end() - size_of::<Stat>();
+        // SAFETY: There is room for a `Stat`.
+        let result = unsafe { calls::pf_get_info(sys::addr(NAME), NAME.count_bytes(), place) };
+        expect_eq!(result, Ok(0));
+        let around = place - edge.start();
+        expect!(edge.bytes()[..around].iter().all(|byte| *byte == 0x5a));
+
+        let stat = report();
+        expect_eq!(stat.len(), 128);
+        stat.expect_maps(subject.pid());
+        expect_eq!(stat.total() - before.total(), 150);
+    }
+
+    /// perf and its like see each fault: the event says where and what it was.
+    fn trace_event() {
+        const EVENT: &str = "cow_track/cow_fault";
+        let file = cow::memory_file(4);
+        let areas = [
+            (Area::written(4), "anon"),
+            (Area::anonymous(4, MAP_PRIVATE), "zero"),
+            (Area::of_file(&file, 4, MAP_PRIVATE), "file"),
+        ];
+        let mut subject = start(|stops| {
+            stops.stop();
+            for (area, _) in areas {
+                area.read(0..4);
+                area.write([3, 1]);
+            }
+            stops.stop();
+        });
+        let trace = Trace::start_of(subject.pid(), &[EVENT]);
+        let mut buf = [0; 16384];
+        let format = trace.read(text!("events/{EVENT}/format").as_str(), &mut buf);
+        for field in [
+            "name: cow_fault\n",
+            "field:unsigned long address;",
+            "field:unsigned long vma_start;",
+            "field:unsigned int image;",
+            "field:unsigned int kind;",
+        ] {
+            expect!(format.contains(field), "{field} in {format}");
+        }
+
+        let before = report().total();
+        subject.step();
+        let more = report().total() - before;
+        let events = trace.read("trace", &mut buf);
+        let mut count = 0;
+        let mut ours = 0;
+        let mut image = None;
+        for (_, event) in events
+            .lines()
+            .filter_map(|line| line.split_once(": cow_fault: "))
+        {
+            count += 1;
+            let (event, id) = event.rsplit_once(" image=").expect("an image");
+            expect!(image.is_none_or(|image| image == id), "{event}");
+            image = Some(id);
+            for (area, kind) in areas {
+                for page in [3, 1] {
+                    let want = text!(
+                        "address={:#x} kind={kind} vma={:#x}",
+                        area.page(page),
+                        area.start()
+                    );
+                    ours += usize::from(event == want.as_str());
+                }
+            }
+        }
+        expect_eq!(count, more, "events and faults: {events}");
+        expect_eq!(ours, 6, "events in the areas: {events}");
+    }
+
+    /// The memory that counting takes is charged to the control group of the process that it counts
+    /// for, whoever makes the fault, and given back.
+    fn memory_is_charged() {
+        const ROOT: &str = "/tmp/cow_faults";
+        const GROUP: &str = "/tmp/cow_faults/subject";
+        let write =
+            |file: &str, text: &str| io::write_file(text!("{file}").as_cstr(), text.as_bytes());
+        sys::unshare(sys::CLONE_NEWNS).unwrap();
+        sys::mount(c"none", c"/", sys::MS_REC | sys::MS_PRIVATE).unwrap();
+        let _ = sys::mkdir(text!("{ROOT}").as_cstr());
+        if let Err(err) = sys::mount(c"cgroup2", text!("{ROOT}").as_cstr(), 0) {
+            skip!("no control groups: {err:?}");
+        }
+        if let Err(err) = write("/tmp/cow_faults/cgroup.subtree_control", "+memory") {
+            skip!("no memory control groups: {err:?}");
+        }
+        let _ = sys::mkdir(text!("{GROUP}").as_cstr());
+
+        // Megabytes apart from each other.
+        let areas = [(); 64].map(|()| {
+            let area = Area::anonymous(1000, MAP_PRIVATE);
+            area.write(0..2);
+            area
+        });
+        let slab = || memory_stat(GROUP, "slab_unreclaimable");
+        // The statistics are brought up to date every two seconds, on a CPU that is not idle. A
+        // block has at least a counter.
+        let charged = |before| {
+            expect!(eventually(|| slab() >= before + 32 * 4), "nothing charged");
+            slab() - before
+        };
+        let mut subject = start(|stops| {
+            write("/tmp/cow_faults/subject/cgroup.procs", "0").unwrap();
+            stops.stop();
+            areas[..32].iter().for_each(|area| area.write(0..1));
+            stops.stop();
+        });
+        sys::sleep_ms(2500);
+        let before = slab();
+        subject.step();
+        let own = charged(before);
+        for area in &areas[32..] {
+            expect_eq!(
+                sys::process_vm_writev(subject.pid(), area.start(), b"x"),
+                Ok(1)
+            );
+        }
+        let remote = charged(before + own);
+        diag!("bytes charged for 32 blocks: {own}, by another process: {remote}");
+        subject.end();
+        expect_eq!(calls::pf_cleanup(), Ok(0));
+        // Each CPU keeps some of it back, until there is a limit to enforce.
+        let drained = || {
+            write("/tmp/cow_faults/subject/memory.max", "0").unwrap();
+            slab()
+        };
+        expect!(
+            eventually(|| drained() <= before),
+            "{} of {before} bytes",
+            slab()
+        );
+        expect_eq!(sys::rmdir(text!("{GROUP}").as_cstr()), Ok(0));
+    }
+
+    /// A huge page that is shared is split, and then each page counts as if it always had been
+    /// small. The huge zero page is replaced by a huge page: no copy of a page.
+    fn huge_page() {
+        let mut buf = [0; 128];
+        let size = mm_setting("transparent_hugepage/hpage_pmd_size", &mut buf);
+        let pages = size.parse::<usize>().unwrap() / PAGE_SIZE;
+        let mut buf = [0; 128];
+        let enabled = mm_setting("transparent_hugepage/enabled", &mut buf);
+        if enabled.contains("[never]") {
+            set_mm("transparent_hugepage/enabled", "madvise");
+        }
+
+        let huge = || {
+            let area = Area::anonymous(3 * pages, MAP_PRIVATE);
+            // SAFETY: Nothing is changed.
+            unsafe { sys::madvise(area.start(), area.len(), sys::MADV_HUGEPAGE) }.unwrap();
+            // The index of the first huge page's first page.
+            (
+                area,
+                (area.start().next_multiple_of(pages * PAGE_SIZE) - area.start()) / PAGE_SIZE,
+            )
+        };
+        let (area, first) = huge();
+        let (zero, zero_first) = huge();
+        area.write([first]);
+        expect_eq!(smaps(&area, "AnonHugePages"), pages * 4, "a huge page");
+
+        let mut watched = Watched::start(|stops| {
+            stops.stop();
+            area.write(first..first + 10);
+            stops.stop();
+            zero.read([zero_first]);
+            zero.write([zero_first + 1]);
+            expect_eq!(smaps(&zero, "AnonHugePages"), pages * 4, "a huge page");
+            zero.write(zero_first..zero_first + 10);
+            stops.stop();
+        });
+        watched.expect(&[(area.start(), 10)]);
+        watched.expect(&[(zero.start(), 0)]);
+    }
+
+    /// Each write to a page that KSM has merged is a copy; that KSM takes it apart is none.
+    fn ksm(timeout: 120) {
+        mm_setting("ksm/run", &mut [0; 128]);
+        let area = Area::anonymous(32, MAP_PRIVATE);
+        let mut watched = Watched::start(|stops| {
+            area.write(0..32);
+            // SAFETY: Merging changes nothing that is there.
+            unsafe { sys::madvise(area.start(), area.len(), sys::MADV_MERGEABLE) }.unwrap();
+            stops.stop();
+            area.write(0..20);
+            stops.stop();
+        });
+        set_mm("ksm/pages_to_scan", "1000");
+        set_mm("ksm/sleep_millisecs", "10");
+        set_mm("ksm/run", "1");
+        let merged = eventually(|| {
+            mm_setting("ksm/pages_sharing", &mut [0; 128])
+                .parse::<usize>()
+                .unwrap()
+                >= 31
+        });
+        set_mm("ksm/run", "0");
+        expect!(merged, "KSM has not merged the pages");
+        expect_eq!(report().faults(&area), 0);
+        watched.expect(&[(area.start(), 20)]);
+        set_mm("ksm/run", "2");
+        expect_eq!(report().faults(&area), 20);
+        set_mm("ksm/run", "0");
+    }
+
+    /// A page that comes back from swap while another process still has it there, too, is copied.
+    fn swapped_page() {
+        const DEVICE: &CStr = c"/dev/ram0";
+        const PAGES: u32 = 1024;
+        let device = match io::File::open(DEVICE, sys::O_RDWR) {
+            Ok(device) => device,
+            Err(err) => skip!("/dev/ram0: {err:?}"),
+        };
+        let mut header = [0u8; PAGE_SIZE];
+        header[1024..1028].copy_from_slice(&1u32.to_ne_bytes());
+        header[1028..1032].copy_from_slice(&(PAGES - 1).to_ne_bytes());
+        header[PAGE_SIZE - 10..].copy_from_slice(b"SWAPSPACE2");
+        device.write(&header).unwrap();
+        drop(device);
+        if let Err(err) = sys::swapon(DEVICE) {
+            skip!("no swap: {err:?}");
+        }
+
+        let area = Area::written(32);
+        // SAFETY: The pages come back as they were.
+        unsafe { sys::madvise(area.start(), area.len(), sys::MADV_PAGEOUT) }.unwrap();
+        expect_eq!(smaps(&area, "Swap"), 32 * 4, "pages in swap");
+        let mut watched = Watched::start(|stops| {
+            stops.stop();
+            area.write(0..20);
+            stops.stop();
+            area.read(20..32);
+            stops.stop();
+        });
+        watched.expect(&[(area.start(), 20)]);
+        watched.expect(&[(area.start(), 0)]);
+        drop(watched);
+        expect_eq!(sys::swapoff(DEVICE), Ok(0));
+    }
+}

@@ -1,0 +1,604 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of whose copy-on-write faults are counted: which processes have a name, and which of them
+//! a report is about.
+
+#![no_std]
+#![no_main]
+
+use core::ffi::CStr;
+use harness::cow;
+use harness::cow::Area;
+use harness::cow::Stat;
+use harness::cow::Stops;
+use harness::cow::Subject;
+use harness::cow::Target;
+use harness::cow::TARGET;
+use harness::cow::TARGET_AREA;
+use harness::sys::EINVAL;
+use harness::vcpu::eventually;
+use harness::*;
+
+const NAME: &CStr = c"subject";
+const OTHER: &CStr = c"other";
+
+/// The report on a name.
+#[track_caller]
+fn report(name: &CStr) -> Stat {
+    cow::get(name).expect("a report")
+}
+
+/// The faults of `NAME` in an area.
+#[track_caller]
+fn faults(area: &Area) -> isize {
+    report(NAME).faults(area)
+}
+
+/// Names the calling process, or thread.
+fn take(name: &CStr) {
+    sys::set_name(name).expect("a name");
+}
+
+/// Names a thread of this process.
+fn write_comm(tid: i32, name: &CStr) {
+    let path = text!("/proc/self/task/{tid}/comm");
+    io::write_file(path.as_cstr(), name.to_bytes()).expect("comm");
+}
+
+/// Forks a process that goes on to `stops` and ends.
+fn forked(work: impl FnOnce()) {
+    expect_eq!(Child::fork(work).unwrap().wait(), Ok(Status::Exited(0)));
+}
+
+/// A step of a process that writes to so many more of the pages of `area`, and stops.
+struct Writer {
+    stops: &'static Stops,
+    area: Area,
+    next: usize,
+}
+
+impl Writer {
+    fn write(&mut self, pages: usize) {
+        self.area.write(self.next..self.next + pages);
+        self.next += pages;
+        self.stops.stop();
+    }
+}
+
+/// A process that writes to pages of `area`: `work` says when, and what it is called then.
+fn writer(area: Area, work: impl FnOnce(&mut Writer)) -> Subject {
+    Subject::fork(|stops| {
+        work(&mut Writer {
+            stops,
+            area,
+            next: 0,
+        })
+    })
+}
+
+tests! {
+    setup {
+        cow::reset();
+    }
+
+    /// The name is there first, then it is tracked: what was before does not count.
+    fn named_before() {
+        let area = Area::written(64);
+        let mut subject = writer(area, |writer| {
+            take(NAME);
+            writer.write(10);
+            writer.write(7);
+        });
+        cow::set(NAME).unwrap();
+        expect_eq!(faults(&area), 0);
+        report(NAME).expect_maps(subject.pid());
+        subject.step();
+        expect_eq!(faults(&area), 7);
+    }
+
+    /// It is tracked first, then a process takes it.
+    fn named_by_prctl() {
+        let area = Area::written(64);
+        cow::set(NAME).unwrap();
+        let mut subject = writer(area, |writer| {
+            writer.write(10);
+            take(NAME);
+            writer.write(7);
+        });
+        expect_eq!(report(NAME).len(), 0);
+        expect_eq!(report(NAME).total(), 0);
+        subject.step();
+        expect_eq!(faults(&area), 7);
+        report(NAME).expect_maps(subject.pid());
+    }
+
+    /// `/proc/<pid>/task/<tid>/comm` names a process, too, by any of its threads.
+    fn named_by_comm() {
+        let area = Area::written(64);
+        cow::set(NAME).unwrap();
+        let mut subject = writer(area, |writer| {
+            writer.write(10);
+            write_comm(sys::gettid(), NAME);
+            writer.write(7);
+            let leader = sys::gettid();
+            Thread::spawn(move || write_comm(leader, OTHER))
+                .unwrap()
+                .join();
+            writer.write(5);
+            Thread::spawn(move || write_comm(leader, NAME))
+                .unwrap()
+                .join();
+            writer.write(3);
+        });
+        expect_eq!(report(NAME).total(), 0);
+        subject.step();
+        expect_eq!(faults(&area), 7);
+        let total = report(NAME).total();
+        subject.step();
+        // What has lost the name keeps what was counted.
+        expect!(report(NAME).total() >= total);
+        expect!(report(NAME).total() < total + 5);
+        subject.step();
+        expect_eq!(faults(&area), 3);
+    }
+
+    fn named_by_exec() {
+        cow::set(TARGET).unwrap();
+        let target = Target::start(&[c"13"]);
+        let stat = report(TARGET);
+        stat.expect_maps(target.pid());
+        expect_eq!(stat.faults(&TARGET_AREA), 13);
+        expect_eq!(stat.total(), stat.sum());
+    }
+
+    /// One that runs already.
+    fn execed_before() {
+        let target = Target::start(&[c"13"]);
+        cow::set(TARGET).unwrap();
+        let stat = report(TARGET);
+        stat.expect_maps(target.pid());
+        expect_eq!((stat.faults(&TARGET_AREA), stat.total()), (0, 0));
+    }
+
+    /// A new program is a new image.
+    fn exec_of_the_same_name() {
+        cow::set(TARGET).unwrap();
+        let target = Target::start(&[c"13", c"5"]);
+        expect_eq!(report(TARGET).faults(&TARGET_AREA), 13);
+        target.next();
+        let stat = report(TARGET);
+        stat.expect_maps(target.pid());
+        expect_eq!(stat.faults(&TARGET_AREA), 5);
+        expect_eq!(stat.total(), stat.sum());
+    }
+
+    /// What a process was before its exec is another matter.
+    fn exec_of_another_name() {
+        let area = Area::written(16);
+        cow::set(NAME).unwrap();
+        let subject = Subject::start(NAME, |stops| {
+            area.write(0..9);
+            stops.stop();
+            sys::execve(c"./wait", &[c"wait"]);
+        });
+        expect_eq!(faults(&area), 9);
+        let list = report(NAME);
+        subject.go();
+        let pid = subject.pid();
+        let execed = || {
+            let mut buf = [0; 4096];
+            let status = vcpu::status(pid, pid, &mut buf);
+            status.is_some_and(|status| io::field(status, "Name") == Some("wait"))
+        };
+        expect!(eventually(execed), "no exec");
+        // The last that was seen of the image.
+        expect_eq!(faults(&area), 9);
+        expect!(report(NAME)
+            .vmas()
+            .map(|vma| vma.range)
+            .eq(list.vmas().map(|vma| vma.range)));
+        cow::set(c"wait").unwrap();
+        report(c"wait").expect_maps(pid);
+        expect_eq!(report(c"wait").total(), 0);
+    }
+
+    /// A second call for the same name changes nothing.
+    fn set_twice() {
+        let area = Area::written(64);
+        cow::set(NAME).unwrap();
+        let mut subject = writer(area, |writer| {
+            take(NAME);
+            writer.write(10);
+            writer.write(7);
+        });
+        for _ in 0..3 {
+            cow::set(NAME).unwrap();
+            expect_eq!(faults(&area), 10);
+        }
+        subject.step();
+        expect_eq!(faults(&area), 17);
+    }
+
+    /// After `pf_cleanup()`, counting starts from the beginning, for processes that live on, too.
+    fn cleanup() {
+        let area = Area::written(64);
+        cow::set(NAME).unwrap();
+        let mut subject = writer(area, |writer| {
+            take(NAME);
+            writer.write(10);
+            writer.write(7);
+            writer.write(5);
+        });
+        expect_eq!(faults(&area), 10);
+        expect_eq!(calls::pf_cleanup(), Ok(0));
+        expect_eq!(cow::get(NAME).err(), Some(sys::EACCES));
+        subject.step();
+        cow::set(NAME).unwrap();
+        expect_eq!(faults(&area), 0);
+        expect_eq!(report(NAME).total(), 0);
+        subject.step();
+        expect_eq!(faults(&area), 5);
+    }
+
+    /// What a process forks belongs to the same image, as long as it keeps its name, and when it
+    /// has ended, too.
+    fn forked_children() {
+        let area = Area::written(64);
+        cow::set(NAME).unwrap();
+        let mut subject = Subject::start(NAME, |stops| {
+            stops.stop();
+            forked(|| area.write(0..10));
+            stops.stop();
+            forked(|| forked(|| area.write(0..10)));
+            stops.stop();
+            area.write(0..1);
+            stops.stop();
+        });
+        expect_eq!(faults(&area), 0);
+        for count in [10, 20, 21] {
+            subject.step();
+            expect_eq!(faults(&area), count);
+            report(NAME).expect_maps(subject.pid());
+        }
+    }
+
+    /// A child counts until it gets another name.
+    fn forked_child_renamed() {
+        let area = Area::written(64);
+        cow::set(NAME).unwrap();
+        let mut subject = Subject::start(NAME, |stops| {
+            stops.stop();
+            forked(|| {
+                area.write(0..10);
+                take(OTHER);
+                area.write(10..30);
+            });
+            stops.stop();
+        });
+        subject.step();
+        expect_eq!(faults(&area), 10);
+    }
+
+    /// A report lists the VMAs of the process that was started last and lives.
+    fn youngest_member() {
+        let area = Area::written(16);
+        let extra = Area::written(3);
+        cow::set(NAME).unwrap();
+        let parent = Subject::start(NAME, |stops| {
+            let mut child = Subject::fork(|stops| {
+                stops.stop();
+                // SAFETY: Nobody uses it.
+                unsafe { sys::munmap(extra.start(), extra.len()) }.unwrap();
+                area.write(0..5);
+                stops.stop();
+            });
+            child.step();
+            expect_eq!(report(NAME).vma(extra.start()), None);
+            report(NAME).expect_maps(child.pid());
+            expect_eq!(faults(&area), 5);
+            child.end();
+            stops.stop();
+        });
+        expect_eq!(faults(&area), 5);
+        report(NAME).expect_maps(parent.pid());
+        parent.end();
+    }
+
+    /// When all are gone, the report is what it was at the end.
+    fn process_gone() {
+        let area = Area::written(64);
+        cow::set(NAME).unwrap();
+        let subject = Subject::start(NAME, |stops| {
+            area.write(0..40);
+            stops.stop();
+        });
+        let last = report(NAME);
+        last.expect_maps(subject.pid());
+        subject.end();
+        for _ in 0..2 {
+            let stat = report(NAME);
+            expect_eq!(stat.faults(&area), 40);
+            expect!(stat.total() >= last.total());
+            expect!(stat
+                .vmas()
+                .map(|vma| vma.range)
+                .eq(last.vmas().map(|vma| vma.range)));
+        }
+        // Also when it is killed.
+        let subject = Subject::start(NAME, |stops| {
+            area.write(0..30);
+            stops.stop();
+        });
+        expect_eq!(faults(&area), 30);
+        drop(subject);
+        expect_eq!(faults(&area), 30);
+    }
+
+    /// Two processes took the name, each by itself: a report is about the one that was last, dead
+    /// or alive.
+    fn two_images() {
+        let area = Area::written(64);
+        cow::set(NAME).unwrap();
+        let start = |pages| {
+            Subject::start(NAME, move |stops| {
+                area.write(0..pages);
+                stops.stop();
+                area.write(pages..pages + 2);
+                stops.stop();
+            })
+        };
+        let mut first = start(10);
+        expect_eq!(faults(&area), 10);
+        let mut second = start(20);
+        expect_eq!(faults(&area), 20);
+        report(NAME).expect_maps(second.pid());
+        first.step();
+        expect_eq!(faults(&area), 20);
+        second.step();
+        expect_eq!(faults(&area), 22);
+
+        // /proc/cow_track has both.
+        let mut buf = [0; 32768];
+        let mut images = cow::images(&mut buf);
+        for (pid, count) in [(first.pid(), 12), (second.pid(), 22)] {
+            let image = images.next().expect("an image");
+            expect_eq!((image.name, image.pid, image.live), ("subject", pid, 1));
+            let vma = image
+                .vmas()
+                .find(|vma| vma.range.0 == area.start())
+                .unwrap();
+            expect_eq!(vma.faults, count);
+        }
+        expect_eq!(images.next(), None);
+        second.end();
+        expect_eq!(faults(&area), 22);
+    }
+
+    /// A process that gives its name away and takes it back starts again.
+    fn away_and_back() {
+        let area = Area::written(64);
+        cow::set(NAME).unwrap();
+        let mut subject = writer(area, |writer| {
+            take(NAME);
+            writer.write(10);
+            take(OTHER);
+            writer.write(7);
+            take(NAME);
+            writer.write(5);
+        });
+        let total = report(NAME).total();
+        expect_eq!(faults(&area), 10);
+        subject.step();
+        // A few of its stack may be between the report and the new name.
+        expect!((total..total + 5).contains(&report(NAME).total()));
+        subject.step();
+        expect_eq!(faults(&area), 5);
+        report(NAME).expect_maps(subject.pid());
+    }
+
+    /// From one tracked name to another.
+    fn between_names() {
+        let area = Area::written(64);
+        cow::set(NAME).unwrap();
+        cow::set(OTHER).unwrap();
+        let mut subject = writer(area, |writer| {
+            take(NAME);
+            writer.write(10);
+            take(OTHER);
+            writer.write(7);
+        });
+        expect_eq!(faults(&area), 10);
+        subject.step();
+        expect_eq!(report(OTHER).faults(&area), 7);
+        report(OTHER).expect_maps(subject.pid());
+    }
+
+    /// Threads have names of their own, which are not the process'.
+    fn thread_names_do_not_matter() {
+        let area = Area::written(64);
+        cow::set(NAME).unwrap();
+        cow::set(OTHER).unwrap();
+        let mut subject = writer(area, |writer| {
+            take(NAME);
+            writer.write(10);
+            Thread::spawn(move || {
+                take(OTHER);
+                area.write(40..50);
+                write_comm(sys::gettid(), c"third");
+                area.write(50..60);
+            })
+            .unwrap()
+            .join();
+            writer.write(7);
+        });
+        subject.step();
+        expect_eq!(faults(&area), 37);
+        expect_eq!(report(OTHER).total(), 0);
+        drop(subject);
+
+        // Nor is a process tracked for the name of one of its threads.
+        let _subject = writer(area, |writer| {
+            take(c"third");
+            Thread::spawn(|| take(OTHER)).unwrap().join();
+            writer.write(7);
+        });
+        expect_eq!(report(OTHER).total(), 0);
+    }
+
+    /// A process whose leader has exited while other threads go on.
+    fn leader_exits() {
+        let area = Area::written(64);
+        cow::set(NAME).unwrap();
+        let mut subject = Subject::start(NAME, |stops| {
+            area.write(0..5);
+            core::mem::forget(Thread::spawn(move || {
+                stops.stop();
+                area.write(5..16);
+                stops.stop();
+                sys::exit_group(0);
+            }));
+            sys::exit(0);
+        });
+        expect_eq!(faults(&area), 5);
+        // Where the leader has none any more, the other thread has the process' memory.
+        let tids = io::ids(text!("/proc/{}/task", subject.pid()).as_cstr()).unwrap();
+        let tid = tids.last().unwrap();
+        report(NAME).expect_maps(tid);
+        subject.step();
+        expect_eq!(faults(&area), 16);
+        report(NAME).expect_maps(tid);
+        let last = report(NAME);
+        // One that is tracked from now on only.
+        cow::reset();
+        cow::set(NAME).unwrap();
+        report(NAME).expect_maps(tid);
+        expect_eq!(report(NAME).total(), 0);
+        subject.end();
+        expect!(report(NAME)
+            .vmas()
+            .map(|vma| vma.range)
+            .eq(last.vmas().map(|vma| vma.range)));
+    }
+
+    /// A child that borrows its parent's memory and takes a name does not give it to that.
+    fn vfork_child_takes_the_name() {
+        let area = Area::written(64);
+        cow::set(NAME).unwrap();
+        let mut subject = writer(area, |writer| {
+            writer.write(10);
+            let child = Child::share(sys::CLONE_VFORK, || take(NAME));
+            expect_eq!(child.unwrap().wait(), Ok(Status::Exited(0)));
+            writer.write(7);
+        });
+        subject.step();
+        expect_eq!(report(NAME).total(), 0);
+    }
+
+    /// Nor does it take it away.
+    fn vfork_child_leaves_the_name() {
+        let area = Area::written(64);
+        cow::set(NAME).unwrap();
+        let mut subject = writer(area, |writer| {
+            take(NAME);
+            writer.write(10);
+            let child = Child::share(sys::CLONE_VFORK, move || {
+                take(OTHER);
+                // In the memory of its parent.
+                area.write(40..43);
+            });
+            expect_eq!(child.unwrap().wait(), Ok(Status::Exited(0)));
+            writer.write(7);
+        });
+        subject.step();
+        expect_eq!(faults(&area), 20);
+        report(NAME).expect_maps(subject.pid());
+    }
+
+    /// A program started by vfork and exec is its own.
+    fn vfork_and_exec() {
+        cow::set(TARGET).unwrap();
+        let ([from, to], [input, _kept]) = (io::pipe().unwrap(), io::pipe().unwrap());
+        let (input_fd, output_fd) = (input.fd, to.fd);
+        let child = Child::share(sys::CLONE_VFORK, move || {
+            sys::dup2(input_fd, 0).unwrap();
+            sys::dup2(output_fd, 1).unwrap();
+            sys::execve(c"./cow_target", &[TARGET, c"11"]);
+        })
+        .unwrap();
+        expect_eq!(from.read_all(&mut [0]), Ok(&b"r"[..]));
+        expect_eq!(report(TARGET).faults(&TARGET_AREA), 11);
+        report(TARGET).expect_maps(child.pid);
+    }
+
+    /// Memory that lives on in another process when its own has ended.
+    fn memory_outlives_its_process() {
+        let area = Area::written(64);
+        cow::set(NAME).unwrap();
+        let mut subject = Subject::start(NAME, |stops| {
+            area.write(0..5);
+            let child = Child::share(0, move || {
+                stops.stop();
+                area.write(5..16);
+                stops.stop();
+            });
+            // It is not to be killed, and needs its stack.
+            core::mem::forget(child);
+        });
+        expect_eq!(faults(&area), 5);
+        subject.wait_unreaped();
+        expect_eq!(faults(&area), 5);
+        subject.step();
+        expect_eq!(faults(&area), 16);
+    }
+
+    /// `/proc/cow_track` has all VMAs, and agrees with the report.
+    fn unlimited_view() {
+        let area = Area::written(300);
+        cow::set(NAME).unwrap();
+        cow::set(OTHER).unwrap();
+        let subject = Subject::start(NAME, |stops| {
+            for page in (1..300).step_by(2) {
+                // SAFETY: Nobody writes to these pages.
+                unsafe { sys::mprotect(area.page(page), sys::PAGE_SIZE, sys::PROT_READ) }.unwrap();
+            }
+            area.write((0..300).step_by(2));
+            // SAFETY: Nobody uses the page any more.
+            unsafe { sys::munmap(area.page(299), sys::PAGE_SIZE) }.unwrap();
+            // SAFETY: As above.
+            unsafe { sys::munmap(area.page(298), sys::PAGE_SIZE) }.unwrap();
+            stops.stop();
+        });
+        let stat = report(NAME);
+        let mut buf = Mapping::new(64, sys::MAP_PRIVATE).unwrap();
+        let mut images = cow::images(buf.bytes());
+        let image = images.next().expect("an image");
+        expect_eq!(images.next(), None);
+        expect_eq!(
+            (image.name, image.pid, image.live),
+            ("subject", subject.pid(), 1)
+        );
+        expect_eq!(
+            (image.faults, image.unmapped, image.lost),
+            (stat.total(), 1, 0)
+        );
+        expect_eq!(
+            image.vmas().map(|vma| vma.faults).sum::<isize>() + 1,
+            stat.total()
+        );
+        expect!(image.vmas().take(128).eq(stat.vmas()));
+        let mut buf = Mapping::new(64, sys::MAP_PRIVATE).unwrap();
+        let listed = maps::maps(subject.pid(), buf.bytes()).unwrap();
+        expect!(listed
+            .map(|vma| (vma.start, vma.end))
+            .eq(image.vmas().map(|vma| vma.range)));
+        expect_eq!(cow::get(c"third").err(), Some(EINVAL));
+    }
+
+    /// Names that would forge lines of it cannot.
+    fn view_escapes() {
+        cow::set(c"a\nimage 7").unwrap();
+        let mut buf = [0; 4096];
+        let file = io::read_file(c"/proc/cow_track", &mut buf).unwrap();
+        expect_eq!(file, "name 0 a\\x0aimage 7\n");
+    }
+}

@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests that `pf_set_param`, `pf_get_info` and `pf_cleanup` miss nothing, and hurt nobody, while
+//! processes start, change their names, write to their memory and end as fast as they can.
+//!
+//! Each test goes on for as many seconds as the environment's `COW_RACE_SECONDS` says.
+
+#![no_std]
+#![no_main]
+
+use core::ffi::CStr;
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering;
+use harness::cow;
+use harness::cow::Area;
+use harness::cow::Subject;
+use harness::cow::Target;
+use harness::cow::TARGET;
+use harness::cow::TARGET_AREA;
+use harness::race;
+use harness::race::delay;
+use harness::race::rounds;
+use harness::sys::EACCES;
+use harness::sys::EINVAL;
+use harness::sys::MAP_PRIVATE;
+use harness::*;
+
+/// Rounds of a test, at least.
+const ROUNDS: u32 = 64;
+
+const NAME: &CStr = c"subject";
+const OTHER: &CStr = c"other";
+
+/// Processes that do the same at the same time.
+const MEMBERS: usize = 12;
+
+/// The faults in an area, in all images of a name.
+fn faults_of_all(name: &str, area: &Area) -> isize {
+    let mut buf = Mapping::new(64, MAP_PRIVATE).unwrap();
+    cow::images(buf.bytes())
+        .filter(|image| image.name == name)
+        .flat_map(|image| image.vmas())
+        .filter(|vma| area.start() <= vma.range.0 && vma.range.1 <= area.end())
+        .map(|vma| vma.faults)
+        .sum()
+}
+
+/// Where the processes of a round meet.
+struct Meeting {
+    /// They come to be what they are to be.
+    start: Turnstile,
+    /// They are.
+    ready: Turnstile,
+    /// `pf_set_param()` has been called.
+    set: Turnstile,
+    /// They have written.
+    written: Turnstile,
+}
+
+// SAFETY: Zeroes are turnstiles that nobody has passed.
+unsafe impl mem::Shareable for Meeting {}
+
+/// Each round, processes come to be what they are to be by `begin`, while their name begins to be
+/// tracked: they all have to be found, by one or by the other.
+fn all_are_found(begin: fn(&'static Meeting, &dyn Fn())) {
+    const PAGES: usize = 3;
+    let area = Area::written(PAGES);
+    rounds(ROUNDS, |round| {
+        let meeting: &'static Meeting = mem::shared().unwrap();
+        let member = || {
+            meeting.ready.pass();
+            meeting.set.wait_for(1);
+            area.write(0..PAGES);
+            meeting.written.pass();
+            loop {
+                sys::sleep_ms(1000);
+            }
+        };
+        let parent = Child::fork(|| {
+            begin(meeting, &member);
+            loop {
+                sys::sleep_ms(1000);
+            }
+        });
+        meeting.start.wait_for(1);
+        delay(round);
+        expect_eq!(cow::set(NAME), Ok(0));
+        meeting.ready.wait_for(MEMBERS as u32);
+        meeting.set.pass();
+        meeting.written.wait_for(MEMBERS as u32);
+        let got = faults_of_all("subject", &area);
+        expect_eq!(got, (MEMBERS * PAGES) as isize, "faults in round {round}");
+        expect!(cow::get(NAME).is_ok());
+        expect_eq!(calls::pf_cleanup(), Ok(0));
+        // What it has started ends with it.
+        drop(parent);
+        unmap_shared(meeting);
+    });
+}
+
+/// Gives the memory of a round back.
+fn unmap_shared<T>(place: &'static T) {
+    let len = size_of::<T>().next_multiple_of(sys::PAGE_SIZE);
+    // SAFETY: All who have used it are gone.
+    unsafe { sys::munmap(place as *const T as usize, len) }.unwrap();
+}
+
+/// Forks children that are killed when their parent, which is to call this, is.
+fn fork_members(member: &dyn Fn()) -> [Child; MEMBERS] {
+    [(); MEMBERS].map(|()| {
+        Child::fork(|| {
+            sys::prctl(sys::PR_SET_PDEATHSIG, sys::SIGKILL as usize).unwrap();
+            member()
+        })
+        .unwrap()
+    })
+}
+
+/// A process of the name forks.
+fn set_while_forking() {
+    all_are_found(|meeting, member| {
+        sys::set_name(NAME).unwrap();
+        meeting.start.pass();
+        core::mem::forget(fork_members(member));
+    });
+}
+
+/// Processes take the name.
+fn set_while_renaming() {
+    all_are_found(|meeting, member| {
+        let children = fork_members(&|| {
+            meeting.start.wait_for(1);
+            sys::set_name(NAME).unwrap();
+            member();
+        });
+        meeting.start.pass();
+        core::mem::forget(children);
+    });
+}
+
+/// Processes get the name by exec: of a program that writes what is counted, after it has started.
+fn set_while_executing() {
+    const TARGETS: usize = 4;
+    rounds(ROUNDS, |round| {
+        let targets = [(); TARGETS].map(|()| Target::launch(&[c"0", c"7"]));
+        delay(round);
+        expect_eq!(cow::set(TARGET), Ok(0));
+        targets.iter().for_each(Target::wait);
+        expect_eq!(faults_of_all("cow_target", &TARGET_AREA), 0);
+        targets.iter().for_each(Target::next);
+        let got = faults_of_all("cow_target", &TARGET_AREA);
+        expect_eq!(got, 7 * TARGETS as isize, "faults in round {round}");
+        expect_eq!(calls::pf_cleanup(), Ok(0));
+    });
+}
+
+/// All that is counted is there in the end, whatever others ask for meanwhile; what is reported
+/// never shrinks.
+fn counts_are_exact() {
+    const PAGES: usize = 8;
+    let forks: &'static AtomicU32 = mem::shared().unwrap();
+    let stop: &'static AtomicU32 = mem::shared().unwrap();
+    let area = Area::written(PAGES);
+    expect_eq!(cow::set(NAME), Ok(0));
+    // One image of four processes that fork.
+    let root = Child::fork(|| {
+        sys::set_name(NAME).unwrap();
+        let work = || {
+            while stop.load(Ordering::Relaxed) == 0 {
+                let child = Child::fork(|| area.write(0..PAGES)).unwrap();
+                expect_eq!(child.wait(), Ok(Status::Exited(0)));
+                forks.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let children = [(); 3].map(|()| Child::fork(work).unwrap());
+        work();
+        for child in children {
+            expect_eq!(child.wait(), Ok(Status::Exited(0)));
+        }
+    })
+    .unwrap();
+    while forks.load(Ordering::Relaxed) == 0 {
+        sys::sched_yield();
+    }
+    let mut last = 0;
+    rounds(ROUNDS, |_| {
+        let total = cow::get(NAME).unwrap().total();
+        expect!(last <= total, "{total} after {last}");
+        last = total;
+        expect_eq!(cow::set(NAME), Ok(0));
+    });
+    stop.store(1, Ordering::Relaxed);
+    expect_eq!(root.wait(), Ok(Status::Exited(0)));
+    let forks = forks.load(Ordering::Relaxed);
+    diag!("{forks} forks");
+    expect_eq!(
+        cow::get(NAME).unwrap().faults(&area),
+        forks as isize * PAGES as isize
+    );
+}
+
+/// Threads write where others map and unmap: nothing that was counted is lost, and a report is
+/// always one.
+fn mappings_come_and_go() {
+    const PAGES: usize = 600;
+    let place = Area::anonymous(PAGES, MAP_PRIVATE);
+    expect_eq!(cow::set(NAME), Ok(0));
+    let _subject = Subject::start(NAME, |stops| {
+        // Each has a part, beside each other in the same blocks of memory.
+        for part in 0..6 {
+            let area = place.part(part * 100..(part + 1) * 100);
+            core::mem::forget(
+                Thread::spawn(move || loop {
+                    for prot in [sys::PROT_READ, sys::PROT_READ | sys::PROT_WRITE] {
+                        // SAFETY: The part is this thread's.
+                        unsafe { sys::mprotect(area.page(10), 20 * sys::PAGE_SIZE, prot) }.unwrap();
+                    }
+                    area.read(0..100);
+                    area.write(0..100);
+                    // SAFETY: As above.
+                    let mapped = unsafe {
+                        sys::mmap(
+                            area.start(),
+                            area.len(),
+                            sys::PROT_READ | sys::PROT_WRITE,
+                            MAP_PRIVATE | sys::MAP_FIXED,
+                        )
+                    };
+                    expect_eq!(mapped, Ok(area.start()));
+                })
+                .unwrap(),
+            );
+        }
+        stops.stop();
+    });
+    let mut last = 0;
+    rounds(ROUNDS, |_| {
+        let stat = cow::get(NAME).unwrap();
+        expect!(last <= stat.total(), "{} after {last}", stat.total());
+        last = stat.total();
+        let in_place = stat
+            .vmas()
+            .filter(|vma| place.start() <= vma.range.0 && vma.range.1 <= place.end());
+        expect!(in_place.map(|vma| vma.faults).sum::<isize>() <= PAGES as isize);
+    });
+    expect!(last > 0);
+}
+
+/// A process that does all that is of interest, and ends; `round` says how.
+fn storm(round: u32, area: &Area) {
+    let name = if round % 3 == 0 { OTHER } else { NAME };
+    sys::set_name(name).unwrap();
+    area.write(0..(round as usize % 16));
+    let child = Child::fork(|| area.write(0..16));
+    let fresh = Area::anonymous(4, MAP_PRIVATE);
+    fresh.read(0..4);
+    fresh.write(0..4);
+    match round % 5 {
+        0 => {
+            // SAFETY: Nobody uses them any more.
+            unsafe { sys::munmap(area.start(), area.len()) }.unwrap();
+            unsafe { sys::munmap(fresh.start(), fresh.len()) }.unwrap();
+        }
+        1 => {
+            let shares = Child::share(sys::CLONE_VFORK, || {
+                let _ = sys::set_name(OTHER);
+            });
+            let _ = shares.map(Child::wait);
+        }
+        2 => {
+            let threads = [(); 3].map(|()| Thread::spawn(move || fresh.write(0..4)));
+            drop(threads);
+        }
+        3 => sys::set_name(OTHER).map(|_| ()).unwrap(),
+        _ => (),
+    }
+    // There may be too many processes.
+    let _ = child.map(Child::wait);
+    if round % 7 == 0 {
+        sys::execve(c"./cow_target", &[TARGET, c"9"]);
+    }
+}
+
+/// Starts processes that cause storms on all CPUs until they are killed.
+fn storms() -> [Child; 6] {
+    let area = Area::written(16);
+    let mut first = 0;
+    [(); 6].map(|()| {
+        first += 1000;
+        Child::fork(|| {
+            let null = io::File::open(c"/dev/null", sys::O_RDWR).unwrap();
+            sys::dup2(null.fd, 0).unwrap();
+            sys::dup2(null.fd, 1).unwrap();
+            for round in first.. {
+                if let Ok(child) = Child::fork(|| storm(round, &area)) {
+                    let _ = child.wait();
+                }
+            }
+        })
+        .unwrap()
+    })
+}
+
+/// All three calls, by several at once, while everything changes.
+fn everything_at_once() {
+    let storms = storms();
+    let callers = [(); 2].map(|()| {
+        Child::fork(|| {
+            for round in 0.. {
+                let name = [NAME, OTHER, TARGET][round as usize % 3];
+                let _ = cow::set(name);
+                for _ in 0..8 {
+                    match cow::get(name) {
+                        Ok(_) | Err(EACCES | EINVAL) => (),
+                        other => expect!(other.is_ok(), "{:?}", other.err()),
+                    }
+                    delay(round);
+                }
+                if round % 4 == 0 {
+                    let _ = calls::pf_cleanup();
+                }
+            }
+        })
+        .unwrap()
+    });
+    rounds(ROUNDS, |round| {
+        let _ = cow::set(NAME);
+        match cow::get(NAME) {
+            Ok(_) | Err(EACCES | EINVAL) => (),
+            other => expect!(other.is_ok(), "{:?}", other.err()),
+        }
+        let mut buf = Mapping::new(64, MAP_PRIVATE).unwrap();
+        let _ = io::read_file(c"/proc/cow_track", buf.bytes());
+        delay(round);
+    });
+    drop(callers);
+    drop(storms);
+    let _ = calls::pf_cleanup();
+    expect_eq!(cow::get(NAME).err(), Some(EACCES));
+}
+
+/// Kilobytes of memory that the kernel has for itself.
+fn kernel_memory() -> usize {
+    let mut buf = [0; 8192];
+    let file = io::read_file(c"/proc/meminfo", &mut buf).unwrap();
+    ["SUnreclaim", "SReclaimable", "VmallocUsed", "Percpu"]
+        .iter()
+        .filter_map(|key| io::field(file, key))
+        .map(|value| {
+            value
+                .trim_end_matches("kB")
+                .trim()
+                .parse::<usize>()
+                .unwrap()
+        })
+        .sum()
+}
+
+/// What counting takes is given back: each round more than a hundred kilobytes.
+fn memory_comes_back() {
+    const AREAS: usize = 64;
+    // Megabytes apart from each other.
+    let areas = [(); AREAS].map(|()| {
+        let area = Area::anonymous(1000, MAP_PRIVATE);
+        area.write(0..1);
+        area
+    });
+    let round = || {
+        expect_eq!(cow::set(NAME), Ok(0));
+        let mut subject = Subject::start(NAME, |stops| {
+            areas.iter().for_each(|area| area.write(0..1));
+            stops.stop();
+            for area in &areas[..AREAS / 2] {
+                // SAFETY: Nobody uses it any more.
+                unsafe { sys::munmap(area.start(), area.len()) }.unwrap();
+            }
+            stops.stop();
+        });
+        expect_eq!(cow::get(NAME).unwrap().faults(&areas[AREAS - 1]), 1);
+        subject.step();
+        subject.end();
+        expect!(cow::get(NAME).unwrap().total() >= AREAS as isize);
+        expect_eq!(calls::pf_cleanup(), Ok(0));
+    };
+    for _ in 0..3 {
+        round();
+    }
+    sys::sleep_ms(500);
+    let before = kernel_memory();
+    let mut count = 0;
+    rounds(ROUNDS, |_| {
+        if count < 20_000 {
+            round();
+            count += 1;
+        }
+    });
+    // What RCU frees comes later; caches of the kernel grow a little, whoever uses it.
+    let limit = before + 1024 + count;
+    let small = || kernel_memory() < limit;
+    expect!(
+        vcpu::eventually(small),
+        "{} kB, {before} kB before {count} rounds",
+        kernel_memory()
+    );
+}
+
+program!(|args: Args| {
+    let tests: [(_, fn()); 7] = [
+        ("set_while_forking", set_while_forking),
+        ("set_while_renaming", set_while_renaming),
+        ("set_while_executing", set_while_executing),
+        ("counts_are_exact", counts_are_exact),
+        ("mappings_come_and_go", mappings_come_and_go),
+        ("everything_at_once", everything_at_once),
+        ("memory_comes_back", memory_comes_back),
+    ];
+    race::run("COW_RACE_SECONDS", cow::reset, tests, args)
+});

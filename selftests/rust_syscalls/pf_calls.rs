@@ -1,0 +1,630 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of what `pf_set_param`, `pf_get_info` and `pf_cleanup` take and refuse, and from whom.
+//!
+//! What they count is the subject of cow_faults.rs, and for whom that of cow_names.rs.
+
+#![no_std]
+#![no_main]
+
+use core::ffi::CStr;
+use harness::cow;
+use harness::cow::Area;
+use harness::cow::Stat;
+use harness::cow::Stops;
+use harness::cow::Subject;
+use harness::sys::CAP_PERFMON;
+use harness::sys::CAP_SYS_ADMIN;
+use harness::sys::CAP_SYS_PTRACE;
+use harness::sys::EACCES;
+use harness::sys::EFAULT;
+use harness::sys::EINVAL;
+use harness::sys::ENOMEM;
+use harness::sys::EOVERFLOW;
+use harness::sys::EPERM;
+use harness::task::as_user;
+use harness::task::become_user;
+use harness::vcpu::eventually;
+use harness::*;
+
+/// How each line about an error begins.
+const PREFIX: &str = "[INFO940] [ERROR] ";
+
+const NAME: &CStr = c"subject";
+
+/// Addresses that no program can have.
+const KERNEL: [usize; 2] = [usize::MAX - 4095, 1 << (usize::BITS - 1)];
+
+/// `pf_get_info()` for a name, into whatever is at `pf`.
+fn get_into(name: &CStr, pf: usize) -> sys::Result {
+    // SAFETY: The tests give no memory of ours but a `Stat`.
+    unsafe { calls::pf_get_info(sys::addr(name), name.count_bytes(), pf) }
+}
+
+/// `pf_get_info()` for a name given by address and length, into a `Stat`, which an error leaves
+/// alone.
+#[track_caller]
+fn get_by(name: usize, len: usize) -> sys::Result {
+    let mut stat = Stat::poisoned();
+    // SAFETY: There is a `Stat`.
+    let result = unsafe { calls::pf_get_info(name, len, &raw mut stat as usize) };
+    expect_eq!(stat.is_poisoned(), result.is_err());
+    result
+}
+
+/// As [`cow::get`], of which only the result matters.
+#[track_caller]
+fn get(name: &CStr) -> sys::Result {
+    cow::get(name).map(|_| 0)
+}
+
+/// Expects that a call fails, and that the log says so in one line.
+#[track_caller]
+fn fails(errno: Errno, call: impl FnOnce() -> sys::Result) {
+    let mut log = Log::end(PREFIX);
+    expect_eq!(call(), Err(errno));
+    match log.next_line() {
+        Some(line) => expect_eq!(line.level, klog::ERR, "{line:?}"),
+        None => test::fail(format_args!("no log line for {errno:?}")),
+    }
+    log.expect_end();
+}
+
+/// Expects that a call does what it should, and that the log has nothing about it.
+#[track_caller]
+fn works(call: impl FnOnce() -> sys::Result) {
+    let mut log = Log::end(PREFIX);
+    expect_eq!(call(), Ok(0));
+    log.expect_end();
+}
+
+/// A subject that another user runs.
+fn of_user(uid: u32, work: impl FnOnce(&Stops)) -> Subject {
+    Subject::start(NAME, |stops| {
+        become_user(uid, &[]);
+        // As if the user had started it.
+        sys::prctl(sys::PR_SET_DUMPABLE, 1).unwrap();
+        work(stops);
+    })
+}
+
+/// Names `n0` to `n63`.
+fn numbered(number: usize) -> Text {
+    text!("n{number}")
+}
+
+/// Sets up the failure of one memory allocation of this thread, the `nth` from now on; 0 is none.
+fn fail_nth(nth: u32) {
+    io::write_file(c"/proc/thread-self/fail-nth", text!("{nth}").as_bytes()).expect("fail-nth");
+}
+
+/// Whether the failure has happened. There will be none after this.
+fn has_failed() -> bool {
+    let mut buf = [0; 16];
+    let left = io::read_file(c"/proc/thread-self/fail-nth", &mut buf).expect("fail-nth");
+    let failed = left.trim() == "0";
+    fail_nth(0);
+    failed
+}
+
+/// Lets allocations of slab memory fail, those that may sleep, too, without a line in the log: one,
+/// by `fail_nth`, or all of a task that asks for it. Skips the test when the kernel cannot.
+fn need_failslab() {
+    const DEBUGFS: &str = "/sys/kernel/debug";
+    let set = |file, value: &str| {
+        let path = text!("{DEBUGFS}/failslab/{file}");
+        io::write_file(path.as_cstr(), value.as_bytes())
+    };
+    if set("verbose", "0").is_err() {
+        let _ = sys::mount(c"debugfs", text!("{DEBUGFS}").as_cstr(), 0);
+    }
+    for (file, value) in [
+        ("verbose", "0"),
+        ("ignore-gfp-wait", "N"),
+        ("task-filter", "Y"),
+        ("times", "-1"),
+        ("probability", "100"),
+    ] {
+        if let Err(err) = set(file, value) {
+            skip!("no failslab: {err:?}");
+        }
+    }
+}
+
+/// Makes a call with each of its allocations failing in turn: `call` gets whether one has failed
+/// for it. How many there were.
+fn with_failures(mut call: impl FnMut()) -> u32 {
+    let mut nth = 1;
+    loop {
+        fail_nth(nth);
+        call();
+        if !has_failed() {
+            return nth - 1;
+        }
+        nth += 1;
+        assert!(nth < 10_000, "there is no end to allocations");
+    }
+}
+
+tests! {
+    setup {
+        cow::reset();
+    }
+
+    /// A name that no process has had yet.
+    fn nothing_yet() {
+        works(|| cow::set(NAME));
+        works(|| get(NAME));
+        let stat = cow::get(NAME).unwrap();
+        expect_eq!((stat.len(), stat.total()), (0, 0));
+        works(calls::pf_cleanup);
+    }
+
+    /// All lengths that a process name can have, with and without a NUL at the end.
+    fn lengths() {
+        let text = c"123456789012345";
+        for len in 1..=15 {
+            works(|| calls::pf_set_param(sys::addr(text), len));
+        }
+        works(|| calls::pf_set_param(sys::addr(text), 16));
+        works(|| get_by(sys::addr(text), 16));
+        works(|| get_by(sys::addr(c"12345"), 6));
+        for len in 1..=15 {
+            works(|| get_by(sys::addr(text), len));
+        }
+        works(calls::pf_cleanup);
+        // One with a NUL is the same without.
+        works(|| calls::pf_set_param(sys::addr(c"abc"), 4));
+        works(|| get_by(sys::addr(c"abc"), 3));
+        fails(EINVAL, || get_by(sys::addr(c"abc"), 2));
+    }
+
+    /// A name is read to its end and not further.
+    fn name_at_the_edge() {
+        let mut edge = Mapping::with_guard(1).unwrap();
+        let name = edge.put_at_end(b"edge");
+        works(|| calls::pf_set_param(name, 4));
+        works(|| get_by(name, 4));
+        let name = edge.put_at_end(b"123456789012345");
+        works(|| calls::pf_set_param(name, 15));
+        works(|| get_by(name, 15));
+    }
+
+    /// Any bytes but NUL.
+    fn odd_names() {
+        for name in [
+            c" ",
+            c"a/b",
+            c"\xff\xfe",
+            c"a\nb",
+            c"\x1b[1m",
+            c"..",
+            c"%s%n",
+        ] {
+            works(|| cow::set(name));
+            works(|| get(name));
+        }
+    }
+
+    /// First of all: nothing is tracked.
+    fn eacces() {
+        let mut edge = Mapping::with_guard(1).unwrap();
+        let unreadable = edge.put_at_end(b"") + 1;
+        for _ in 0..2 {
+            fails(EACCES, calls::pf_cleanup);
+            fails(EACCES, || get(NAME));
+            fails(EACCES, || get_by(0, 0));
+            fails(EACCES, || get_by(unreadable, 5));
+            fails(EACCES, || get_into(NAME, 0));
+            fails(EACCES, || get_into(NAME, unreadable));
+            fails(EACCES, || as_user(1000, &[], || get(NAME)));
+            works(|| cow::set(NAME));
+            works(calls::pf_cleanup);
+        }
+    }
+
+    /// What is no pointer or no length, before anything is read.
+    fn einval() {
+        let mut edge = Mapping::with_guard(1).unwrap();
+        let unreadable = edge.put_at_end(b"") + 1;
+        let long = sys::addr(c"1234567890123456");
+        for (name, len) in [
+            (0, 0),
+            (0, 5),
+            (long, 0),
+            (long, 17),
+            (long, usize::MAX),
+            (long, isize::MAX as usize + 1),
+            (unreadable, 0),
+            (unreadable, 17),
+            // No NUL to strip.
+            (long, 16),
+            // Nothing but a NUL.
+            (sys::addr(c""), 1),
+        ] {
+            fails(EINVAL, || calls::pf_set_param(name, len));
+            cow::set(NAME).unwrap();
+            fails(EINVAL, || get_by(name, len));
+            calls::pf_cleanup().unwrap();
+        }
+        cow::set(NAME).unwrap();
+        fails(EINVAL, || get_into(NAME, 0));
+        fails(EINVAL, || get_into(c"other", 0));
+        // SAFETY: There is nothing to write to.
+        fails(EINVAL, || unsafe { calls::pf_get_info(unreadable, 5, 0) });
+    }
+
+    /// What the registration of restartable sequences looks like, where it had this number: an
+    /// error, as each program makes, about which nobody wants a line.
+    fn like_rseq() {
+        let area = Mapping::new(1, sys::MAP_PRIVATE).unwrap();
+        // SAFETY: There is nothing to write to.
+        let register = |len| unsafe { calls::pf_get_info(area.start(), len, 0) };
+        let mut log = Log::end(PREFIX);
+        expect_eq!(register(32), Err(EACCES));
+        cow::set(NAME).unwrap();
+        for len in [17, 32, 33, usize::MAX] {
+            expect_eq!(register(len), Err(EINVAL));
+        }
+        log.expect_end();
+        fails(EINVAL, || register(16));
+    }
+
+    fn efault_name() {
+        let mut edge = Mapping::with_guard(1).unwrap();
+        let end = edge.put_at_end(b"");
+        let abc = edge.put_at_end(b"abc");
+        let cases = [(end + 1, 1), (end, 15), (end, 16), (abc, 4), (abc, 16)];
+        for (name, len) in cases.into_iter().chain(KERNEL.map(|address| (address, 7))) {
+            fails(EFAULT, || calls::pf_set_param(name, len));
+            cow::set(NAME).unwrap();
+            fails(EFAULT, || get_by(name, len));
+            // Before what is to be written.
+            // SAFETY: There is nothing to write to.
+            fails(EFAULT, || unsafe { calls::pf_get_info(name, len, end) });
+            calls::pf_cleanup().unwrap();
+        }
+    }
+
+    fn nul_inside() {
+        for name in [
+            &b"ab\0cd"[..],
+            b"\0ab",
+            b"ab\0\0",
+            b"\0\0",
+            b"ab\0cd\0",
+            b"a\0bbbbbbbbbbbbb",
+        ] {
+            let (name, len) = (name.as_ptr() as usize, name.len());
+            fails(EINVAL, || calls::pf_set_param(name, len));
+            cow::set(c"ab").unwrap();
+            fails(EINVAL, || get_by(name, len));
+            calls::pf_cleanup().unwrap();
+        }
+    }
+
+    /// A name is all of it, and case matters.
+    fn untracked_name() {
+        works(|| cow::set(NAME));
+        for other in [
+            c"subjec",
+            c"subjects",
+            c"ubject",
+            c"Subject",
+            c"pf_calls",
+            c"s",
+        ] {
+            fails(EINVAL, || get(other));
+        }
+        works(|| get(NAME));
+    }
+
+    /// 64 names are the most.
+    fn too_many_names() {
+        for i in 0..64 {
+            works(|| cow::set(numbered(i).as_cstr()));
+        }
+        for _ in 0..2 {
+            fails(ENOMEM, || cow::set(NAME));
+            fails(EINVAL, || get(NAME));
+            // What is tracked stays, and may be asked for again.
+            for i in [0, 31, 63] {
+                works(|| cow::set(numbered(i).as_cstr()));
+            }
+        }
+        for i in 0..64 {
+            works(|| get(numbered(i).as_cstr()));
+        }
+        works(calls::pf_cleanup);
+        works(|| cow::set(NAME));
+        fails(EINVAL, || get(numbered(0).as_cstr()));
+    }
+
+    /// Each of 64 names counts for itself.
+    fn names_do_not_mix() {
+        for i in 0..64 {
+            cow::set(numbered(i).as_cstr()).unwrap();
+        }
+        let area = Area::written(64);
+        let subjects = core::array::from_fn::<_, 64, _>(|i| {
+            Subject::start(numbered(i).as_cstr(), |stops| {
+                area.write(0..i);
+                stops.stop();
+            })
+        });
+        for (i, subject) in subjects.iter().enumerate() {
+            let stat = cow::get(numbered(i).as_cstr()).unwrap();
+            expect_eq!(stat.faults(&area), i as isize);
+            stat.expect_maps(subject.pid());
+        }
+    }
+
+    /// Where no report can be written to.
+    fn efault_report() {
+        cow::set(NAME).unwrap();
+        let _subject = Subject::start(NAME, |stops| stops.stop());
+        let edge = Mapping::with_guard(2).unwrap();
+        let readonly = Mapping::new(1, sys::MAP_PRIVATE).unwrap();
+        // SAFETY: Nobody writes there.
+        unsafe { sys::mprotect(readonly.start(), sys::PAGE_SIZE, sys::PROT_READ) }.unwrap();
+        let partly = edge.end() - size_of::<Stat>() + size_of::<usize>();
+        for pf in [edge.end(), partly, readonly.start(), 8]
+            .into_iter()
+            .chain(KERNEL)
+        {
+            fails(EFAULT, || get_into(NAME, pf));
+        }
+        works(|| get_into(NAME, edge.end() - size_of::<Stat>()));
+    }
+
+    /// A report of 32-bit addresses about a process that has 64-bit ones is none at all. For others
+    /// it is nothing special.
+    fn eoverflow() {
+        const SLEEP: &CStr = c"/bin/sleep";
+        cow::set(c"sleep").unwrap();
+        let sleep = Child::fork(|| {
+            let err = sys::execve(SLEEP, &[c"sleep", c"1000"]);
+            skip!("/bin/sleep: {err:?}");
+        })
+        .unwrap();
+        let named = || {
+            let mut buf = [0; 4096];
+            let file = vcpu::status(sleep.pid, sleep.pid, &mut buf).unwrap_or("");
+            io::field(file, "Name") == Some("sleep") && !file.contains("R (running)")
+        };
+        expect!(eventually(named), "no /bin/sleep runs");
+
+        let mut head = [0; 5];
+        let exe = io::File::open(text!("/proc/{}/exe", sleep.pid).as_cstr(), 0).unwrap();
+        let has_64_bits = exe.read_all(&mut head).unwrap() == b"\x7fELF\x02";
+        if cfg!(target_pointer_width = "64") || native() {
+            works(|| get(c"sleep"));
+        } else if has_64_bits {
+            fails(EOVERFLOW, || get(c"sleep"));
+            // Before what cannot be written to.
+            fails(EOVERFLOW, || get_into(c"sleep", KERNEL[0]));
+        } else {
+            skip!("/bin/sleep has 32 bits");
+        }
+    }
+
+    /// Only who may watch the whole system sets and forgets names; that is asked first of all.
+    fn eperm() {
+        let unprivileged: [&[u32]; 2] = [&[], &[CAP_SYS_PTRACE]];
+        for caps in unprivileged {
+            fails(EPERM, || as_user(1000, caps, || cow::set(NAME)));
+            fails(EPERM, || as_user(1000, caps, || calls::pf_set_param(0, 0)));
+            fails(EPERM, || as_user(1000, caps, calls::pf_cleanup));
+        }
+        fails(EACCES, || get(NAME));
+        cow::set(NAME).unwrap();
+        for caps in unprivileged {
+            fails(EPERM, || as_user(1000, caps, || cow::set(c"other")));
+            fails(EPERM, || as_user(1000, caps, calls::pf_cleanup));
+        }
+        works(|| get(NAME));
+        fails(EINVAL, || get(c"other"));
+        // It is for the system that a capability has to be.
+        let child = Child::fork(|| {
+            become_user(1000, &[]);
+            if let Err(err) = sys::unshare(sys::CLONE_NEWUSER) {
+                skip!("no user namespaces: {err:?}");
+            }
+            expect!(sys::capget().unwrap().effective & 1 << CAP_SYS_ADMIN != 0);
+            fails(EPERM, || cow::set(c"other"));
+            fails(EPERM, calls::pf_cleanup);
+            fails(EPERM, || get(c"other"));
+        });
+        expect_eq!(child.unwrap().wait(), Ok(Status::Exited(0)));
+        for cap in [CAP_PERFMON, CAP_SYS_ADMIN] {
+            works(|| as_user(1000, &[cap], || cow::set(c"other")));
+            works(|| as_user(1000, &[cap], || get(c"other")));
+            works(|| as_user(1000, &[cap], calls::pf_cleanup));
+        }
+        fails(EACCES, || get(NAME));
+    }
+
+    /// Nobody learns which names others have chosen.
+    fn names_are_secret() {
+        cow::set(NAME).unwrap();
+        for caps in [&[][..], &[CAP_SYS_PTRACE]] {
+            for name in [NAME, c"other"] {
+                fails(EPERM, || as_user(1000, caps, || get(name)));
+            }
+            // What is no name is no secret.
+            fails(EINVAL, || as_user(1000, caps, || get_by(0, 0)));
+            fails(EFAULT, || as_user(1000, caps, || get_by(KERNEL[0], 7)));
+            fails(EINVAL, || as_user(1000, caps, || get_by(sys::addr(c""), 1)));
+        }
+        works(|| as_user(1000, &[CAP_PERFMON], || get(NAME)));
+        fails(EINVAL, || as_user(1000, &[CAP_PERFMON], || get(c"other")));
+    }
+
+    /// A process may be reported on to whom may trace it. Its addresses are nobody else's business.
+    fn other_user() {
+        cow::set(NAME).unwrap();
+        let subject = of_user(1000, |stops| stops.stop());
+        works(|| as_user(1000, &[], || get(NAME)));
+        fails(EPERM, || as_user(1001, &[], || get(NAME)));
+        for cap in [CAP_PERFMON, CAP_SYS_ADMIN, CAP_SYS_PTRACE] {
+            works(|| as_user(1001, &[cap], || get(NAME)));
+        }
+        // Before what cannot be written to.
+        fails(EPERM, || as_user(1001, &[], || get_into(NAME, KERNEL[0])));
+        subject.end();
+
+        // Now nobody can say whose it was.
+        for uid in [1000, 1001] {
+            fails(EPERM, || as_user(uid, &[], || get(NAME)));
+            fails(EPERM, || as_user(uid, &[CAP_SYS_PTRACE], || get(NAME)));
+            works(|| as_user(uid, &[CAP_PERFMON], || get(NAME)));
+        }
+    }
+
+    /// A process that does not want to be traced, as one that has changed its user.
+    fn undumpable() {
+        cow::set(NAME).unwrap();
+        let _subject = of_user(1000, |stops| {
+            sys::prctl(sys::PR_SET_DUMPABLE, 0).unwrap();
+            // It knows itself.
+            expect_eq!(get(NAME), Ok(0));
+            stops.stop();
+        });
+        fails(EPERM, || as_user(1000, &[], || get(NAME)));
+        works(|| as_user(1000, &[CAP_PERFMON], || get(NAME)));
+    }
+
+    /// The view of everything, too.
+    fn proc_file() {
+        const FILE: &CStr = c"/proc/cow_track";
+        let read = || {
+            let mut buf = [0; 4096];
+            let file = io::File::open(FILE, sys::O_RDONLY)?;
+            file.read_all(&mut buf).map(|_| 0)
+        };
+        expect_eq!(read(), Ok(0));
+        cow::set(NAME).unwrap();
+        expect_eq!(read(), Ok(0));
+        expect_eq!(as_user(1000, &[], read), Err(EACCES));
+        expect_eq!(as_user(1000, &[CAP_PERFMON], read), Err(EACCES));
+        // Root without its capabilities.
+        expect_eq!(as_user(0, &[], read), Err(EPERM));
+        expect_eq!(as_user(0, &[CAP_PERFMON], read), Ok(0));
+    }
+
+    /// The log shows neither addresses nor what could be taken for a line of its own.
+    fn log_is_harmless() {
+        cow::set(NAME).unwrap();
+        let stat = Stat::poisoned();
+        let mut log = Log::end("");
+        expect_eq!(get(c"a\n<0>fake\x1b"), Err(EINVAL));
+        expect_eq!(get_by(KERNEL[0], 5), Err(EFAULT));
+        expect_eq!(get_into(NAME, 8), Err(EFAULT));
+        let mut lines = 0;
+        while let Some(line) = log.next_line() {
+            lines += usize::from(line.text.as_bytes().starts_with(PREFIX.as_bytes()));
+            let text = line.text.as_str();
+            expect!(!text.chars().any(char::is_control), "{text:?}");
+            for address in [KERNEL[0], &raw const stat as usize] {
+                expect!(!text.contains(text!("{address:x}").as_str()), "{text:?}");
+            }
+        }
+        expect_eq!(lines, 3);
+    }
+
+    /// Hundreds of errors a second are logged, a million are not.
+    fn does_not_fill_the_log(timeout: 300) {
+        klog::expect_rate_limit(PREFIX, || match calls::pf_cleanup() {
+            Err(EACCES) => Ok(0),
+            other => other,
+        });
+    }
+
+    /// A call that lacks memory says so, and nothing has changed.
+    fn enomem(timeout: 300) {
+        need_failslab();
+        let mut errors = 0;
+        let allocations = with_failures(|| match cow::set(NAME) {
+            Ok(_) => expect_eq!(calls::pf_cleanup(), Ok(0)),
+            Err(err) => {
+                expect_eq!(err, ENOMEM);
+                expect_eq!(calls::pf_cleanup(), Err(EACCES));
+                errors += 1;
+            }
+        });
+        diag!("pf_set_param: {errors} errors, {allocations} allocations");
+        expect!(errors > 0);
+
+        let area = Area::written(4);
+        cow::set(NAME).unwrap();
+        let _subject = Subject::start(NAME, |stops| {
+            area.write(0..3);
+            stops.stop();
+        });
+        with_failures(|| {
+            match cow::get(NAME) {
+                Ok(stat) => expect_eq!(stat.faults(&area), 3),
+                Err(err) => expect_eq!(err, ENOMEM),
+            }
+            match cow::set(c"other") {
+                Ok(_) => expect_eq!(get(c"other"), Ok(0)),
+                Err(err) => expect_eq!(err, ENOMEM),
+            }
+        });
+        expect_eq!(cow::get(NAME).unwrap().faults(&area), 3);
+        works(calls::pf_cleanup);
+    }
+
+    /// A fault that lacks memory for its count is one like any other; that it is missing is known.
+    fn no_memory_to_count() {
+        need_failslab();
+        // In many blocks of memory, however large the kernel takes them.
+        const AREAS: usize = 16;
+        let areas = [0; AREAS].map(|_| {
+            let area = Area::anonymous(3000, sys::MAP_PRIVATE);
+            area.write(0..4);
+            area
+        });
+        cow::set(NAME).unwrap();
+        let mut subject = Subject::start(NAME, |stops| {
+            let fails = io::File::open(c"/proc/thread-self/make-it-fail", sys::O_WRONLY).unwrap();
+            stops.stop();
+            for (i, area) in areas.iter().enumerate() {
+                fails.write([b"0", b"1"][i % 2]).unwrap();
+                area.write(0..4);
+                fails.write(b"0").unwrap();
+            }
+            stops.stop();
+        });
+        subject.step();
+        let mut buf = [0; 65536];
+        let mut images = cow::images(&mut buf);
+        let image = images.find(|image| image.pid == subject.pid()).unwrap();
+        let stat = cow::get(NAME).unwrap();
+        let counted: isize = areas.iter().map(|area| stat.faults(area)).sum();
+        diag!("{counted} counted, {} lost", image.lost);
+        expect_eq!(counted + image.lost, 4 * AREAS as isize);
+        expect!(image.lost > 0);
+        expect_eq!(image.faults, stat.total());
+    }
+
+    /// A process that cannot be tracked for lack of memory starts all the same.
+    fn no_memory_to_track(timeout: 300) {
+        need_failslab();
+        cow::set(NAME).unwrap();
+        let mut subject = Subject::start(NAME, |stops| {
+            stops.stop();
+            let mut forks = 0;
+            with_failures(|| {
+                if let Ok(child) = Child::fork(|| ()) {
+                    forks += 1;
+                    expect_eq!(child.wait(), Ok(Status::Exited(0)));
+                }
+            });
+            expect!(forks > 0);
+            stops.stop();
+        });
+        subject.step();
+        works(|| get(NAME));
+    }
+}
