@@ -1,14 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Pack the guest's root file system: busybox, scripts/guest/init and what is named.
+# Pack the guest's root file system: busybox, scripts/guest/init, the kernel's
+# modules and what is named.
 
 usage() {
 	cat <<EOF
-usage: [ARCH=x86_64|i386] ${0##*/} OUT [FILE:PATH]...
+usage: [ARCH=x86_64|i386] [CONFIG=...] ${0##*/} OUT [FILE:PATH]...
 
-Write the initramfs OUT (a cpio archive). Each FILE, or folder, of this machine
-becomes PATH in it. The same files give the same archive, byte for byte.
+Write the initramfs OUT (a cpio archive) for the kernel that ARCH and CONFIG
+choose, with its modules. Each FILE, or folder, of this machine becomes PATH in
+it. The same files give the same archive, byte for byte.
 EOF
 }
 
@@ -41,6 +43,8 @@ busybox=$("$TOP/scripts/busybox.sh")
 put "$busybox" /bin/busybox
 put "$TOP/scripts/guest/init" /init
 put "$TOP/scripts/guest/timeout" /usr/bin/timeout
+modules=$(kernel_dir)/installed/lib/modules
+[ ! -d "$modules" ] || put "$modules" /lib/modules
 for pair; do
 	put "${pair%:*}" "${pair##*:}"
 done

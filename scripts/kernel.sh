@@ -179,17 +179,26 @@ follow() {
 	done
 }
 
+# make_all: the kernel, and its modules where modprobe in a guest finds them.
+make_all() {
+	kmake "$out" all || return
+	rm -rf "$out/installed"
+	grep -q '^CONFIG_MODULES=y' "$out/.config" || return 0
+	kmake "$out" INSTALL_MOD_PATH="$out/installed" INSTALL_MOD_STRIP=1 modules_install &&
+		rm "$out"/installed/lib/modules/*/build
+}
+
 build() {
 	title="kernel $ARCH $(basename "$CONFIG" .config)"
 	if [ "$V" = 1 ]; then
-		kmake "$out" all >&2
+		make_all >&2
 		return
 	fi
 	began=$(date +%s) status=0
 	: >"$log"
 	follow 9>&- & # its sleep must not keep the lock
 	follower=$!
-	kmake "$out" all >"$log" 2>&1 </dev/null || status=$?
+	make_all >"$log" 2>&1 </dev/null || status=$?
 	kill $follower 2>/dev/null || :
 	wait $follower 2>/dev/null || :
 	[ ! -t 2 ] || printf '\r\033[K' >&2
