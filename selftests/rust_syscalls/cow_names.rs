@@ -188,7 +188,9 @@ tests! {
         let execed = || {
             let mut buf = [0; 4096];
             let status = vcpu::status(pid, pid, &mut buf);
+            // It has the name before it has been loaded.
             status.is_some_and(|status| io::field(status, "Name") == Some("wait"))
+                && cow::asleep(pid)
         };
         expect!(eventually(execed), "no exec");
         // The last that was seen of the image.

@@ -497,7 +497,7 @@ impl Subject {
 }
 
 /// Whether a process sleeps, or its main thread is no more.
-fn asleep(pid: i32) -> bool {
+pub fn asleep(pid: i32) -> bool {
     let mut buf = [0; 4096];
     let status = io::read_file(text!("/proc/{pid}/status").as_cstr(), &mut buf);
     let state = status.ok().and_then(|status| io::field(status, "State"));
