@@ -93,20 +93,6 @@ fn numbered(number: usize) -> Text {
     text!("n{number}")
 }
 
-/// Sets up the failure of one memory allocation of this thread, the `nth` from now on; 0 is none.
-fn fail_nth(nth: u32) {
-    io::write_file(c"/proc/thread-self/fail-nth", text!("{nth}").as_bytes()).expect("fail-nth");
-}
-
-/// Whether the failure has happened. There will be none after this.
-fn has_failed() -> bool {
-    let mut buf = [0; 16];
-    let left = io::read_file(c"/proc/thread-self/fail-nth", &mut buf).expect("fail-nth");
-    let failed = left.trim() == "0";
-    fail_nth(0);
-    failed
-}
-
 /// Lets allocations of slab memory fail, those that may sleep, too, without a line in the log: one,
 /// by `fail_nth`, or all of a task that asks for it. Skips the test when the kernel cannot.
 fn need_failslab() {
@@ -131,14 +117,18 @@ fn need_failslab() {
     }
 }
 
-/// Makes a call with each of its allocations failing in turn: `call` gets whether one has failed
-/// for it. How many there were.
+/// Makes a call with each of its allocations failing in turn. How many there were.
 fn with_failures(mut call: impl FnMut()) -> u32 {
     let mut nth = 1;
     loop {
-        fail_nth(nth);
+        // Opened before, for that takes allocations, too.
+        let fail_nth = io::File::open(c"/proc/thread-self/fail-nth", sys::O_RDWR).unwrap();
+        fail_nth.write(text!("{nth}").as_bytes()).expect("fail-nth");
         call();
-        if !has_failed() {
+        let mut left = [0; 16];
+        let left = fail_nth.read_all(&mut left).expect("fail-nth");
+        fail_nth.write(b"0").expect("fail-nth");
+        if left != b"0\n" {
             return nth - 1;
         }
         nth += 1;
