@@ -6,10 +6,11 @@
 
 usage() {
 	cat <<-'END'
-	usage: apt.sh [--arch=ARCH] SUITE PACKAGE [VERSION-PREFIX]
+	usage: apt.sh [--arch=ARCH] [--depends] SUITE PACKAGE [VERSION-PREFIX]
 
 	Download the newest PACKAGE of a Debian suite (whose version begins with
-	VERSION-PREFIX) into the cache and print the .deb file's path.
+	VERSION-PREFIX) into the cache and print the .deb file's path.  With
+	--depends, also what it needs to run, a path a line.
 
 	The suite need not be one that this machine's apt lists: the mirror is
 	read from the machine's apt configuration, the lists and the state are
@@ -32,11 +33,16 @@ mirror() {
 			$2 ~ "^(" codename "|stable|testing|unstable|sid)$" { print $1; exit }'
 }
 
-arch=$(dpkg --print-architecture 2>/dev/null || echo amd64)
-case ${1:-} in
---help) usage; exit ;;
---arch=*) arch=${1#*=}; shift ;;
-esac
+arch=$(dpkg --print-architecture 2>/dev/null || echo amd64) depends=
+while :; do
+	case ${1:-} in
+	--help) usage; exit ;;
+	--arch=*) arch=${1#*=} ;;
+	--depends) depends=1 ;;
+	*) break ;;
+	esac
+	shift
+done
 [ $# -ge 2 ] || { usage >&2; exit 1; }
 suite=$1 package=$2 prefix=${3:-}
 
@@ -74,13 +80,38 @@ if [ ! "$version" ]; then
 	exit 3
 fi
 
-file=${package}_$(echo "$version" | sed 's/^[0-9]*://')_$arch.deb
-if ! (cd "$downloads" && sha256sum --status -c "$file.sha256" 2>/dev/null); then
-	cd "$downloads/partial"
-	run_logged "$log" "Downloading $package $version" apt apt-get download "$package=$version" ||
-		die "the download of $package $version failed"
-	mv "${package}"_*.deb "$downloads/$file"
+# closure: a line for each package that would be installed on a machine that has
+# nothing but what only the packages' own scripts call.
+closure() {
+	printf 'Package: %s\nStatus: install ok installed\nArchitecture: all\nVersion: 999\n\n' \
+		adduser debconf >"$state/status"
+	apt apt-get -s --no-install-recommends -o Dir::State::status="$state/status" \
+		install "$package=$version" >"$state/install" || return
+	sed -n 's/^Inst \([^ ]*\) (\([^ ]*\) .*/\1 \2/p' "$state/install"
+}
+
+# file NAME VERSION: where it is in the cache.
+file() {
+	echo "$downloads/$1_$(echo "$2" | sed 's/^[0-9]*://')_$arch.deb"
+}
+
+wanted="$package $version"
+[ ! "$depends" ] || wanted=$(closure) || die "$suite lacks what $package depends on"
+missing=$(echo "$wanted" | while read -r name number; do
 	cd "$downloads"
-	sha256sum "$file" >"$file.sha256"
+	sha256sum --status -c "$(file "$name" "$number").sha256" 2>/dev/null || echo "$name=$number"
+done)
+if [ "$missing" ]; then
+	cd "$downloads/partial"
+	# shellcheck disable=SC2086 # one word per package
+	run_logged "$log" "Downloading $package $version${depends:+ with what it needs}" apt apt-get download $missing ||
+		die "the download of $package $version failed"
+	for name in $missing; do
+		file=$(file "${name%%=*}" "${name#*=}")
+		mv "${name%%=*}"_*.deb "$file"
+		(cd "$downloads" && sha256sum "${file##*/}" >"$file.sha256")
+	done
 fi
-echo "$downloads/$file"
+echo "$wanted" | while read -r name number; do
+	file "$name" "$number"
+done
