@@ -62,11 +62,13 @@ needs() {
 	/usr/include/libelf.h       libelf-dev  objtool
 	/usr/include/openssl/ssl.h  libssl-dev  certificates of CONFIG=running
 	END
+	[ ! "$HANDOUT" ] || echo gcc-m32 gcc-multilib "the handouts' programs"
 }
 
 have() {
 	case $1 in
 	/*) [ -e "$1" ] ;;
+	gcc-m32) echo 'int main(void) { return 0; }' | gcc -m32 -static -x c - -o /dev/null 2>/dev/null ;;
 	busybox) command -v busybox >/dev/null && ! ldd "$(command -v busybox)" >/dev/null 2>&1 ;;
 	*) command -v "$1" >/dev/null ;;
 	esac

@@ -12,7 +12,8 @@ esac
 
 check_arch
 fragment=$BUILD/kernel-test.config
-trap 'rm -rf "$fragment" "$BUILD/kernel-$ARCH-kernel-test"' EXIT
+out=$(CONFIG=$fragment && kernel_dir)
+trap 'rm -rf "$fragment" "$out"' EXIT
 
 # configured TEXT LINE…: a fragment of these lines is refused with TEXT; without
 # TEXT it is taken.

@@ -5,9 +5,10 @@
 
 usage() {
 	cat <<EOF
-usage: [ARCH=x86_64|i386] [CONFIG=lean|defconfig|running|NAME|FILE] ${0##*/} [config|menuconfig]
+usage: [ARCH=x86_64|i386] [CONFIG=lean|defconfig|running|NAME|FILE] [HANDOUT=1] ${0##*/} [config|menuconfig]
 
-Build build/linux into build/kernel-ARCH (lean) or build/kernel-ARCH-CONFIG.
+Build build/linux into build/kernel-ARCH (lean) or build/kernel-ARCH-CONFIG; with
+HANDOUT=1, where the calls have the numbers of their handouts, -handout behind it.
 
   lean       what the tests need and nothing else (kconfig/base.config)
   NAME       lean and kconfig/NAME.config: gdb, ...
@@ -36,6 +37,7 @@ with_lock
 kconfig=$TOP/kconfig
 out=$(kernel_dir)
 log=$BUILD/log/${out##*/}.log
+title="kernel $ARCH $(basename "$CONFIG" .config)${HANDOUT:+ handout}"
 mkdir -p "$out" "$BUILD/log"
 
 # A configuration as Kconfig writes it names the compiler; a fragment does not.
@@ -71,6 +73,7 @@ choose() {
 			die "CONFIG=$CONFIG: neither lean, defconfig, running, kconfig/$CONFIG.config nor a file"
 		fi ;;
 	esac
+	[ ! "$HANDOUT" ] || fragments="$fragments $kconfig/handout.config"
 	for f in $fragments; do
 		[ -r "$f" ] || die "$f is missing: is this a tree with the series applied?"
 	done
@@ -189,7 +192,6 @@ make_all() {
 }
 
 build() {
-	title="kernel $ARCH $(basename "$CONFIG" .config)"
 	if [ "$V" = 1 ]; then
 		make_all >&2
 		return
@@ -220,7 +222,7 @@ if [ $# != 0 ]; then
 fi
 
 if [ -r "$out/.built" ] && [ "$(cat "$out/.built")" = "$(fingerprint)" ]; then
-	say "kernel $ARCH $(basename "$CONFIG" .config): up to date"
+	say "$title: up to date"
 	exit
 fi
 rm -f "$out/.built"

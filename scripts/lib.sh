@@ -15,6 +15,7 @@ ARCH=${ARCH:-x86_64}
 CONFIG=${CONFIG:-lean}
 JOBS=${JOBS:-$(nproc)}
 V=${V:-0}
+[ "${HANDOUT:-}" = 1 ] || HANDOUT=''
 export LC_ALL=C
 
 # Our own make's flags and variables are not for the kernel's make.
@@ -138,12 +139,13 @@ load_toolchain() {
 	. "$BUILD/toolchain.env"
 }
 
-# kernel_dir: the build folder of the kernel that ARCH and CONFIG choose.
+# kernel_dir: the build folder of the kernel that ARCH, CONFIG and HANDOUT choose.
 kernel_dir() {
 	case $CONFIG in
-	lean) echo "$BUILD/kernel-$ARCH" ;;
-	*) echo "$BUILD/kernel-$ARCH-$(basename "$CONFIG" .config)" ;;
+	lean) _kernel=kernel-$ARCH ;;
+	*) _kernel=kernel-$ARCH-$(basename "$CONFIG" .config) ;;
 	esac
+	echo "$BUILD/$_kernel${HANDOUT:+-handout}"
 }
 
 # kmake OUT ARGUMENT…: the kernel's make on build/linux, into the folder OUT.

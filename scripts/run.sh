@@ -5,12 +5,12 @@
 
 usage() {
 	cat <<EOF
-usage: [ARCH=x86_64|i386] [CONFIG=...] [PROG=FILE.c|FILE.rs] ${0##*/}
+usage: [ARCH=x86_64|i386] [CONFIG=...] [HANDOUT=1] [PROG=FILE.c|FILE.rs] ${0##*/}
 
 Boot the kernel that scripts/kernel.sh built and run the demo, which calls each
 system call and shows its result and the log lines that it left, then redis.sh;
-or PROG, and show what it made the kernel log. The exit status is that of the
-demo or of PROG.
+with HANDOUT=1 the handouts' programs, 32-bit ones, too; or PROG; and what these
+made the kernel log. The exit status is that of the demo or of PROG.
 EOF
 }
 
@@ -25,15 +25,23 @@ check_arch
 if [ "${PROG:-}" ]; then
 	work=program
 	file=$("$TOP/scripts/prog.sh" "$PROG")
-	place=/program
+	set -- "$file:/program"
+elif [ "$HANDOUT" ]; then
+	work=handout
+	set --
+	for isa in $([ "$ARCH" = i386 ] || echo x86_64) i386; do
+		file=$("$TOP/scripts/selftests.sh" "$isa")
+		# shellcheck disable=SC2046 # one word per file
+		set -- "$@" "$file/rust_syscalls/handouts:/handouts/$isa" $("$TOP/scripts/libc.sh" "$isa")
+	done
 else
 	work=demo
 	file=$("$TOP/scripts/selftests.sh" "$ARCH")
-	place=/kselftest
+	set -- "$file:/kselftest"
 fi
 initramfs=$BUILD/run/$work-$ARCH.cpio
 mkdir -p "$BUILD/run"
-"$TOP/scripts/initramfs.sh" "$initramfs" "$TOP/scripts/guest/$work:/work" "$file:$place"
+"$TOP/scripts/initramfs.sh" "$initramfs" "$TOP/scripts/guest/$work:/work" "$@"
 
 status=0
 "$TOP/scripts/qemu.sh" -n "$work-$ARCH" -t "${DEADLINE:-120}" "$(kernel_dir)" "$initramfs" || status=$?

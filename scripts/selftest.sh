@@ -15,7 +15,7 @@ esac
 tmp=$(mktemp -d)
 server=
 trap 'kill $server 2>/dev/null; rm -rf "$tmp"' EXIT
-unset LINUX LINUX_TARBALL LLVM RUST_LIB_SRC BUILD_LOCKED V
+unset LINUX LINUX_TARBALL LLVM RUST_LIB_SRC BUILD_LOCKED HANDOUT V
 export XDG_CACHE_HOME="$tmp/cache" TMPDIR="$tmp" GIT_CONFIG_GLOBAL="$tmp/gitconfig" GIT_CONFIG_NOSYSTEM=1
 export GIT_AUTHOR_DATE='2020-02-02T02:02:02Z'
 path=$PATH

@@ -5,12 +5,13 @@
 
 usage() {
 	cat <<EOF
-usage: ${0##*/} x86_64|i386 [FILE.rs PROGRAM]
+usage: [HANDOUT=1] ${0##*/} x86_64|i386 [FILE.rs PROGRAM]
 
 Build the kselftest collection rust_syscalls of build/linux, as programs for the
 given instruction set, into build/selftests-x86_64 or build/selftests-i386 and
-print that folder. With FILE.rs, build it as one more program of that collection
-and copy it to PROGRAM.
+print that folder. With HANDOUT=1, build rust_syscalls/handouts as well, by gcc.
+With FILE.rs, build it as one more program of that collection and copy it to
+PROGRAM.
 EOF
 }
 
@@ -37,7 +38,7 @@ selftests=$TREE/tools/testing/selftests
 smake() {
 	_dir=$1
 	shift
-	make -C "$_dir" ARCH="$isa" LLVM="$LLVM" RUSTC="$RUSTC" \
+	make -C "$_dir" ARCH="$isa" LLVM="$LLVM" CC=gcc RUSTC="$RUSTC" \
 		${RUST_LIB_SRC:+RUST_LIB_SRC="$RUST_LIB_SRC"} "$@"
 }
 
@@ -54,6 +55,7 @@ if [ $# = 3 ]; then
 fi
 
 rm -rf "$out"
-run_logged "$log" "selftests for $isa" smake "$selftests" O="$out.obj" TARGETS=rust_syscalls \
+run_logged "$log" "selftests for $isa" smake "$selftests" O="$out.obj" \
+	TARGETS="rust_syscalls${HANDOUT:+ rust_syscalls/handouts}" \
 	FORCE_TARGETS=1 INSTALL_PATH="$out" install
 echo "$out"

@@ -5,10 +5,11 @@
 
 usage() {
 	cat <<EOF
-usage: [ARCH=x86_64|i386] [CONFIG=...] [ADD=PATH...] ${0##*/}
+usage: [ARCH=x86_64|i386] [CONFIG=...] [HANDOUT=1] [ADD=PATH...] ${0##*/}
 
 Boot the kernel that scripts/kernel.sh built with an interactive shell. The
-files and folders named by ADD are put into the guest's /root.
+files and folders named by ADD are put into the guest's /root. With HANDOUT=1
+there is a libc for what gcc links dynamically.
 
 'exit' ends the guest, Ctrl-A X ends QEMU in any case. Ctrl-C goes to the guest.
 EOF
@@ -32,7 +33,9 @@ The selftests are in /kselftest (/kselftest/rust_syscalls/demo shows the system 
 your files in /root}. After resizing the terminal: stty rows N cols N
 EOF
 tests=$("$TOP/scripts/selftests.sh" "$ARCH")
-set -- "$TOP/scripts/guest/profile:/etc/profile" "$BUILD/run/motd:/etc/motd" "$tests:/kselftest"
+# shellcheck disable=SC2046 # one word per file
+set -- "$TOP/scripts/guest/profile:/etc/profile" "$BUILD/run/motd:/etc/motd" "$tests:/kselftest" \
+	$([ ! "$HANDOUT" ] || "$TOP/scripts/libc.sh" "$ARCH")
 for path in ${ADD:-}; do
 	[ -e "$path" ] || die "ADD=$path: there is no such file or folder"
 	set -- "$@" "$path:/root/$(basename "$path")"

@@ -5,11 +5,12 @@
 
 usage() {
 	cat <<EOF
-usage: [MODES='MODE...'] ${0##*/}
+usage: [MODES='MODE...'] [HANDOUT=1] ${0##*/}
 
 Build kernels and selftests, run the selftests in each MODE in a guest, and the
 tests of the scripts. A mode is KERNEL/PROGRAMS, each x86_64 or i386; the
-default is all: $all_modes.
+default is all: $all_modes. With HANDOUT=1
+the kernels have the handouts' numbers, and their programs are tests, too.
 
 The last line is 'N passed, N failed'; the exit status agrees with it.
 EOF
@@ -57,7 +58,9 @@ guest() {
 		return
 	fi
 	mkdir -p "$BUILD/run"
-	ARCH=$_arch "$TOP/scripts/initramfs.sh" "$_initramfs" "$TOP/scripts/guest/kselftest:/work" "$_tests:/kselftest"
+	# shellcheck disable=SC2046 # one word per file
+	ARCH=$_arch "$TOP/scripts/initramfs.sh" "$_initramfs" "$TOP/scripts/guest/kselftest:/work" "$_tests:/kselftest" \
+		$([ ! "$HANDOUT" ] || "$TOP/scripts/libc.sh" "${1#*/}")
 
 	rm -f "$_output.status"
 	{
