@@ -68,7 +68,7 @@ needs() {
 have() {
 	case $1 in
 	/*) [ -e "$1" ] ;;
-	gcc-m32) echo 'int main(void) { return 0; }' | gcc -m32 -static -x c - -o /dev/null 2>/dev/null ;;
+	gcc-m32) { [ -r "$(gcc -m32 -print-libgcc-file-name)" ] && [ -r "$(gcc -m32 -print-file-name=libc.a)" ]; } 2>/dev/null ;;
 	busybox) command -v busybox >/dev/null && ! ldd "$(command -v busybox)" >/dev/null 2>&1 ;;
 	*) command -v "$1" >/dev/null ;;
 	esac
