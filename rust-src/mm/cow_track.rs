@@ -220,8 +220,10 @@ struct State {
 
 struct Member {
     space: Arc<Space>,
-    /// Memory for the list of VMAs when the space ends.
+    /// Memory for the list of VMAs when the space ends. Until then it has the first of them, as
+    /// they were when `listed` was the [sequence number](MmapReadGuard::sequence).
     spare: KVVec<Range>,
+    listed: Option<u32>,
     /// When the space has ended, what remains of its tag.
     ended: Option<Tag>,
 }
@@ -388,6 +390,23 @@ impl State {
             .filter(|member| member.ended.is_none())
             .map(|member| &member.space)
     }
+
+    /// Returns the first VMAs of `space`, up to [`SPARE`] of them, if it is live. They are listed
+    /// only if they may have changed since the last time.
+    fn first_vmas(&mut self, space: &Space, guard: &MmapReadGuard<'_>) -> Option<&[Range]> {
+        let member = self.members.iter_mut().find(|member| {
+            // One that is about to end has no memory left for this.
+            core::ptr::eq(&*member.space, space) && member.spare.capacity() != 0
+        })?;
+
+        let sequence = guard.sequence();
+        if sequence.is_none() || member.listed != sequence {
+            member.spare.clear();
+            list_vmas(&mut member.spare, guard);
+            member.listed = sequence;
+        }
+        Some(&member.spare)
+    }
 }
 
 impl Image {
@@ -476,6 +495,7 @@ fn last_vmas<'a>(space: &'a Space, lock: impl FnOnce(&'a Mm) -> MmapReadGuard<'a
         }
     }
 
+    spare.clear();
     let count = space.mm.map_count();
     if count > spare.capacity() {
         spare = ranges(count).unwrap_or(spare);
@@ -599,6 +619,7 @@ impl Name {
             Member {
                 space: space.clone(),
                 spare,
+                listed: None,
                 ended: None,
             },
             gfp_track(),
@@ -820,21 +841,27 @@ pub(crate) fn is_active() -> bool {
     FILTER.load(Relaxed) != 0
 }
 
-/// Counts a fault for which the cache of `space` has no block. Returns false if there is none.
+/// Finds the block of `address`, which the cache of `space` does not have, and puts it there.
+/// Returns null if there is none.
 ///
 /// # Safety
 ///
 /// `space` must be a tag that was read in the RCU critical section that this is called in, and
 /// `address` be mapped in its mm, with the mmap or VMA lock held.
 #[export]
-unsafe extern "C" fn cow_track_miss(
+unsafe extern "C" fn cow_track_find(
     space: *mut bindings::cow_track_space,
     address: c_ulong,
-) -> bool {
+) -> *mut bindings::cow_track_block {
     // SAFETY: By the safety requirements this is a tag, which is a `Space` that stays valid.
     let space = unsafe { &*space.cast::<Space>() };
 
-    space.counters.count(address, &rcu::read_lock()).is_ok()
+    let guard = rcu::read_lock();
+    let block = space.counters.find(address, &guard);
+    block
+        .map_or(core::ptr::null(), core::ptr::from_ref)
+        .cast_mut()
+        .cast()
 }
 
 /// Counts a fault for which memory is lacking. Returns false if it is not counted.

@@ -10,12 +10,12 @@
 //! costs the block.
 //!
 //! Faults count under RCU and nothing else. They find the block in a small cache, which is written
-//! only when it did not have the block: the array is too dear to be asked each time. As long as the
-//! cache has it, that is done in C, by `__cow_track_fault()`. Blocks are added by whichever fault
-//! needs one. With the lock of their image held a full counter is emptied into its larger one, so
-//! that who holds it, too, sees their sum right. With it, blocks are removed, emptied and merged,
-//! and only where no fault can happen any more: where nothing is mapped, or in an address space
-//! that has ended.
+//! only when it did not have the block: the array is too dear to be asked each time. While there is
+//! no lack of memory, that is done in C, by `__cow_track_fault()`. Blocks are added by whichever
+//! fault needs one. With the lock of their image held a full counter is emptied into its larger
+//! one, so that who holds it, too, sees their sum right. With it, blocks are removed, emptied and
+//! merged, and only where no fault can happen any more: where nothing is mapped, or in an address
+//! space that has ended.
 
 use kernel::{
     alloc::{
@@ -75,7 +75,7 @@ pub(crate) struct Range {
 ///
 /// C knows what it begins with as `struct cow_track_block`.
 #[repr(C)]
-struct Block {
+pub(crate) struct Block {
     /// The lowest address divided by the size.
     index: usize,
     sum: Atomic<usize>,
@@ -152,8 +152,12 @@ impl Block {
 
     /// How many faults page `i` had.
     fn count_of(&self, i: usize) -> u32 {
-        let more = self.more.as_ref().map_or(0, |more| more[i].load(Relaxed));
-        more.wrapping_add(self.pages[i].load(Relaxed) as u32)
+        let more = self.more.as_ref();
+
+        // SAFETY: The pointer is valid, and others use it atomically. This is `READ_ONCE()`, as
+        // `Atomic::load()` is, but not a call of it: a report looks at many pages.
+        let count = unsafe { self.pages[i].as_ptr().read_volatile() } as u32;
+        more.map_or(count, |more| more[i].load(Relaxed).wrapping_add(count))
     }
 
     /// Empties the counter of page `i` into the larger one, which there must be.
@@ -164,11 +168,21 @@ impl Block {
     }
 
     /// Which pages are in both the block and `range`, which must overlap.
-    fn pages_in(&self, range: Range) -> core::ops::RangeInclusive<usize> {
+    fn pages_in(&self, range: Range) -> core::ops::Range<usize> {
         let first = range.start.max(self.start());
         let last = (range.end - 1).min(self.last());
 
-        (first >> PAGE_SHIFT) % PAGES..=(last >> PAGE_SHIFT) % PAGES
+        (first >> PAGE_SHIFT) % PAGES..(last >> PAGE_SHIFT) % PAGES + 1
+    }
+
+    /// How many faults the pages had that are in both the block and `range`.
+    fn count_in(&self, range: Range) -> u64 {
+        if range.start <= self.start() && self.last() < range.end {
+            return self.sum.load(Relaxed) as u64;
+        }
+        self.pages_in(range)
+            .map(|i| u64::from(self.count_of(i)))
+            .sum()
     }
 
     /// Sets the counters in `range` to zero, and returns what they held.
@@ -244,19 +258,25 @@ impl Counters {
         })
     }
 
-    /// Counts a fault at `address`, and puts its block into the cache.
+    /// Finds the block of `address`, and puts it into the cache.
     ///
     /// Nothing may be removed at that address meanwhile: it is mapped, and the mmap or VMA lock is
     /// held.
-    pub(crate) fn count(&self, address: usize, guard: &rcu::Guard) -> Result<(), Lacking> {
+    #[inline]
+    pub(crate) fn find<'a>(&self, address: usize, guard: &'a rcu::Guard) -> Option<&'a Block> {
         let index = address >> BLOCK_SHIFT;
+        let block = self.blocks.load_rcu(index, guard)?;
 
-        let Some(block) = self.blocks.load_rcu(index, guard) else {
-            return Err(Lacking::Block);
-        };
         // INVARIANT: The block is in the array, and stays there, for `address` is mapped. What it
         // was initialised to is visible to whoever finds it here.
         self.cache[index % CACHED].store(block, Release);
+        Some(block)
+    }
+
+    /// Counts a fault at `address`, under the conditions of [`Self::find`].
+    pub(crate) fn count(&self, address: usize, guard: &rcu::Guard) -> Result<(), Lacking> {
+        let block = self.find(address, guard).ok_or(Lacking::Block)?;
+
         if !block.count(address) {
             return Err(Lacking::Room);
         }
@@ -268,7 +288,7 @@ impl Counters {
         let index = address >> BLOCK_SHIFT;
         let block = Block::new(index, flags)?;
 
-        match self.blocks.lock().insert(index, block, flags) {
+        match self.blocks.lock().insert_marked(index, block, flags) {
             // Another thread's fault needed it too.
             Err(error) if error.error == EBUSY => Ok(()),
             result => Ok(result?),
@@ -313,7 +333,7 @@ impl Counters {
 
         loop {
             let guard = rcu::read_lock();
-            let Some((found, block)) = self.blocks.find_rcu(index, &guard) else {
+            let Some((found, block)) = self.blocks.find_marked_rcu(index, &guard) else {
                 break;
             };
             if found > last {
@@ -336,7 +356,7 @@ impl Counters {
     pub(crate) fn absorb(&self, other: &Self) -> Result {
         loop {
             let guard = rcu::read_lock();
-            let Some((index, block)) = other.blocks.find_rcu(0, &guard) else {
+            let Some((index, block)) = other.blocks.find_marked_rcu(0, &guard) else {
                 return Ok(());
             };
 
@@ -361,50 +381,32 @@ impl Counters {
     pub(crate) fn add_to(&self, ranges: &[Range], counts: &mut [u64]) -> u64 {
         let mut total = 0;
         let mut index = 0;
-        let mut ranges = ranges.iter().zip(counts).peekable();
+        let mut first = 0;
 
+        // A block can have counts before it has its mark: see all that have some now.
+        drop(self.blocks.lock());
         loop {
             let guard = rcu::read_lock();
-            let Some((found, block)) = self.blocks.find_rcu(index, &guard) else {
+            let Some((found, block)) = self.blocks.find_marked_rcu(index, &guard) else {
                 return total;
             };
-            let (start, last) = (block.start(), block.last());
 
-            while ranges.next_if(|(range, _)| range.end <= start).is_some() {}
-            match ranges.peek_mut() {
-                Some((range, count)) if range.start <= start && last < range.end => {
-                    let sum = block.sum.load(Relaxed) as u64;
-                    **count += sum;
-                    total += sum;
+            // A fault counts in its page first, and is looked for there last: more than the sum is
+            // only one that is counting right now, and less what is in no range.
+            let sum = block.sum.load(Relaxed) as u64;
+            let mut in_ranges = 0;
+            first += ranges[first..].partition_point(|range| range.end <= block.start());
+            for (range, count) in ranges[first..].iter().zip(&mut counts[first..]) {
+                if block.last() < range.start {
+                    break;
                 }
-                _ => total += Self::add_pages(block, &mut ranges),
+                let part = block.count_in(*range);
+                *count += part;
+                in_ranges += part;
             }
+            total += sum.max(in_ranges);
             index = found + 1;
         }
-    }
-
-    /// Does the same for a block that does not lie in a single range.
-    fn add_pages<'a>(
-        block: &Block,
-        ranges: &mut core::iter::Peekable<impl Iterator<Item = (&'a Range, &'a mut u64)>>,
-    ) -> u64 {
-        let mut total = 0;
-
-        for i in 0..PAGES {
-            let count = u64::from(block.count_of(i));
-            if count == 0 {
-                continue;
-            }
-            let address = block.start() + (i << PAGE_SHIFT);
-
-            total += count;
-            while ranges.next_if(|(range, _)| range.end <= address).is_some() {}
-            match ranges.peek_mut() {
-                Some((range, in_range)) if range.start <= address => **in_range += count,
-                _ => {}
-            }
-        }
-        total
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     Range,
     Space,
     State,
+    SPARE,
     TRACKER, //
 };
 use kernel::{
@@ -132,11 +133,20 @@ impl Report {
             let mut ranges = ranges(capacity)?;
             let counts = KVVec::zeroed(capacity, gfp_track())?;
 
+            // With the mmap lock held, the list stays as it is and nothing is unmapped there.
             let guard = mm.mmap_read_lock_killable()?;
-            if list_vmas(&mut ranges, &guard) || ranges.len() >= limit {
-                // With the mmap lock held, the list stays as it is and nothing is unmapped there.
-                return Ok(Self::sum(&image.state.lock(), image, ranges, counts, space));
+            let mut state = image.state.lock();
+            let is_complete = match state.first_vmas(space, &guard) {
+                Some(first) if limit <= SPARE => first
+                    .iter()
+                    .take(limit)
+                    .all(|range| ranges.push_within_capacity(*range).is_ok()),
+                _ => list_vmas(&mut ranges, &guard) || ranges.len() >= limit,
+            };
+            if is_complete {
+                return Ok(Self::sum(&state, image, ranges, counts, space));
             }
+            drop(state);
             drop(guard);
             capacity = limit.min(mm.map_count().max(capacity + 16));
         }

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Measures what the system calls cost, and page faults while copy-on-write faults are counted.
+//!
+//! Prints a line of three fields with a tab in between for each case: a state, the case, and the
+//! ticks of the TSC that it took, which under QEMU's `-icount shift=0` are instructions. States:
+//!
+//! - `idle`: no name is tracked. All there is on a kernel without the calls.
+//! - `others`: a name is tracked, but not that of the processes that are measured.
+//! - `tracked`: theirs is.
+//! - `tracked-64`: so are 63 more.
+//!
+//! Of the cases that are named by numbers, these say how many VMAs or threads there are; the second
+//! one of a report, in how many blocks of 2 MiB there were faults. Only `memory` is in bytes.
+
+#![no_std]
+#![no_main]
+
+use core::ffi::CStr;
+use core::fmt::Display;
+use harness::cow::Stat;
+use harness::cow::Stops;
+use harness::cow::Subject;
+use harness::maps::maps;
+use harness::sys::MAP_PRIVATE;
+use harness::sys::PAGE_SIZE;
+use harness::vcpu::Process;
+use harness::*;
+
+/// The name of the processes that are measured.
+const NAME: &CStr = c"bench-subject";
+
+fn tsc() -> u64 {
+    #[cfg(target_arch = "x86")]
+    use core::arch::x86::_rdtsc;
+    #[cfg(target_arch = "x86_64")]
+    use core::arch::x86_64::_rdtsc;
+
+    // SAFETY: Programs may read it.
+    unsafe { _rdtsc() }
+}
+
+fn ticks<T>(work: impl FnOnce() -> T) -> u32 {
+    let start = tsc();
+    let _ = work();
+    (tsc() - start) as u32
+}
+
+fn print(state: &str, case: impl Display, ticks: impl Display) {
+    println!("{state}\t{case}\t{ticks}");
+}
+
+/// Prints the least that a call takes: interrupts come on top.
+fn repeat<T>(state: &str, case: impl Display, mut call: impl FnMut() -> T) {
+    print(
+        state,
+        case,
+        (0..25).fold(u32::MAX, |least, _| least.min(ticks(&mut call))),
+    );
+}
+
+/// Prints what half of the faults take no more than: they are different faults.
+fn print_median(state: &str, case: impl Display, ticks: &mut [u32]) {
+    ticks.sort_unstable();
+    print(state, case, ticks[ticks.len() / 2]);
+}
+
+/// What is not measured: what the calls log, and huge pages.
+fn set_up() {
+    io::write_file(c"/proc/sys/kernel/printk", b"1").expect("/proc/sys/kernel/printk");
+    let _ = io::write_file(c"/sys/kernel/mm/transparent_hugepage/enabled", b"never");
+}
+
+/// The calls that log, when they have logged so much that they do no longer.
+fn logging_calls(state: &str) {
+    let exhaust = |call: &dyn Fn() -> sys::Result| (0..600).all(|_| call().is_ok());
+
+    if exhaust(&|| calls::hello(0)) {
+        repeat(state, "hello", || calls::hello(0));
+    }
+    let message = sys::addr(c"sixteen letters.");
+    if exhaust(&|| calls::xxxhal(message)) {
+        repeat(state, "xxxhal", || calls::xxxhal(message));
+    }
+    if calls::make_vcpu(-1) == Err(sys::EINVAL) {
+        repeat(state, "make_vcpu/-1", || calls::make_vcpu(-1));
+    }
+    for threads in [1, 2000] {
+        let process = Process::start(threads);
+        if exhaust(&|| calls::make_vcpu(0)) {
+            let case = format_args!("make_vcpu/{threads}");
+            repeat(state, case, || calls::make_vcpu(process.pid()));
+        }
+        process.end();
+    }
+}
+
+/// Maps more memory, until this process has so many VMAs.
+fn grow(vmas: usize) {
+    let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
+    // Without the mapping that it goes into, which goes away.
+    let have = maps(sys::getpid(), buf.bytes()).expect("maps").count() - 1;
+    drop(buf);
+
+    let Some(more) = vmas.checked_sub(have).filter(|more| *more > 0) else {
+        assert!(vmas == have, "{have} VMAs already");
+        return;
+    };
+    let pages = Mapping::new(more, MAP_PRIVATE).expect("memory");
+    for page in (0..more).step_by(2) {
+        let addr = pages.start() + page * PAGE_SIZE;
+        // SAFETY: Nobody uses the page.
+        unsafe { sys::mprotect(addr, PAGE_SIZE, sys::PROT_NONE) }.expect("mprotect");
+    }
+    core::mem::forget(pages);
+}
+
+/// What a counter block of the tracker is for.
+const BLOCK_PAGES: usize = 512;
+const BLOCKS: usize = 160;
+/// These are written to in turn. They share a place in the tracker's cache.
+const TWO: [usize; 2] = [20, 84];
+
+/// The memory that is written to: some pages in each of many blocks.
+struct Memory {
+    start: usize,
+}
+
+impl Memory {
+    /// Maps it, as one VMA, and writes to all the pages that will be written to.
+    fn new() -> Memory {
+        let mapping = Mapping::new(BLOCKS * BLOCK_PAGES, MAP_PRIVATE).expect("memory");
+        let memory = Memory {
+            start: mapping.start().next_multiple_of(BLOCK_PAGES * PAGE_SIZE),
+        };
+        core::mem::forget(mapping);
+        for block in 0..BLOCKS - 1 {
+            (0..8).for_each(|i| memory.write(block, 64 * i));
+        }
+        for block in TWO {
+            (0..BLOCK_PAGES).for_each(|page| memory.write(block, page));
+        }
+        memory
+    }
+
+    fn write(&self, block: usize, page: usize) {
+        let addr = self.start + (block * BLOCK_PAGES + page) * PAGE_SIZE;
+        // SAFETY: It is mapped for this.
+        unsafe { (addr as *mut u8).write_volatile(1) };
+    }
+
+    /// Measures the first writes of a process to pages that it shares.
+    fn copy_faults(&self, state: &str, vmas: usize) {
+        let mut samples = [0; 8 * BLOCKS];
+        let mut measure = |case: &str, pages: &mut dyn Iterator<Item = (usize, usize)>| {
+            let mut len = 0;
+            for (sample, (block, page)) in samples.iter_mut().zip(pages) {
+                *sample = ticks(|| self.write(block, page));
+                len += 1;
+            }
+            let case = format_args!("copy/{case}/{vmas}");
+            print_median(state, case, &mut samples[..len]);
+        };
+
+        let blocks = 0..BLOCKS - 1;
+        measure("new", &mut blocks.clone().map(|block| (block, 0)));
+
+        // All pages at multiples of 64 but the first ones, each once: 1103 is a prime number.
+        let len = 7 * blocks.len();
+        let nth = |n: usize| n * 1103 % len;
+        measure(
+            "anywhere",
+            &mut (0..len).map(|n| (nth(n) / 7, 64 * (nth(n) % 7 + 1))),
+        );
+
+        let between = (0..BLOCK_PAGES).filter(|page| page % 64 != 0);
+        let mut half = between.clone().take(between.clone().count() / 2);
+        let two = (&mut half).flat_map(|page| TWO.map(|block| (block, page)));
+        measure("two", &mut two.take(400));
+        let last = between.skip(200);
+        measure("near", &mut last.map(|page| (TWO[0], page)));
+    }
+
+    /// Measures writes to the same pages by the one process that has them still.
+    fn reuse_faults(&self, state: &str) {
+        let mut samples = [0; BLOCKS - 1];
+        for (block, sample) in samples.iter_mut().enumerate() {
+            *sample = ticks(|| self.write(block, 0));
+        }
+        print_median(state, "reuse", &mut samples);
+    }
+}
+
+/// Does `work` in a process of the name that is, or would be, tracked.
+fn in_subject(work: impl FnOnce()) {
+    let child = Child::fork(|| {
+        sys::set_name(NAME).expect("a name");
+        work();
+    });
+    assert_eq!(child.expect("fork").wait(), Ok(Status::Exited(0)));
+}
+
+/// Everything that also happens where there is no tracker.
+fn faults_and_forks(state: &str) {
+    repeat(state, "getppid", sys::getppid);
+    for vmas in [16, 128, 10_000] {
+        in_subject(|| {
+            let memory = Memory::new();
+            grow(vmas);
+            let child = Child::fork(|| memory.copy_faults(state, vmas));
+            assert_eq!(child.expect("fork").wait(), Ok(Status::Exited(0)));
+            if vmas == 128 {
+                memory.reuse_faults(state);
+            }
+        });
+    }
+    in_subject(|| {
+        grow(1000);
+        repeat(state, "fork/1000", || {
+            Child::fork(|| ()).and_then(Child::wait)
+        });
+    });
+}
+
+/// A process of so many VMAs that has copied a page in so many blocks.
+fn copier(vmas: usize, blocks: usize) -> Subject {
+    let work = |stops: &'static Stops| {
+        let memory = Memory::new();
+        let child = Child::fork(|| {
+            grow(vmas);
+            (0..blocks).for_each(|block| memory.write(block, 0));
+            stops.stop();
+        });
+        let _ = child.expect("fork").wait();
+    };
+    Subject::start(NAME, work)
+}
+
+/// What it costs to get a report.
+fn reports(state: &str) {
+    for (vmas, blocks) in [(16, 4), (128, 4), (128, 100), (10_000, 4)] {
+        let subject = copier(vmas, blocks);
+        let mut stat = Stat::poisoned();
+        let mut get = || {
+            let (name, len) = (sys::addr(NAME), NAME.count_bytes());
+            // SAFETY: A `Stat` is there.
+            unsafe { calls::pf_get_info(name, len, &raw mut stat as usize) }
+        };
+        assert_eq!(get(), Ok(0));
+        let case = format_args!("pf_get_info/{vmas}/{blocks}");
+        repeat(state, case, get);
+        assert_eq!(stat.len(), vmas.min(128));
+        assert!(stat.total() >= blocks as isize);
+        subject.end();
+    }
+}
+
+/// What memory the counters take, in bytes for each page that has been copied: of memory that is
+/// copied as a whole, and of pages that are alone in their block.
+fn memory(state: &str) {
+    const ROOT: &CStr = c"/tmp/bench";
+    const GROUP: &CStr = c"/tmp/bench/subject";
+    const DENSE: usize = 32;
+
+    let _ = sys::mkdir(ROOT);
+    sys::mount(c"cgroup2", ROOT, 0).expect("cgroup2");
+    io::write_file(c"/tmp/bench/cgroup.subtree_control", b"+memory").expect("control groups");
+    sys::mkdir(GROUP).expect("a control group");
+
+    let slab = || -> usize {
+        // It is summed up every other second.
+        sys::sleep_ms(5000);
+        let mut buf = [0; 8192];
+        let stat = io::read_file(c"/tmp/bench/subject/memory.stat", &mut buf).expect("memory.stat");
+        let line = stat
+            .lines()
+            .find_map(|line| line.strip_prefix("slab_unreclaimable "));
+        line.and_then(|bytes| bytes.parse().ok()).expect("a number")
+    };
+
+    let memory = Memory::new();
+    let dense = || (0..DENSE).flat_map(|block| (0..BLOCK_PAGES).map(move |page| (block, page)));
+    dense().for_each(|(block, page)| memory.write(block, page));
+    let mut subject = Subject::start(NAME, |stops| {
+        io::write_file(c"/tmp/bench/subject/cgroup.procs", b"0").expect("a control group");
+        stops.stop();
+        dense().for_each(|(block, page)| memory.write(block, page));
+        stops.stop();
+        (DENSE..BLOCKS - 1).for_each(|block| memory.write(block, 0));
+        stops.stop();
+    });
+    let before = slab();
+    subject.step();
+    let after_dense = slab();
+    subject.step();
+    let after = slab();
+    subject.end();
+
+    for (case, bytes, pages) in [
+        ("dense", after_dense - before, DENSE * BLOCK_PAGES),
+        ("alone", after - after_dense, BLOCKS - 1 - DENSE),
+    ] {
+        let hundredths = 100 * bytes / pages;
+        let case = format_args!("memory/{case}");
+        let bytes = format_args!("{}.{:02}", hundredths / 100, hundredths % 100);
+        print(state, case, bytes);
+    }
+}
+
+fn track(names: impl Iterator<Item = Text>) {
+    for name in names {
+        assert_eq!(cow::set(name.as_cstr()), Ok(0));
+    }
+}
+
+program!(|_args: Args| {
+    set_up();
+    faults_and_forks("idle");
+    logging_calls("idle");
+
+    if calls::pf_cleanup() != Err(sys::ENOSYS) {
+        let names = || core::iter::once(text!("bench-subject"));
+        let others = |count| (0..count).map(|i| text!("bench-other-{i}"));
+
+        track(others(1));
+        faults_and_forks("others");
+        assert_eq!(calls::pf_cleanup(), Ok(0));
+
+        track(names());
+        faults_and_forks("tracked");
+        reports("tracked");
+
+        track(others(63));
+        faults_and_forks("tracked-64");
+        reports("tracked-64");
+        assert_eq!(calls::pf_cleanup(), Ok(0));
+
+        // Last: what it sets up may cost others.
+        track(names());
+        memory("tracked");
+        assert_eq!(calls::pf_cleanup(), Ok(0));
+    }
+    0
+});
