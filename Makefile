@@ -29,6 +29,10 @@ kunit: tree ## run the kernel's own tests of Rust; for ARCH=i386 compare them wi
 debug-test: tree ## all tests and a minute of each race on a kernel that is built to find bugs
 	@scripts/debug-test.sh
 
+.PHONY: bench
+bench: tree ## count the instructions that calls and page faults take, against budgets
+	@scripts/bench.sh
+
 .PHONY: shell
 shell: kernel ## the same kernel with an interactive shell (ADD=path puts files into it)
 	@scripts/shell.sh
