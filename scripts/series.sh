@@ -64,7 +64,7 @@ in_tree -c diff.cpp.xfuncname='^[A-Za-z_$].*' \
 	-c diff.rust.xfuncname='^[ \t]*((pub(\([^)]*\))? +)?((const|async|unsafe|extern( +"[^"]*")?) +)*(fn|impl|trait|struct|enum|union|mod|macro_rules!)[ <].*[^;])$' \
 	format-patch -q -o "$new/patches" --zero-commit --no-signature --no-numbered --abbrev=12 \
 	-M --diff-algorithm=histogram --no-ext-diff --no-textconv --encode-email-headers base..series
-mirror rust-src '' '*.rs' ':!tools/testing'
+mirror rust-src '' '*.rs' ':!tools/testing' ':!Documentation'
 mirror selftests tools/testing/selftests/ tools/testing/selftests
 mirror Documentation Documentation/ Documentation
 

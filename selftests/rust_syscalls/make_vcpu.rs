@@ -280,7 +280,7 @@ tests! {
     /// The upper half of the register is not part of a `pid_t`.
     fn id_has_32_bits() {
         // SAFETY: No memory is involved.
-        let make_vcpu = |pid: usize| sys::check(unsafe { syscall!(calls::nr::MAKE_VCPU, pid) });
+        let make_vcpu = |pid: usize| sys::check(unsafe { syscall!(calls::nr::make_vcpu(), pid) });
         expect_eq!(make_vcpu(u32::MAX as usize), Err(EINVAL));
         if let Ok(high) = usize::try_from(1u64 << 32) {
             expect_eq!(make_vcpu(high), Ok(0));

@@ -186,7 +186,7 @@ pub fn expect_rate_limit(prefix: &'static str, call: fn() -> Result) {
     const MAX_PER_SECOND: u64 = 300;
 
     // What the tests before this one logged is of an earlier second.
-    sys::sleep_ms(1100);
+    sys::sleep_a_second();
 
     let mut log = Log::end(prefix);
     for second in 0..5 {
@@ -194,7 +194,7 @@ pub fn expect_rate_limit(prefix: &'static str, call: fn() -> Result) {
             expect_eq!(call(), Ok(0));
         }
         expect_eq!(log.count(), BURST, "lines in second {second}");
-        sys::sleep_ms(1100);
+        sys::sleep_a_second();
     }
 
     // For some seconds at least: a fast machine makes all calls in less than one.

@@ -50,8 +50,9 @@
 //! 1. [`syscall!`] is the raw call: numbers in, what the kernel left in the register out.
 //! 2. [`sys`] has typed calls that return a [`Result`](sys::Result) with an [`Errno`]; [`calls`]
 //!    has those that are tested here.
-//! 3. [`io`], [`mem`], [`task`], [`klog`] and [`trace`] are what one would expect of a library:
-//!    files and formatted text, memory, processes and threads, the kernel log, trace events.
+//! 3. [`io`], [`mem`], [`task`], [`klog`], [`trace`] and [`module`] are what one would expect of a
+//!    library: files and formatted text, memory, processes and threads, the kernel log, trace
+//!    events, kernel modules.
 //!
 //! There is no heap: buffers have a fixed size, or are [`Mapping`]s.
 
@@ -72,6 +73,7 @@ pub mod io;
 pub mod klog;
 pub mod maps;
 pub mod mem;
+pub mod module;
 pub mod race;
 pub mod sys;
 pub mod task;
@@ -84,6 +86,7 @@ pub use io::File;
 pub use io::Text;
 pub use klog::Log;
 pub use mem::Mapping;
+pub use module::Module;
 pub use sys::Errno;
 pub use sys::Status;
 pub use task::Child;

@@ -65,6 +65,7 @@ errnos! {
     ESRCH = 3,
     EINTR = 4,
     EIO = 5,
+    ENXIO = 6,
     EBADF = 9,
     ECHILD = 10,
     EAGAIN = 11,
@@ -76,6 +77,7 @@ errnos! {
     ENODEV = 19,
     EINVAL = 22,
     ENOSPC = 28,
+    ESPIPE = 29,
     EPIPE = 32,
     ENOSYS = 38,
     EOVERFLOW = 75,
@@ -110,6 +112,7 @@ pub mod nr {
     pub const MPROTECT: usize = 10;
     pub const MUNMAP: usize = 11;
     pub const BRK: usize = 12;
+    pub const PREAD64: usize = 17;
     pub const PWRITE64: usize = 18;
     pub const SCHED_YIELD: usize = 24;
     pub const MREMAP: usize = 25;
@@ -128,6 +131,8 @@ pub mod nr {
     pub const FTRUNCATE: usize = 77;
     pub const MKDIR: usize = 83;
     pub const RMDIR: usize = 84;
+    pub const UNLINK: usize = 87;
+    pub const TIMES: usize = 100;
     pub const PTRACE: usize = 101;
     pub const SETPGID: usize = 109;
     pub const GETPPID: usize = 110;
@@ -135,11 +140,13 @@ pub mod nr {
     pub const SETRESGID: usize = 119;
     pub const CAPGET: usize = 125;
     pub const CAPSET: usize = 126;
+    pub const MKNOD: usize = 133;
     pub const SETPRIORITY: usize = 141;
     pub const PRCTL: usize = 157;
     pub const MOUNT: usize = 165;
     pub const SWAPON: usize = 167;
     pub const SWAPOFF: usize = 168;
+    pub const DELETE_MODULE: usize = 176;
     pub const GETTID: usize = 186;
     pub const FUTEX: usize = 202;
     pub const SCHED_SETAFFINITY: usize = 203;
@@ -149,10 +156,12 @@ pub mod nr {
     pub const EXIT_GROUP: usize = 231;
     pub const WAITID: usize = 247;
     pub const OPENAT: usize = 257;
+    pub const PPOLL: usize = 271;
     pub const UNSHARE: usize = 272;
     pub const PIPE2: usize = 293;
     pub const PROCESS_VM_READV: usize = 310;
     pub const PROCESS_VM_WRITEV: usize = 311;
+    pub const FINIT_MODULE: usize = 313;
     pub const MEMFD_CREATE: usize = 319;
 }
 
@@ -165,7 +174,9 @@ pub mod nr {
     pub const READ: usize = 3;
     pub const WRITE: usize = 4;
     pub const CLOSE: usize = 6;
+    pub const UNLINK: usize = 10;
     pub const EXECVE: usize = 11;
+    pub const MKNOD: usize = 14;
     pub const LSEEK: usize = 19;
     pub const GETPID: usize = 20;
     pub const MOUNT: usize = 21;
@@ -174,6 +185,7 @@ pub mod nr {
     pub const KILL: usize = 37;
     pub const MKDIR: usize = 39;
     pub const RMDIR: usize = 40;
+    pub const TIMES: usize = 43;
     pub const BRK: usize = 45;
     pub const SETPGID: usize = 57;
     pub const DUP2: usize = 63;
@@ -186,9 +198,12 @@ pub mod nr {
     pub const CLONE: usize = 120;
     pub const UNAME: usize = 122;
     pub const MPROTECT: usize = 125;
+    pub const DELETE_MODULE: usize = 129;
+    pub const LLSEEK: usize = 140; // _llseek
     pub const SCHED_YIELD: usize = 158;
     pub const MREMAP: usize = 163;
     pub const PRCTL: usize = 172;
+    pub const PREAD64: usize = 180;
     pub const PWRITE64: usize = 181;
     pub const CAPGET: usize = 184;
     pub const CAPSET: usize = 185;
@@ -206,12 +221,14 @@ pub mod nr {
     pub const PIPE2: usize = 331;
     pub const PROCESS_VM_READV: usize = 347;
     pub const PROCESS_VM_WRITEV: usize = 348;
+    pub const FINIT_MODULE: usize = 350;
     pub const MEMFD_CREATE: usize = 356;
     pub const SOCKET: usize = 359;
     pub const SENDTO: usize = 369;
     pub const RECVFROM: usize = 371;
     pub const CLOCK_GETTIME: usize = 403; // clock_gettime64
     pub const CLOCK_NANOSLEEP: usize = 407; // clock_nanosleep_time64
+    pub const PPOLL: usize = 414; // ppoll_time64
     pub const FUTEX: usize = 422; // futex_time64
 }
 
@@ -240,7 +257,13 @@ mod consts {
     pub const O_NONBLOCK: u32 = 0o4000;
 
     pub const SEEK_SET: u32 = 0;
+    pub const SEEK_CUR: u32 = 1;
     pub const SEEK_END: u32 = 2;
+    pub const SEEK_DATA: u32 = 3;
+    pub const SEEK_HOLE: u32 = 4;
+
+    pub const POLLIN: u16 = 1;
+    pub const POLLOUT: u16 = 4;
 
     pub const PROT_NONE: u32 = 0;
     pub const PROT_READ: u32 = 1;
@@ -351,6 +374,72 @@ pub fn ftruncate(fd: i32, len: usize) -> Result {
 /// Moves a file's position. On i386 the offset has 32 bits.
 pub fn lseek(fd: i32, offset: isize, whence: u32) -> Result {
     safe_syscall!(nr::LSEEK, fd, offset, whence)
+}
+
+/// Moves a file's position, by an offset of 64 bits in both ABIs.
+pub fn lseek64(fd: i32, offset: i64, whence: u32) -> Result<i64> {
+    #[cfg(target_arch = "x86_64")]
+    let pos = safe_syscall!(nr::LSEEK, fd, offset, whence)? as i64;
+    #[cfg(target_arch = "x86")]
+    let pos = {
+        let mut pos = 0i64;
+        let (high, low) = (offset >> 32, offset);
+        safe_syscall!(nr::LLSEEK, fd, high, low, &mut pos as *mut i64, whence)?;
+        pos
+    };
+    Ok(pos)
+}
+
+/// Reads from a place in a file; its position stays where it is.
+pub fn pread(fd: i32, buf: &mut [u8], pos: u64) -> Result {
+    // In 64-bit programs, the second is not looked at.
+    let (low, high) = (pos, pos >> 32);
+    safe_syscall!(nr::PREAD64, fd, buf.as_mut_ptr(), buf.len(), low, high)
+}
+
+/// Waits until a file is ready for one of `events` or the time is over; for which it is ready.
+pub fn poll(fd: i32, events: u16, ms: u32) -> Result<u16> {
+    let time = Timespec {
+        sec: i64::from(ms / 1000),
+        nsec: i64::from(ms % 1000) * 1_000_000,
+    };
+    // C's `struct pollfd`.
+    #[repr(C)]
+    struct PollFd {
+        fd: i32,
+        events: u16,
+        revents: u16,
+    }
+    let mut poll = PollFd {
+        fd,
+        events,
+        revents: 0,
+    };
+    let time = &time as *const Timespec;
+    safe_syscall!(nr::PPOLL, &mut poll as *mut PollFd, 1, time, 0, 8)?;
+    Ok(poll.revents)
+}
+
+/// Makes a node of a character device.
+pub fn mknod(path: &CStr, major: u32, minor: u32) -> Result {
+    const S_IFCHR: u32 = 0o020_000;
+    let dev = minor & 0xff | major << 8 | (minor & !0xff) << 12;
+    safe_syscall!(nr::MKNOD, addr(path), S_IFCHR | 0o600, dev)
+}
+
+/// Removes a name of a file.
+pub fn unlink(path: &CStr) -> Result {
+    safe_syscall!(nr::UNLINK, addr(path))
+}
+
+/// Loads a kernel module.
+pub fn finit_module(fd: i32, params: &CStr) -> Result {
+    safe_syscall!(nr::FINIT_MODULE, fd, addr(params), 0)
+}
+
+/// Unloads a kernel module, unless it is in use.
+pub fn delete_module(name: &CStr) -> Result {
+    safe_syscall!(nr::DELETE_MODULE, addr(name), O_NONBLOCK)
 }
 
 /// Makes `to` another name of `fd`.
@@ -584,6 +673,25 @@ pub fn sched_yield() {
     let _ = safe_syscall!(nr::SCHED_YIELD);
 }
 
+/// The kernel's jiffies, in hundredths of a second, since some time.
+fn jiffies() -> usize {
+    match safe_syscall!(nr::TIMES, 0) {
+        Ok(jiffies) => jiffies,
+        // A number like any other.
+        Err(Errno(number)) => number.wrapping_neg() as usize,
+    }
+}
+
+/// Sleeps for a second, and as long as it takes that the kernel sees this by its jiffies, too: one
+/// that is emulated and has to wait for its CPUs can lose some.
+pub fn sleep_a_second() {
+    let start = jiffies();
+    sleep_ms(1000);
+    while jiffies().wrapping_sub(start) <= 101 {
+        sleep_ms(10);
+    }
+}
+
 /// Sleeps for so many milliseconds.
 pub fn sleep_ms(ms: u32) {
     const CLOCK_MONOTONIC: u32 = 1;
@@ -754,7 +862,17 @@ pub fn rmdir(path: &CStr) -> Result {
 
 /// What `uname()` calls the machine.
 pub fn machine(buf: &mut [u8; 6 * 65]) -> Result<&str> {
+    uname(buf, 4)
+}
+
+/// What `uname()` calls the kernel's release.
+pub fn release(buf: &mut [u8; 6 * 65]) -> Result<&str> {
+    uname(buf, 2)
+}
+
+/// One of the six names of C's `struct new_utsname`.
+fn uname(buf: &mut [u8; 6 * 65], name: usize) -> Result<&str> {
     safe_syscall!(nr::UNAME, buf.as_mut_ptr())?;
-    let name = CStr::from_bytes_until_nul(&buf[4 * 65..]).map_err(|_| EINVAL)?;
+    let name = CStr::from_bytes_until_nul(&buf[name * 65..]).map_err(|_| EINVAL)?;
     name.to_str().map_err(|_| EINVAL)
 }

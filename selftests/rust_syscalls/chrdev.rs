@@ -1,0 +1,588 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of the sample rust_chrdev: a driver of character devices, written in Rust.
+
+#![no_std]
+#![no_main]
+
+use core::ffi::CStr;
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering;
+use harness::io;
+use harness::mem;
+use harness::module;
+use harness::sys::EAGAIN;
+use harness::sys::EBUSY;
+use harness::sys::EFAULT;
+use harness::sys::EINVAL;
+use harness::sys::ENODEV;
+use harness::sys::ENOENT;
+use harness::sys::ENOSPC;
+use harness::sys::ENXIO;
+use harness::sys::O_APPEND;
+use harness::sys::O_NONBLOCK;
+use harness::sys::O_RDONLY;
+use harness::sys::O_RDWR;
+use harness::sys::O_TRUNC;
+use harness::sys::O_WRONLY;
+use harness::sys::POLLIN;
+use harness::sys::POLLOUT;
+use harness::*;
+
+const CHRDEV: &CStr = c"rust_chrdev";
+const DEV: [&CStr; 2] = [c"/dev/rust_chrdev0", c"/dev/rust_chrdev1"];
+
+/// How much a device can have.
+const CAPACITY: usize = 4096;
+
+fn load() -> Module {
+    Module::load(CHRDEV, c"").unwrap()
+}
+
+fn open(flags: u32) -> File {
+    File::open(DEV[0], flags).unwrap()
+}
+
+/// Reads once, up to the length of `want`, and expects just that.
+#[track_caller]
+fn expect_read(file: &File, want: &[u8]) {
+    let mut buf = [0; CAPACITY];
+    let len = sys::read(file.fd, &mut buf[..want.len()]);
+    expect_eq!(len, Ok(want.len()));
+    expect!(&buf[..want.len()] == want);
+}
+
+/// The major number of the driver, by `/proc/devices`.
+fn major() -> Option<u32> {
+    let mut buf = [0; 4096];
+    let devices = io::read_file(c"/proc/devices", &mut buf).unwrap();
+    let chars = devices.split("Block devices:").next().unwrap();
+    let line = chars.lines().find(|line| line.ends_with(" rust_chrdev"))?;
+    line.trim().split(' ').next()?.parse().ok()
+}
+
+/// Makes a node in /tmp, opens it, and removes it.
+fn open_node(major: u32, minor: u32, flags: u32) -> sys::Result<File> {
+    let path = text!("/tmp/rust_chrdev.{}", sys::gettid());
+    sys::mknod(path.as_cstr(), major, minor).unwrap();
+    let file = File::open(path.as_cstr(), flags);
+    sys::unlink(path.as_cstr()).unwrap();
+    file
+}
+
+/// Waits until a task sleeps, or has ended.
+fn wait_until_asleep(pid: i32) {
+    let mut buf = [0; 4096];
+    let path = text!("/proc/{pid}/status");
+    for _ in 0..1000 {
+        let status = io::read_file(path.as_cstr(), &mut buf).unwrap();
+        if !io::field(status, "State").unwrap().starts_with('R') {
+            return;
+        }
+        sys::sleep_ms(10);
+    }
+    panic!("{pid} does not sleep");
+}
+
+/// A record of those that writers append at the same time: it says who wrote it, and which of his
+/// it is.
+const RECORD: usize = 16;
+
+fn record(writer: u32, number: u32) -> [u8; RECORD] {
+    let mut record = [b'.'; RECORD];
+    record[0] = b'a' + writer as u8;
+    record[1..5].copy_from_slice(&number.to_be_bytes());
+    record[RECORD - 1] = record[0];
+    record
+}
+
+tests! {
+    setup {
+        module::clean_up(&[CHRDEV]);
+    }
+
+    /// A number in /proc/devices, a class, and a node for each minor, for as long as the module is
+    /// loaded.
+    fn has_numbers_and_nodes() {
+        expect_eq!(major(), None);
+        let chrdev = load();
+        let major = major().expect("a line in /proc/devices");
+        for (minor, path) in DEV.iter().enumerate() {
+            let mut buf = [0; 64];
+            let number = text!("/sys/class/rust_chrdev/rust_chrdev{minor}/dev");
+            let number = io::read_file(number.as_cstr(), &mut buf);
+            expect_eq!(number, Ok(text!("{major}:{minor}\n").as_str()));
+            expect!(File::open(path, O_RDWR).is_ok());
+        }
+        chrdev.unload();
+        expect_eq!(self::major(), None);
+        for path in DEV {
+            expect_eq!(File::open(path, O_RDWR).err(), Some(ENOENT));
+        }
+        expect_eq!(sys::open(c"/sys/class/rust_chrdev", O_RDONLY), Err(ENOENT));
+    }
+
+    /// A node made by mknod is as good; there are two minors, no more; and a node whose device is
+    /// gone leads nowhere.
+    fn works_by_number() {
+        let chrdev = load();
+        let major = major().unwrap();
+        let path = c"/tmp/rust_chrdev";
+        let _ = sys::unlink(path);
+        sys::mknod(path, major, 1).unwrap();
+
+        File::open(path, O_WRONLY).unwrap().write(b"one").unwrap();
+        expect_read(&File::open(DEV[1], O_RDONLY).unwrap(), b"one");
+        expect_eq!(open_node(major, 2, O_RDONLY).err(), Some(ENXIO));
+
+        chrdev.unload();
+        expect_eq!(File::open(path, O_RDONLY).err(), Some(ENXIO));
+        let chrdev = load();
+        expect_eq!(self::major(), Some(major));
+        expect!(File::open(path, O_RDONLY).is_ok());
+        chrdev.unload();
+        sys::unlink(path).unwrap();
+    }
+
+    /// What one has been told is not in the other.
+    fn has_separate_buffers() {
+        let _chrdev = load();
+        let [zero, one] = DEV.map(|path| File::open(path, O_RDWR).unwrap());
+        zero.write(b"zero").unwrap();
+        one.write(b"the other").unwrap();
+        // Each open file has its own position.
+        let [zero, one] = DEV.map(|path| File::open(path, O_RDWR | O_NONBLOCK).unwrap());
+        expect_read(&zero, b"zero");
+        expect_read(&one, b"the other");
+        expect_eq!(sys::read(zero.fd, &mut [0]), Err(EAGAIN));
+        expect_eq!(sys::read(one.fd, &mut [0]), Err(EAGAIN));
+    }
+
+    /// A read gets what is there, a write puts what fits, and both say how much that was.
+    fn is_short_at_the_ends() {
+        let _chrdev = load();
+        let file = open(O_RDWR);
+        let mut buf = [0; 5000];
+        file.write(b"0123456789").unwrap();
+        expect_eq!(sys::pread(file.fd, &mut buf, 0), Ok(10));
+        expect_eq!(sys::pread(file.fd, &mut buf[..4], 0), Ok(4));
+        expect_eq!(sys::pread(file.fd, &mut buf, 7), Ok(3));
+        expect!(&buf[..3] == b"789");
+
+        expect_eq!(sys::write(file.fd, &[b'x'; 5000]), Ok(CAPACITY - 10));
+        expect_eq!(sys::write(file.fd, b"x"), Err(ENOSPC));
+        expect_eq!(sys::pwrite(file.fd, b"yy", CAPACITY as u64 - 1), Ok(1));
+        expect_eq!(sys::pwrite(file.fd, b"y", CAPACITY as u64), Err(ENOSPC));
+        expect_eq!(sys::pwrite(file.fd, b"y", 1 << 32), Err(ENOSPC));
+        expect_eq!(sys::pread(file.fd, &mut buf, 0), Ok(CAPACITY));
+        expect!(buf[9..12] == *b"9xx" && buf[CAPACITY - 2..CAPACITY] == *b"xy");
+
+        // The end of all there can be is the end of the file.
+        expect_eq!(sys::read(file.fd, &mut buf), Ok(0));
+        expect_eq!(sys::pread(file.fd, &mut buf, 1 << 32), Ok(0));
+        // Nothing is always there, and always fits.
+        expect_eq!(sys::read(file.fd, &mut []), Ok(0));
+        expect_eq!(sys::write(file.fd, &[]), Ok(0));
+    }
+
+    /// One byte after another.
+    fn works_in_small_pieces() {
+        let _chrdev = load();
+        let (to, from) = (open(O_WRONLY), open(O_RDONLY));
+        for i in 0..CAPACITY {
+            let byte = [(i % 251) as u8];
+            to.write(&byte).unwrap();
+            expect_read(&from, &byte);
+        }
+        expect_eq!(sys::write(to.fd, &[0]), Err(ENOSPC));
+        expect_eq!(sys::read(from.fd, &mut [0]), Ok(0));
+    }
+
+    /// Each may do what it was opened for.
+    fn keeps_to_the_mode() {
+        let _chrdev = load();
+        expect_eq!(sys::write(open(O_RDONLY).fd, b"x"), Err(sys::EBADF));
+        expect_eq!(sys::read(open(O_WRONLY).fd, &mut [0]), Err(sys::EBADF));
+        let child = Child::fork(|| {
+            sys::setresuid(1000).unwrap();
+            expect_eq!(File::open(DEV[0], O_RDONLY).err(), Some(sys::EACCES));
+        });
+        expect_eq!(child.unwrap().wait(), Ok(Status::Exited(0)));
+    }
+
+    /// The position goes anywhere from the first byte to the last that there can be.
+    fn seeks() {
+        let _chrdev = load();
+        let file = open(O_RDWR);
+        file.write(b"0123456789").unwrap();
+        let seek = |offset, whence| sys::lseek64(file.fd, offset, whence);
+        let end = CAPACITY as i64;
+
+        expect_eq!(seek(0, sys::SEEK_CUR), Ok(10));
+        expect_eq!(seek(3, sys::SEEK_SET), Ok(3));
+        expect_read(&file, b"345");
+        expect_eq!(seek(-2, sys::SEEK_CUR), Ok(4));
+        expect_read(&file, b"4");
+        expect_eq!(seek(-1, sys::SEEK_END), Ok(9));
+        expect_read(&file, b"9");
+        expect_eq!(seek(end, sys::SEEK_SET), Ok(end));
+        expect_eq!(sys::read(file.fd, &mut [0]), Ok(0));
+
+        expect_eq!(seek(2, sys::SEEK_DATA), Ok(2));
+        expect_eq!(seek(2, sys::SEEK_HOLE), Ok(10));
+        expect_eq!(seek(10, sys::SEEK_DATA), Err(ENXIO));
+
+        expect_eq!(seek(5, sys::SEEK_SET), Ok(5));
+        for (offset, whence) in [
+            (-1, sys::SEEK_SET),
+            (i64::MIN, sys::SEEK_SET),
+            (end + 1, sys::SEEK_SET),
+            (1 << 32, sys::SEEK_SET),
+            (i64::MAX, sys::SEEK_SET),
+            (-6, sys::SEEK_CUR),
+            (end - 4, sys::SEEK_CUR),
+            (1 << 32, sys::SEEK_CUR),
+            (-11, sys::SEEK_END),
+            (end - 9, sys::SEEK_END),
+            (-1 << 32, sys::SEEK_END),
+            (0, 5),
+        ] {
+            expect_eq!(seek(offset, whence), Err(EINVAL), "{offset} {whence}");
+        }
+        // And stays where it was.
+        expect_read(&file, b"5");
+    }
+
+    /// What is left out reads as zeroes.
+    fn fills_gaps() {
+        let _chrdev = load();
+        let file = open(O_RDWR);
+        expect_eq!(sys::pwrite(file.fd, b"end", 1000), Ok(3));
+        let mut buf = [1; CAPACITY];
+        expect_eq!(sys::read(file.fd, &mut buf), Ok(1003));
+        expect!(buf[..1000].iter().all(|&byte| byte == 0));
+        expect!(&buf[1000..1003] == b"end");
+    }
+
+    /// `O_TRUNC` empties, for who may write; `O_APPEND` writes behind the last byte.
+    fn truncates_and_appends() {
+        let _chrdev = load();
+        let (append, other) = (open(O_WRONLY | O_APPEND), open(O_RDWR | O_NONBLOCK));
+        append.write(b"one ").unwrap();
+        other.write(b"ONE two ").unwrap();
+        append.write(b"three").unwrap();
+        expect_eq!(sys::lseek64(append.fd, 0, sys::SEEK_CUR), Ok(13));
+        expect_read(&open(O_RDONLY | O_TRUNC), b"ONE two three");
+
+        drop(open(O_WRONLY | O_TRUNC));
+        expect_eq!(sys::lseek64(other.fd, 0, sys::SEEK_END), Ok(0));
+        expect_eq!(sys::read(other.fd, &mut [0]), Err(EAGAIN));
+        append.write(b"new").unwrap();
+        expect_read(&open(O_RDONLY), b"new");
+    }
+
+    /// Memory that is not there: what was copied before counts, and if nothing was, nothing has
+    /// changed.
+    fn survives_bad_addresses() {
+        let _chrdev = load();
+        let file = open(O_RDWR);
+        let mut guarded = Mapping::with_guard(1).unwrap();
+        let edge = guarded.put_at_end(b"edge");
+        let call = |nr, addr: usize, len: usize| {
+            // SAFETY: Reads go to what is there of the mapping's last page, or nowhere.
+            sys::check(unsafe { syscall!(nr, file.fd, addr, len) })
+        };
+
+        expect_eq!(call(sys::nr::WRITE, guarded.end(), 10), Err(EFAULT));
+        expect_eq!(call(sys::nr::WRITE, 0, 10), Err(EFAULT));
+        expect_eq!(call(sys::nr::WRITE, usize::MAX - 5, 4), Err(EFAULT));
+        expect_eq!(sys::lseek64(file.fd, 0, sys::SEEK_END), Ok(0));
+
+        // What lies before the bad page is taken, or at worst not.
+        let written = call(sys::nr::WRITE, edge, 10);
+        expect_eq!(written, Ok(4));
+        expect_eq!(sys::lseek64(file.fd, 0, sys::SEEK_END), Ok(4));
+        sys::lseek64(file.fd, 0, sys::SEEK_SET).unwrap();
+        expect_eq!(call(sys::nr::READ, guarded.end(), 10), Err(EFAULT));
+        expect_eq!(call(sys::nr::READ, 0, 10), Err(EFAULT));
+        expect_eq!(sys::lseek64(file.fd, 0, sys::SEEK_CUR), Ok(0));
+        expect_eq!(call(sys::nr::READ, guarded.end() - 2, 4), Ok(2));
+        expect_eq!(sys::lseek64(file.fd, 0, sys::SEEK_CUR), Ok(2));
+        expect_read(&file, b"ge");
+    }
+
+    /// Who reads where nothing is waits, and gets it when it comes.
+    fn readers_wait() {
+        let _chrdev = load();
+        let reader = Child::fork(|| expect_read(&open(O_RDONLY), b"at last")).unwrap();
+        wait_until_asleep(reader.pid);
+        open(O_WRONLY).write(b"at last").unwrap();
+        expect_eq!(reader.wait(), Ok(Status::Exited(0)));
+
+        // Also behind what is there, and what is taken away.
+        let reader = Child::fork(|| {
+            let file = open(O_RDONLY);
+            sys::lseek64(file.fd, 100, sys::SEEK_SET).unwrap();
+            expect_read(&file, b"x");
+        });
+        let reader = reader.unwrap();
+        wait_until_asleep(reader.pid);
+        open(O_WRONLY | O_TRUNC).write(&[b' '; 100]).unwrap();
+        wait_until_asleep(reader.pid);
+        open(O_WRONLY | O_APPEND).write(b"x").unwrap();
+        expect_eq!(reader.wait(), Ok(Status::Exited(0)));
+    }
+
+    /// A signal ends the wait.
+    fn waiting_ends_by_signal() {
+        let chrdev = load();
+        let reader = Child::fork(|| {
+            let _ = sys::read(open(O_RDONLY).fd, &mut [0]);
+            panic!("nothing was written");
+        });
+        let reader = reader.unwrap();
+        wait_until_asleep(reader.pid);
+        sys::kill(reader.pid, sys::SIGKILL).unwrap();
+        expect_eq!(reader.wait(), Ok(Status::Killed(sys::SIGKILL)));
+        chrdev.unload();
+    }
+
+    /// poll() knows, by the position of the file, what would not wait.
+    fn polls() {
+        let _chrdev = load();
+        let file = open(O_RDWR);
+        let both = POLLIN | POLLOUT;
+        expect_eq!(sys::poll(file.fd, both, 0), Ok(POLLOUT));
+        file.write(b"x").unwrap();
+        expect_eq!(sys::poll(file.fd, both, 0), Ok(POLLOUT));
+        sys::lseek64(file.fd, 0, sys::SEEK_SET).unwrap();
+        expect_eq!(sys::poll(file.fd, both, 0), Ok(both));
+        // At the end, reading and writing do not wait: one gets nothing, the other ENOSPC.
+        sys::lseek64(file.fd, CAPACITY as i64, sys::SEEK_SET).unwrap();
+        expect_eq!(sys::poll(file.fd, both, 0), Ok(POLLIN));
+        // A file that appends has room until all is full.
+        let append = open(O_WRONLY | O_APPEND);
+        expect_eq!(sys::poll(append.fd, POLLOUT, 0), Ok(POLLOUT));
+        expect_eq!(sys::write(append.fd, &[0; CAPACITY]), Ok(CAPACITY - 1));
+        expect_eq!(sys::poll(append.fd, POLLOUT, 0), Ok(0));
+    }
+
+    /// poll() waits, and one write wakes all who do.
+    fn polls_until_something_comes() {
+        let _chrdev = load();
+        expect_eq!(sys::poll(open(O_RDONLY).fd, POLLIN, 50), Ok(0));
+        let pollers = [(); 3].map(|()| {
+            let poller = Child::fork(|| {
+                let file = open(O_RDONLY | O_NONBLOCK);
+                expect_eq!(sys::poll(file.fd, POLLIN, 50_000), Ok(POLLIN));
+                expect_read(&file, b"x");
+            });
+            poller.unwrap()
+        });
+        for poller in &pollers {
+            wait_until_asleep(poller.pid);
+        }
+        open(O_WRONLY).write(b"x").unwrap();
+        for poller in pollers {
+            expect_eq!(poller.wait(), Ok(Status::Exited(0)));
+        }
+    }
+
+    /// The module stays as long as one file is open, whoever has it.
+    fn stays_while_open() {
+        let chrdev = load();
+        let file = open(O_RDWR);
+        expect_eq!(chrdev.try_unload(), Err(EAGAIN));
+        // One for the cdev, one for its file operations.
+        let references = |entry: &str| entry.contains(" 2 - Live");
+        expect_eq!(module::with_entry(CHRDEV, references), Some(true));
+        file.write(b"still there").unwrap();
+        expect_read(&open(O_RDONLY), b"still there");
+
+        sys::dup2(file.fd, 100).unwrap();
+        drop(file);
+        expect_eq!(chrdev.try_unload(), Err(EAGAIN));
+        let go = mem::shared::<AtomicU32>().unwrap();
+        let heir = Child::fork(|| while go.load(Ordering::Acquire) == 0 {
+            sys::sleep_ms(1);
+        });
+        sys::close(100).unwrap();
+        expect_eq!(chrdev.try_unload(), Err(EAGAIN));
+        go.store(1, Ordering::Release);
+        expect_eq!(heir.unwrap().wait(), Ok(Status::Exited(0)));
+
+        expect_eq!(chrdev.try_unload(), Ok(0));
+        // What was written went with it.
+        let _chrdev = load();
+        expect_eq!(sys::read(open(O_RDONLY | O_NONBLOCK).fd, &mut [0]), Err(EAGAIN));
+    }
+
+    /// A mount namespace or an `O_PATH` descriptor has a node, but no open device.
+    fn goes_while_only_its_node_is_held() {
+        const O_PATH: u32 = 0o10_000_000;
+        let chrdev = load();
+        let node = open(O_PATH);
+        chrdev.unload();
+        expect_eq!(sys::read(node.fd, &mut [0]), Err(sys::EBADF));
+    }
+
+    /// Those who append at the same time do not tear or lose each other's records, and all who
+    /// read meanwhile see the same.
+    fn appends_whole_records(timeout: 300) {
+        const WRITERS: u32 = 4;
+        const ROUNDS: u32 = 20;
+        const RECORDS: u32 = (CAPACITY / RECORD) as u32 / WRITERS;
+
+        let _chrdev = load();
+        for _ in 0..ROUNDS {
+            drop(open(O_WRONLY | O_TRUNC));
+            let readers = [1, 7, 1000].map(|size| {
+                let reader = Child::fork(|| {
+                    let file = open(O_RDONLY);
+                    let mut data = [0; CAPACITY];
+                    let mut len = 0;
+                    while len < CAPACITY {
+                        let end = (len + size).min(CAPACITY);
+                        len += sys::read(file.fd, &mut data[len..end]).unwrap();
+                    }
+                    let mut next = [0; WRITERS as usize];
+                    for got in data.chunks(RECORD) {
+                        let writer = got[0].wrapping_sub(b'a') as usize;
+                        assert!(writer < WRITERS as usize, "{}", got.escape_ascii());
+                        assert_eq!(got, record(writer as u32, next[writer]));
+                        next[writer] += 1;
+                    }
+                    expect_eq!(next, [RECORDS; WRITERS as usize]);
+                });
+                reader.unwrap()
+            });
+            let writers = [0, 1, 2, 3].map(|writer| {
+                let writer = Child::fork(|| {
+                    let file = open(O_WRONLY | O_APPEND);
+                    for number in 0..RECORDS {
+                        file.write(&record(writer, number)).unwrap();
+                    }
+                });
+                writer.unwrap()
+            });
+            for child in writers.into_iter().chain(readers) {
+                assert_eq!(child.wait(), Ok(Status::Exited(0)));
+            }
+        }
+        expect_eq!(sys::write(open(O_WRONLY | O_APPEND).fd, b"x"), Err(ENOSPC));
+    }
+
+    /// Opening, using and truncating, in threads of one process, on both devices at once.
+    fn survives_everything_at_once(timeout: 300) {
+        let chrdev = load();
+        let threads = [0, 1, 2, 3, 4, 5].map(|i: usize| Thread::spawn(move || {
+            let mut buf = [i as u8; 300];
+            for n in 0..400 {
+                let flags = [O_RDWR, O_RDWR | O_TRUNC, O_RDWR | O_APPEND][(n + i) % 3];
+                let file = File::open(DEV[i % 2], flags | O_NONBLOCK).unwrap();
+                for _ in 0..3 {
+                    match sys::write(file.fd, &buf) {
+                        Ok(_) | Err(ENOSPC) => (),
+                        err => expect_eq!(err, Ok(300)),
+                    }
+                    match sys::pread(file.fd, &mut buf, (n * 7) as u64) {
+                        Ok(_) | Err(EAGAIN) => (),
+                        err => expect_eq!(err, Ok(300)),
+                    }
+                    expect!(sys::poll(file.fd, POLLIN | POLLOUT, 0).is_ok());
+                    expect!(sys::lseek64(file.fd, 5, sys::SEEK_SET) == Ok(5));
+                }
+            }
+        }));
+        for thread in threads {
+            thread.unwrap().join();
+        }
+        chrdev.unload();
+    }
+
+    /// The module is loaded and unloaded while others open, use and close the devices: an open
+    /// either works or does not, and what is open works.
+    fn comes_and_goes_under_load(timeout: 300) {
+        let stop = mem::shared::<AtomicU32>().unwrap();
+        let opened = mem::shared::<AtomicU32>().unwrap();
+        let users = [1, 2, 3].map(|i: usize| Child::fork(|| {
+            while stop.load(Ordering::Acquire) == 0 {
+                match File::open(DEV[i % 2], O_RDWR | O_NONBLOCK) {
+                    Ok(file) => {
+                        opened.fetch_add(1, Ordering::AcqRel);
+                        expect_eq!(sys::pwrite(file.fd, b"x", 0), Ok(1));
+                        expect_eq!(sys::pread(file.fd, &mut [0], 0), Ok(1));
+                    }
+                    Err(ENOENT | ENXIO | ENODEV) => (),
+                    Err(err) => panic!("{err:?}"),
+                }
+                // Else one of them has it open nearly always.
+                sys::sleep_ms(i as u32);
+            }
+        }));
+        let (mut refused, mut unloaded) = (0, 0);
+        while unloaded < 20 || opened.load(Ordering::Acquire) < 100 {
+            assert_eq!(module::load(CHRDEV, c""), Ok(0));
+            sys::sleep_ms(unloaded % 8);
+            loop {
+                match sys::delete_module(CHRDEV) {
+                    Ok(_) => break,
+                    Err(EAGAIN) => refused += 1,
+                    Err(err) => panic!("{err:?}"),
+                }
+            }
+            unloaded += 1;
+        }
+        stop.store(1, Ordering::Release);
+        for user in users {
+            expect_eq!(user.unwrap().wait(), Ok(Status::Exited(0)));
+        }
+        let opened = opened.load(Ordering::Acquire);
+        diag!("unloaded {unloaded} times, refused {refused} times, opened {opened} times");
+    }
+
+    /// The major number can be asked for; one that is taken, or that cannot be, fails the module,
+    /// and nothing is left behind.
+    fn takes_a_number_that_is_free() {
+        let chrdev = Module::load(CHRDEV, c"major=240").unwrap();
+        expect_eq!(major(), Some(240));
+        expect_eq!(open(O_RDWR).write(b"x"), Ok(()));
+        chrdev.unload();
+        for (params, err) in [
+            // /dev/mem and its like
+            (c"major=1", EBUSY),
+            (c"major=511000", EINVAL),
+            (c"major=4096", EINVAL),
+            (c"major=4294967295", EINVAL),
+        ] {
+            expect_eq!(module::load(CHRDEV, params), Err(err), "{params:?}");
+            expect_eq!(major(), None);
+            expect_eq!(File::open(DEV[0], O_RDWR).err(), Some(ENOENT));
+        }
+        load().unload();
+    }
+
+    /// Opening a node of the number that the module's alias has loads the driver, which takes that
+    /// number if modprobe's configuration says so.
+    fn is_loaded_by_opening_a_node() {
+        const CONF: &CStr = c"/etc/modprobe.d/rust_chrdev.conf";
+        for dir in [c"/etc", c"/etc/modprobe.d"] {
+            let _ = sys::mkdir(dir);
+        }
+        let conf = File::open(CONF, O_WRONLY | O_TRUNC | sys::O_CREAT).unwrap();
+        conf.write(b"options rust_chrdev major=240\n").unwrap();
+        drop(conf);
+
+        expect!(!module::is_loaded(CHRDEV));
+        let file = open_node(240, 1, O_RDWR);
+        expect_eq!(file.as_ref().err(), None);
+        expect_eq!(major(), Some(240));
+        drop(file);
+        sys::unlink(CONF).unwrap();
+        expect_eq!(sys::delete_module(CHRDEV), Ok(0));
+
+        // Nothing has an alias for this one.
+        expect_eq!(open_node(241, 1, O_RDWR).err(), Some(ENXIO));
+        expect!(!module::is_loaded(CHRDEV));
+    }
+}
