@@ -86,7 +86,10 @@ part ktap "$TOP/scripts/ktap-test.sh"
 for mode in ${MODES:-$all_modes}; do
 	guest "$mode"
 	case $mode in
+	x86_64/x86_64)
+		part extmod-x86_64 env ARCH=x86_64 "$TOP/scripts/extmod-test.sh" ;;
 	i386/*)
+		part extmod-i386 env ARCH=i386 "$TOP/scripts/extmod-test.sh"
 		part regparm "$TREE/scripts/rust_regparm_test.sh" "$(ARCH=i386 && kernel_dir)" \
 			LLVM="$LLVM" RUSTC="$RUSTC" ;;
 	esac
