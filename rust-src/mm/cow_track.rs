@@ -202,7 +202,7 @@ impl Deref for ListedImage {
 impl Drop for ListedImage {
     /// Waits for the faults that may be counting in a member. Not to be called under a lock.
     fn drop(&mut self) {
-        let members = core::mem::replace(&mut self.state.lock().members, KVec::new());
+        let members = core::mem::take(&mut self.state.lock().members);
         drop(members);
     }
 }
@@ -824,7 +824,7 @@ pub(crate) fn cleanup() -> Result {
     if tracker.names.is_empty() {
         return Err(EACCES);
     }
-    let names = core::mem::replace(&mut tracker.names, KVec::new());
+    let names = core::mem::take(&mut tracker.names);
     tracker.update_filter();
     names.iter().for_each(Name::untag_all);
     drop(tracker);
