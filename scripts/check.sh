@@ -69,7 +69,22 @@ check_clippy() {
 	}
 	# shellcheck disable=SC2046 # one word per object
 	run_quietly kmake "$_out" -s CLIPPY=1 prepare \
-		$(rust_files A | grep -vE '^(rust|tools|scripts|Documentation)/' | sed 's/\.rs$/.o/')
+		$(rust_files A | grep -vE '^(rust|tools|scripts|Documentation)/' | objects)
+}
+
+# objects: of these files, those that are no module of the file that their folder is named after
+objects() {
+	awk '{ file[$0] }
+	END {
+		for (f in file) {
+			parent = f
+			sub("/[^/]*$", ".rs", parent)
+			if (!(parent in file)) {
+				sub(/rs$/, "o", f)
+				print f
+			}
+		}
+	}'
 }
 
 check_shellcheck() {
