@@ -87,6 +87,7 @@ session() {
 	cd /guest || exit
 	while IFS= read -r line; do
 		case $line in
+		'# Totals: '*) ;; # says a test, though it looks like a prompt
 		'# '*) printf '%s\n' "$line"; sh -c "${line#??}" ;;
 		esac
 	done </session
