@@ -5,7 +5,7 @@
 # and as the last line 'N passed, N failed'. -v json=FILE gets all numbers.
 
 BEGIN {
-	split("base off idle others tracked tracked-64", columns)
+	split("base off idle others tracked tracked-64 traceable +tracked +kprobe", columns)
 	for (n = 1; n in columns; n++)
 		;
 }
@@ -47,8 +47,8 @@ function judge(line, name,   word, minus, limit, what, got) {
 		return
 	}
 	got = value[word[2], name] - (minus ? value[minus, name] : 0)
-	if (got > limit) {
-		print "FAIL " what " is " got ", may be " limit
+	if (sub(/^>=/, "", limit) ? got < limit + 0 : got > limit + 0) {
+		print "FAIL " what " is " got ", the limit is " limit
 		failed++
 	} else
 		passed++

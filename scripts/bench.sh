@@ -19,6 +19,10 @@ configuration (kconfig/bench.config) but for what is said here:
   others      ... while the name of other processes is tracked
   tracked     ... while the name of the processes measured is tracked
   tracked-64  ... while 63 more are
+  traceable   with all of it and kprobes, while no name is tracked
+  +tracked    ... while the name of the processes measured is tracked
+  +kprobe     ... while a kprobe with a histogram counts instead, on the function
+              that gives a page its owner; it has to count the same
 
 A case is named by what is measured and how much of what there is:
 
@@ -36,7 +40,7 @@ budget in scripts/bench-budgets is a failure, and so is each hook of the tracker
 that is not a single nop in the kernel's code. The last line is 'N passed, N
 failed'; the exit status agrees with it.
 
-The first time, three kernels are built: 20 minutes on two cores.
+The first time, four kernels are built: 20 minutes on two cores.
 END
 }
 
@@ -60,20 +64,20 @@ measured=$BUILD/kernel-$ARCH-bench
 results=$BUILD/log/bench-$ARCH.tsv
 initramfs=$BUILD/run/bench-$ARCH.cpio
 
-# configure OUT [OPTION]: all that the measured kernel has, less one option.
+# configure OUT [LINE…]: what the measured kernel has, but for these lines.
 configure() {
-	_less=${2:-NONE}
-	mkdir -p "$1"
-	(
-		cd "$series/kernel/configs"
-		cat rust.config rust_syscalls.config
-		cd "$TOP/kconfig"
-		cat runner.config "$ARCH.config" bench.config
-	) | sed "s/^$_less=y/# $_less is not set/" >"$1/.config.wanted"
-	kmake "$1" KCONFIG_ALLCONFIG="$1/.config.wanted" allnoconfig
+	_out=$1
+	shift
+	mkdir -p "$_out"
+	{
+		(cd "$series/kernel/configs" && cat rust.config rust_syscalls.config)
+		(cd "$TOP/kconfig" && cat runner.config "$ARCH.config" bench.config)
+		printf '%s\n' "$@"
+	} >"$_out/.config.wanted"
+	kmake "$_out" KCONFIG_ALLCONFIG="$_out/.config.wanted" allnoconfig
 }
 
-# build OUT [OPTION]: the kernel of $TREE.
+# build OUT [LINE…]: the kernel of $TREE.
 build() {
 	configure "$@" >"$BUILD/log/${1##*/}.config.log" 2>&1 </dev/null
 	run_logged "$BUILD/log/${1##*/}.log" "kernel ${1##*/kernel-}" kmake "$1" bzImage
@@ -99,8 +103,8 @@ twins() {
 	done
 }
 
-# control NAME COMMIT OPTION [twins]: unless it is there, build a kernel to compare
-# with: of a commit, with all options of the measured one but for this.
+# control NAME COMMIT LINE [twins]: unless it is there, build a kernel to compare
+# with: of a commit, with all options of the measured one but for this line.
 control() {
 	_out=$measured-$1 _commit=$(git -C "$series" rev-parse "$2")
 	_inputs=$({
@@ -119,7 +123,7 @@ control() {
 	echo "$_inputs" >"$_out/inputs"
 }
 
-# measure KERNEL COLUMN: run the program; what is measured while no name is tracked
+# measure KERNEL [COLUMN]: run the program; what is measured while no name is tracked
 # goes into that column.
 measure() {
 	_output=$BUILD/log/${1##*/}.output
@@ -129,7 +133,7 @@ measure() {
 		cat "$_output"
 		die "the guest of ${1##*/} ended with status $?"
 	}
-	sed "s/^idle	/$2	/" "$_output" >>"$results"
+	sed "s/^idle	/${2:-idle}	/" "$_output" >>"$results"
 }
 
 # symbol NAME: its address in the measured kernel.
@@ -157,15 +161,17 @@ hooks() {
 
 mkdir -p "$BUILD/log" "$BUILD/run"
 build "$measured"
-control off HEAD CONFIG_COW_TRACK twins
-control base base CONFIG_RUST
+control off HEAD '# CONFIG_COW_TRACK is not set' twins
+control base base '# CONFIG_RUST is not set'
+build "$measured-kprobe" CONFIG_FTRACE=y CONFIG_KPROBES=y CONFIG_KPROBE_EVENTS=y CONFIG_HIST_TRIGGERS=y
 tests=$("$TOP/scripts/selftests.sh" "$ARCH")
 "$TOP/scripts/initramfs.sh" "$initramfs" "$TOP/scripts/guest/bench:/work" "$tests/rust_syscalls/bench:/bench"
 
 : >"$results"
 measure "$measured-base" base
 measure "$measured-off" off
-measure "$measured" idle
+measure "$measured"
+measure "$measured-kprobe"
 
 judged=$(awk -v arch="$ARCH" -v json="$BUILD/bench-$ARCH.json" -f "$TOP/scripts/bench.awk" \
 	"$TOP/scripts/bench-budgets" "$results") || :

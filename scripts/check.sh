@@ -17,6 +17,7 @@ usage() {
 	  rustfmt     the Rust files that the series touches
 	  clippy      CLIPPY=1 build of them, with the kernel of ARCH
 	  shellcheck  scripts
+	  mandoc      the man pages
 	  names       no path of this machine, no host that it installs from
 	END
 }
@@ -92,6 +93,10 @@ check_shellcheck() {
 		xargs -r0 shellcheck -x)
 }
 
+check_mandoc() {
+	find "$TOP/Documentation" -name '*.[1-9]' -exec mandoc -T lint {} +
+}
+
 # Where this machine installs from, and where things are on it, is nobody's business.
 check_names() {
 	{
@@ -127,7 +132,7 @@ trap 'rm -rf "$work"' EXIT
 [ ! "$(own_work)" ] || die "build/linux has work that patches/ has not: commit it and run 'make series' first"
 
 failed=
-[ $# != 0 ] || set -- apply mirrors checkpatch rustfmt shellcheck names clippy
+[ $# != 0 ] || set -- apply mirrors checkpatch rustfmt shellcheck mandoc names clippy
 for check; do
 	"check_$check" >"$BUILD/log/check-$check.log" 2>&1 && [ ! -s "$BUILD/log/check-$check.log" ] && continue
 	failed="$failed $check"

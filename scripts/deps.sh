@@ -56,6 +56,7 @@ needs() {
 	gdb      gdb            make gdb
 	ccache   ccache         the second build
 	shellcheck          shellcheck       make check
+	mandoc              mandoc           make check
 	qemu-system-x86_64  qemu-system-x86  the guest
 	busybox             busybox-static   the guest's shell
 	/etc/ssl/certs/ca-certificates.crt  ca-certificates  curl, cargo

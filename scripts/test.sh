@@ -81,14 +81,26 @@ guest() {
 	fi
 }
 
+# redis ARCH: a program of a distribution, and its own count.
+redis() {
+	if command -v apt-get >/dev/null; then
+		part "redis-$1" env ARCH="$1" "$TOP/scripts/redis.sh"
+	else
+		echo "skip redis-$1: there is no apt to get Debian's Redis with"
+	fi
+}
+
 mkdir -p "$BUILD/log"
 part ktap "$TOP/scripts/ktap-test.sh"
 for mode in ${MODES:-$all_modes}; do
 	guest "$mode"
 	case $mode in
 	x86_64/x86_64)
-		part extmod-x86_64 env ARCH=x86_64 "$TOP/scripts/extmod-test.sh" ;;
+		redis x86_64
+		part extmod-x86_64 env ARCH=x86_64 "$TOP/scripts/extmod-test.sh"
+		[ "$HANDOUT" ] || part own-syscall "$TOP/scripts/own-syscall-test.sh" ;;
 	i386/*)
+		redis i386
 		part extmod-i386 env ARCH=i386 "$TOP/scripts/extmod-test.sh"
 		part regparm "$TREE/scripts/rust_regparm_test.sh" "$(ARCH=i386 && kernel_dir)" \
 			LLVM="$LLVM" RUSTC="$RUSTC" ;;

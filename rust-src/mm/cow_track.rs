@@ -85,6 +85,7 @@ mod syscalls;
 
 use counters::{
     gfp_track,
+    Counted,
     Counters,
     Lacking,
     Range, //
@@ -220,10 +221,8 @@ struct State {
 
 struct Member {
     space: Arc<Space>,
-    /// Memory for the list of VMAs when the space ends. Until then it has the first of them, as
-    /// they were when `listed` was the [sequence number](MmapReadGuard::sequence).
+    /// Memory for the list of VMAs when the space ends.
     spare: KVVec<Range>,
-    listed: Option<u32>,
     /// When the space has ended, what remains of its tag.
     ended: Option<Tag>,
 }
@@ -390,23 +389,6 @@ impl State {
             .filter(|member| member.ended.is_none())
             .map(|member| &member.space)
     }
-
-    /// Returns the first VMAs of `space`, up to [`SPARE`] of them, if it is live. They are listed
-    /// only if they may have changed since the last time.
-    fn first_vmas(&mut self, space: &Space, guard: &MmapReadGuard<'_>) -> Option<&[Range]> {
-        let member = self.members.iter_mut().find(|member| {
-            // One that is about to end has no memory left for this.
-            core::ptr::eq(&*member.space, space) && member.spare.capacity() != 0
-        })?;
-
-        let sequence = guard.sequence();
-        if sequence.is_none() || member.listed != sequence {
-            member.spare.clear();
-            list_vmas(&mut member.spare, guard);
-            member.listed = sequence;
-        }
-        Some(&member.spare)
-    }
 }
 
 impl Image {
@@ -471,15 +453,14 @@ fn ranges(capacity: usize) -> Result<KVVec<Range>> {
     Ok(KVVec::with_capacity(capacity, gfp_track())?)
 }
 
-/// Adds the VMAs to `ranges` until that has no more capacity. Returns whether all were added.
-fn list_vmas(ranges: &mut KVVec<Range>, guard: &MmapReadGuard<'_>) -> bool {
+/// Adds the VMAs to `list` until that has no more capacity. Returns whether all were added.
+fn list_vmas<T: From<Range>>(list: &mut KVVec<T>, guard: &MmapReadGuard<'_>) -> bool {
     guard.vmas().all(|vma| {
-        ranges
-            .push_within_capacity(Range {
-                start: vma.start(),
-                end: vma.end(),
-            })
-            .is_ok()
+        let range = Range {
+            start: vma.start(),
+            end: vma.end(),
+        };
+        list.push_within_capacity(range.into()).is_ok()
     })
 }
 
@@ -619,7 +600,6 @@ impl Name {
             Member {
                 space: space.clone(),
                 spare,
-                listed: None,
                 ended: None,
             },
             gfp_track(),

@@ -10,6 +10,14 @@
 //! - `tracked`: theirs is.
 //! - `tracked-64`: so are 63 more.
 //!
+//! With the argument `kprobe`, on a kernel that can trace, it measures faults near to each other, and
+//! compares the tracker with what else could count them: a kprobe on the function that gives a page
+//! its owner, with a histogram. States:
+//!
+//! - `traceable`: nothing is traced or tracked.
+//! - `+tracked`: the name of the processes is tracked.
+//! - `+kprobe`: the kprobe is there.
+//!
 //! Of the cases that are named by numbers, these say how many VMAs or threads there are; the second
 //! one of a report, in how many blocks of 2 MiB there were faults. Only `memory` is in bytes.
 
@@ -200,19 +208,24 @@ fn in_subject(work: impl FnOnce()) {
     assert_eq!(child.expect("fork").wait(), Ok(Status::Exited(0)));
 }
 
+/// Measures the faults of a child of a process that has so many VMAs.
+fn copy_faults(state: &str, vmas: usize) {
+    in_subject(|| {
+        let memory = Memory::new();
+        grow(vmas);
+        let child = Child::fork(|| memory.copy_faults(state, vmas));
+        assert_eq!(child.expect("fork").wait(), Ok(Status::Exited(0)));
+        if vmas == 128 {
+            memory.reuse_faults(state);
+        }
+    });
+}
+
 /// Everything that also happens where there is no tracker.
 fn faults_and_forks(state: &str) {
     repeat(state, "getppid", sys::getppid);
     for vmas in [16, 128, 10_000] {
-        in_subject(|| {
-            let memory = Memory::new();
-            grow(vmas);
-            let child = Child::fork(|| memory.copy_faults(state, vmas));
-            assert_eq!(child.expect("fork").wait(), Ok(Status::Exited(0)));
-            if vmas == 128 {
-                memory.reuse_faults(state);
-            }
-        });
+        copy_faults(state, vmas);
     }
     in_subject(|| {
         grow(1000);
@@ -307,14 +320,83 @@ fn memory(state: &str) {
     }
 }
 
+/// What the kprobe has counted.
+fn kprobe_hits() -> usize {
+    let mut buf = [0; 4096];
+    let hist = io::read_file(c"/sys/kernel/tracing/events/kprobes/cow/hist", &mut buf);
+    hist.ok()
+        .and_then(|hist| io::field(hist, "    Hits"))
+        .and_then(|hits| hits.parse().ok())
+        .expect("hits")
+}
+
+/// Expects that the tracker and the kprobe count the same writes, where they see the same ones.
+fn compare_counts() {
+    const PAGES: usize = 300;
+    let read = || {
+        let faults = cow::get(NAME).expect("a report").total();
+        (faults as usize, kprobe_hits())
+    };
+    in_subject(|| {
+        let memory = Memory::new();
+        let child = Child::fork(|| {
+            // Once more: the first time touches new pages of the stack.
+            read();
+            let (faults, hits) = read();
+            (0..PAGES).for_each(|page| memory.write(TWO[0], page));
+            let (faults_then, hits_then) = read();
+            assert_eq!(faults_then - faults, PAGES, "faults");
+            assert_eq!(hits_then - hits, PAGES, "hits of the kprobe");
+        });
+        assert_eq!(child.expect("fork").wait(), Ok(Status::Exited(0)));
+    });
+}
+
+/// What others would use.
+fn against_kprobe() {
+    const VMAS: usize = 16;
+    let write = |path: &CStr, text: &[u8]| {
+        if let Err(err) = io::write_file(path, text) {
+            panic!("{path:?}: {err:?}");
+        }
+    };
+    let trigger = |text: &[u8]| write(c"/sys/kernel/tracing/events/kprobes/cow/trigger", text);
+
+    // It may be there.
+    let _ = sys::mount(c"tracefs", c"/sys/kernel/tracing", 0);
+    copy_faults("traceable", VMAS);
+
+    track(core::iter::once(text!("bench-subject")));
+    copy_faults("+tracked", VMAS);
+    assert_eq!(calls::pf_cleanup(), Ok(0));
+
+    write(
+        c"/sys/kernel/tracing/kprobe_events",
+        b"p:cow folio_add_new_anon_rmap",
+    );
+    trigger(b"hist:keys=common_pid");
+    // Until it has become a jump: a trap would be dearer.
+    sys::sleep_ms(3000);
+    copy_faults("+kprobe", VMAS);
+
+    track(core::iter::once(text!("bench-subject")));
+    compare_counts();
+    assert_eq!(calls::pf_cleanup(), Ok(0));
+}
+
 fn track(names: impl Iterator<Item = Text>) {
     for name in names {
         assert_eq!(cow::set(name.as_cstr()), Ok(0));
     }
 }
 
-program!(|_args: Args| {
+program!(|args: Args| {
     set_up();
+    if args.iter().next() == Some("kprobe") {
+        against_kprobe();
+        return 0;
+    }
+
     faults_and_forks("idle");
     logging_calls("idle");
 

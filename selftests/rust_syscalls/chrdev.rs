@@ -70,18 +70,12 @@ fn open_node(major: u32, minor: u32, flags: u32) -> sys::Result<File> {
     file
 }
 
-/// Waits until a task sleeps, or has ended.
+/// Waits until a process sleeps, or has ended.
 fn wait_until_asleep(pid: i32) {
-    let mut buf = [0; 4096];
-    let path = text!("/proc/{pid}/status");
-    for _ in 0..1000 {
-        let status = io::read_file(path.as_cstr(), &mut buf).unwrap();
-        if !io::field(status, "State").unwrap().starts_with('R') {
-            return;
-        }
-        sys::sleep_ms(10);
-    }
-    panic!("{pid} does not sleep");
+    assert!(
+        vcpu::eventually(|| cow::asleep(pid)),
+        "{pid} does not sleep"
+    );
 }
 
 /// A record of those that writers append at the same time: it says who wrote it, and which of his

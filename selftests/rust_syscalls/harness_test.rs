@@ -5,6 +5,7 @@
 #![no_std]
 #![no_main]
 
+use core::ffi::CStr;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
 use harness::test::Test;
@@ -97,6 +98,25 @@ fn run<'a>(tests: &[Test], buf: &'a mut [u8]) -> (&'a str, Status) {
     (core::str::from_utf8(output).unwrap(), status)
 }
 
+/// The name of what a test leaves.
+const LEFT: &CStr = c"left behind";
+
+fn stay() {
+    sys::set_name(LEFT).unwrap();
+    // Something to clean up, so that its end takes some time.
+    cow::Area::written(2000);
+    sys::sleep_ms(60_000);
+}
+
+/// Whether there is a process of that name, if only one that nobody has waited for.
+fn is_there(name: &CStr) -> bool {
+    io::ids(c"/proc").unwrap().any(|pid| {
+        let mut buf = [0; 64];
+        let comm = io::read_file(text!("/proc/{pid}/comm").as_cstr(), &mut buf);
+        comm.is_ok_and(|comm| comm.trim_end().as_bytes() == name.to_bytes())
+    })
+}
+
 tests! {
     fn reports_how_tests_end() {
         let mut buf = [0; 4096];
@@ -125,15 +145,22 @@ tests! {
     }
 
     fn kills_what_a_test_leaves() {
-        const LEAVES: &[Test] = &[Test {
-            name: "leaves_a_child",
-            timeout: 10,
-            run: || core::mem::forget(Child::fork(|| sys::sleep_ms(60_000))),
-        }];
+        const LEAVES: &[Test] = &[
+            Test {
+                name: "leaves_children",
+                timeout: 10,
+                run: || (0..20).for_each(|_| core::mem::forget(Child::fork(stay))),
+            },
+            Test {
+                name: "finds_none",
+                timeout: 10,
+                run: || expect!(!is_there(LEFT)),
+            },
+        ];
         let start = sys::now();
         let mut buf = [0; 4096];
-        // The end of the output is there when the child, which has it open, is gone.
-        expect_eq!(run(LEAVES, &mut buf).1, Status::Exited(0));
+        let (output, status) = run(LEAVES, &mut buf);
+        expect_eq!(status, Status::Exited(0), "{output}");
         expect!(sys::now() - start < 30_000_000_000);
     }
 

@@ -69,6 +69,19 @@ pub(crate) struct Range {
     pub(crate) end: usize,
 }
 
+/// A range and how many faults there were in it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Counted {
+    pub(crate) range: Range,
+    pub(crate) faults: u64,
+}
+
+impl From<Range> for Counted {
+    fn from(range: Range) -> Self {
+        Self { range, faults: 0 }
+    }
+}
+
 /// The counters of [`BLOCK_SIZE`] bytes of address space.
 ///
 /// A page's counter wraps after 2^32 faults.
@@ -374,11 +387,11 @@ impl Counters {
         }
     }
 
-    /// Adds what was counted in each of `ranges`, which are in order, to its element of `counts`.
+    /// Adds what was counted in each of `ranges`, which are in order, to its faults.
     ///
     /// Returns all that was counted, wherever that was. Faults may count meanwhile; the result
-    /// and the counts agree about whether one of these is in.
-    pub(crate) fn add_to(&self, ranges: &[Range], counts: &mut [u64]) -> u64 {
+    /// and the ranges agree about whether one of these is in.
+    pub(crate) fn add_to(&self, ranges: &mut [Counted]) -> u64 {
         let mut total = 0;
         let mut index = 0;
         let mut first = 0;
@@ -395,13 +408,13 @@ impl Counters {
             // only one that is counting right now, and less what is in no range.
             let sum = block.sum.load(Relaxed) as u64;
             let mut in_ranges = 0;
-            first += ranges[first..].partition_point(|range| range.end <= block.start());
-            for (range, count) in ranges[first..].iter().zip(&mut counts[first..]) {
+            first += ranges[first..].partition_point(|row| row.range.end <= block.start());
+            for Counted { range, faults } in &mut ranges[first..] {
                 if block.last() < range.start {
                     break;
                 }
                 let part = block.count_in(*range);
-                *count += part;
+                *faults += part;
                 in_ranges += part;
             }
             total += sum.max(in_ranges);
@@ -447,13 +460,13 @@ mod tests {
     }
 
     fn total(counters: &Counters) -> u64 {
-        counters.add_to(&[], &mut [])
+        counters.add_to(&mut [])
     }
 
     fn in_range(counters: &Counters, start: usize, end: usize) -> u64 {
-        let mut count = [0];
-        counters.add_to(&[Range { start, end }], &mut count);
-        count[0]
+        let mut ranges = [Range { start, end }.into()];
+        counters.add_to(&mut ranges);
+        ranges[0].faults
     }
 
     #[test]
@@ -488,27 +501,15 @@ mod tests {
         count(&counters, BASE + BLOCK_SIZE, 5)?;
 
         // A block that lies in a range, one in which some begin and end, and one in none.
-        let ranges = [
-            Range {
-                start: BASE - PAGE_SIZE,
-                end: BASE + PAGE_SIZE,
-            },
-            Range {
-                start: BASE + PAGE_SIZE,
-                end: BASE + 2 * PAGE_SIZE,
-            },
-            Range {
-                start: BASE + 3 * PAGE_SIZE,
-                end: BASE + BLOCK_SIZE,
-            },
-            Range {
-                start: BASE + 9 * BLOCK_SIZE,
-                end: BASE + 10 * BLOCK_SIZE,
-            },
+        let range = |start, end| Counted::from(Range { start, end });
+        let mut ranges = [
+            range(BASE - PAGE_SIZE, BASE + PAGE_SIZE),
+            range(BASE + PAGE_SIZE, BASE + 2 * PAGE_SIZE),
+            range(BASE + 3 * PAGE_SIZE, BASE + BLOCK_SIZE),
+            range(BASE + 9 * BLOCK_SIZE, BASE + 10 * BLOCK_SIZE),
         ];
-        let mut counts = [0; 4];
-        assert_eq!(counters.add_to(&ranges, &mut counts), 15);
-        assert_eq!(counts, [3, 3, 4, 0]);
+        assert_eq!(counters.add_to(&mut ranges), 15);
+        assert_eq!(ranges.map(|range| range.faults), [3, 3, 4, 0]);
         assert_eq!(in_range(&counters, 0, usize::MAX), 15);
         assert_eq!(in_range(&counters, BASE, BASE + BLOCK_SIZE), 9);
         Ok(())

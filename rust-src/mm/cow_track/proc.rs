@@ -4,10 +4,13 @@
 //!
 //! Its format is in Documentation/ABI/testing/procfs-cow_track.
 
-use super::report::{
-    Access,
-    Listing,
-    Report, //
+use super::{
+    report::{
+        Access,
+        Listing,
+        Report, //
+    },
+    Counted, //
 };
 use kernel::{
     bindings,
@@ -67,7 +70,7 @@ fn show_all(m: &SeqFile) -> Result {
 
         for image in &listing.images {
             let report = Report::of(image, usize::MAX, Access::Granted)?;
-            let mapped: u64 = report.counts.iter().sum();
+            let mapped: u64 = report.vmas.iter().map(|vma| vma.faults).sum();
 
             seq_print!(
                 m,
@@ -79,8 +82,8 @@ fn show_all(m: &SeqFile) -> Result {
                 report.total - mapped,
                 report.lost
             );
-            for (range, count) in report.ranges.iter().zip(&report.counts) {
-                seq_print!(m, "{:08x}-{:08x} {}\n", range.start, range.end, count);
+            for Counted { range, faults } in &report.vmas {
+                seq_print!(m, "{:08x}-{:08x} {}\n", range.start, range.end, faults);
             }
         }
     }

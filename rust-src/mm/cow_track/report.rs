@@ -5,14 +5,12 @@
 use super::{
     gfp_track,
     list_vmas,
-    ranges,
+    Counted,
     Image,
     Name,
     ProcessName,
-    Range,
     Space,
     State,
-    SPARE,
     TRACKER, //
 };
 use kernel::{
@@ -75,10 +73,8 @@ pub(crate) fn newest_image(name: &ProcessName) -> Result<Option<Arc<Image>>> {
 /// The VMAs of an image and what was counted.
 pub(crate) struct Report {
     /// The VMAs of the member that was started last among those alive or, when all have ended, of
-    /// the one that ended last; no more than were asked for.
-    pub(crate) ranges: KVVec<Range>,
-    /// How many faults there were in each of them, by all members.
-    pub(crate) counts: KVVec<u64>,
+    /// the one that ended last; no more than were asked for. The faults are those of all members.
+    pub(crate) vmas: KVVec<Counted>,
     /// How many faults there were.
     pub(crate) total: u64,
     /// How many could not be counted because there was no memory.
@@ -130,23 +126,13 @@ impl Report {
         let mut capacity = limit.min(mm.map_count());
 
         loop {
-            let mut ranges = ranges(capacity)?;
-            let counts = KVVec::zeroed(capacity, gfp_track())?;
+            let mut vmas = KVVec::with_capacity(capacity, gfp_track())?;
 
             // With the mmap lock held, the list stays as it is and nothing is unmapped there.
             let guard = mm.mmap_read_lock_killable()?;
-            let mut state = image.state.lock();
-            let is_complete = match state.first_vmas(space, &guard) {
-                Some(first) if limit <= SPARE => first
-                    .iter()
-                    .take(limit)
-                    .all(|range| ranges.push_within_capacity(*range).is_ok()),
-                _ => list_vmas(&mut ranges, &guard) || ranges.len() >= limit,
-            };
-            if is_complete {
-                return Ok(Self::sum(&state, image, ranges, counts, space));
+            if list_vmas(&mut vmas, &guard) || vmas.len() >= limit {
+                return Ok(Self::sum(&image.state.lock(), image, vmas, space));
             }
-            drop(state);
             drop(guard);
             capacity = limit.min(mm.map_count().max(capacity + 16));
         }
@@ -154,36 +140,33 @@ impl Report {
 
     /// Returns [`None`] if that has become wrong.
     fn of_dead(image: &Image, count: usize) -> Result<Option<Self>> {
-        let mut ranges = ranges(count)?;
-        let counts = KVVec::zeroed(count, gfp_track())?;
+        let mut vmas = KVVec::with_capacity(count, gfp_track())?;
 
         let state = image.state.lock();
         if state.live().next().is_some() || state.last.len() < count {
             return Ok(None);
         }
-        ranges.extend_from_slice(&state.last[..count], gfp_track())?;
-        Ok(Some(Self::sum(&state, image, ranges, counts, None)))
+        for range in &state.last[..count] {
+            vmas.push((*range).into(), gfp_track())?;
+        }
+        Ok(Some(Self::sum(&state, image, vmas, None)))
     }
 
     fn sum<'a>(
         state: &State,
         image: &Image,
-        ranges: KVVec<Range>,
-        mut counts: KVVec<u64>,
+        mut vmas: KVVec<Counted>,
         subject: impl Into<Option<&'a Space>>,
     ) -> Self {
-        counts.truncate(ranges.len());
-
-        let mut total = state.unmapped + image.dead.add_to(&ranges, &mut counts);
+        let mut total = state.unmapped + image.dead.add_to(&mut vmas);
         let mut lost = state.lost;
         for member in &state.members {
-            total += member.space.counters.add_to(&ranges, &mut counts);
+            total += member.space.counters.add_to(&mut vmas);
             lost += member.space.lost.load(Relaxed) as u64;
         }
 
         Self {
-            ranges,
-            counts,
+            vmas,
             total,
             lost,
             live: state.live().count(),

@@ -241,13 +241,12 @@ impl<Word: UserWord> PfStat<Word> {
     fn fill(&mut self, report: &Report) -> Result {
         self.cow_page_faults = Self::count(report.total)?;
 
-        let vmas = report.ranges.iter().zip(&report.counts);
-        for (i, (range, count)) in vmas.enumerate().take(MAX_SIZE) {
-            self.vma_fault[i] = Self::count(*count)?;
-            self.vma_list_start[i] = Self::address(range.start)?;
-            self.vma_list_end[i] = Self::address(range.end)?;
-            self.nb_vma += 1;
+        for (i, vma) in report.vmas.iter().enumerate().take(MAX_SIZE) {
+            self.vma_fault[i] = Self::count(vma.faults)?;
+            self.vma_list_start[i] = Self::address(vma.range.start)?;
+            self.vma_list_end[i] = Self::address(vma.range.end)?;
         }
+        self.nb_vma = report.vmas.len().min(MAX_SIZE) as u32;
         Ok(())
     }
 
@@ -265,20 +264,26 @@ impl<Word: UserWord> PfStat<Word> {
 
 #[kunit_tests(rust_cow_track_report)]
 mod tests {
-    use super::super::counters::Range;
+    use super::super::{
+        Counted,
+        Range, //
+    };
     use super::*;
 
     fn report(count: u64, end: usize) -> Result<Report> {
         let mut report = Report {
-            ranges: KVVec::new(),
-            counts: KVVec::new(),
+            vmas: KVVec::new(),
             total: count,
             lost: 0,
             live: 0,
             pid: 0,
         };
-        report.ranges.push(Range { start: 0, end }, GFP_KERNEL)?;
-        report.counts.push(count, GFP_KERNEL)?;
+        let range = Range { start: 0, end };
+        let vma = Counted {
+            range,
+            faults: count,
+        };
+        report.vmas.push(vma, GFP_KERNEL)?;
         Ok(report)
     }
 

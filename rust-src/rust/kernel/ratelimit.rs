@@ -64,6 +64,7 @@ impl RateLimit {
     ///
     /// May be called in any context. It never waits: while another CPU holds the state's lock the
     /// call is judged by what is left of the burst.
+    #[inline]
     pub fn allow(&self) -> bool {
         // SAFETY: By the type invariant the state is initialised, and it lives as long as `self`.
         unsafe { bindings::___ratelimit(self.state.get(), self.name.as_char_ptr()) != 0 }

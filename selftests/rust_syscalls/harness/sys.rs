@@ -313,6 +313,7 @@ mod consts {
     pub const PR_SET_DUMPABLE: u32 = 4;
     pub const PR_SET_KEEPCAPS: u32 = 8;
     pub const PR_SET_NAME: u32 = 15;
+    pub const PR_SET_CHILD_SUBREAPER: u32 = 36;
 
     pub const PTRACE_POKEDATA: u32 = 5;
     pub const PTRACE_ATTACH: u32 = 16;
@@ -573,9 +574,10 @@ pub enum Status {
 }
 
 /// Waits until a child has ended and, unless `options` has `WNOWAIT`, reaps it; with `WSTOPPED`,
-/// or until it is stopped.
+/// or until it is stopped. When `pid` is negative, it is any child of that process group.
 pub fn wait(pid: i32, options: u32) -> Result<Status> {
     const P_PID: u32 = 1;
+    const P_PGID: u32 = 2;
     const CLD_EXITED: i32 = 1;
     const CLD_TRAPPED: i32 = 4;
     const CLD_STOPPED: i32 = 5;
@@ -585,8 +587,8 @@ pub fn wait(pid: i32, options: u32) -> Result<Status> {
     let mut info = [0i32; 32];
     safe_syscall!(
         nr::WAITID,
-        P_PID,
-        pid,
+        if pid < 0 { P_PGID } else { P_PID },
+        pid.unsigned_abs(),
         info.as_mut_ptr(),
         options | WEXITED,
         0

@@ -129,8 +129,11 @@ fn run_one(setup: fn(), test: &Test) -> (Outcome, Text) {
     let child = child.expect("fork");
     // While the leader is a zombie nobody else can get the group's number.
     let status = child.wait_unreaped().expect("waitid");
-    let _ = sys::kill(-child.pid, sys::SIGKILL);
+    let group = -child.pid;
+    let _ = sys::kill(group, sys::SIGKILL);
     let _ = child.wait();
+    // The next test may look for processes. These were given to us when their parents ended.
+    while sys::wait(group, 0).is_ok() {}
 
     let failures = report.failures.load(Ordering::Acquire);
     let skipped = report.skipped.load(Ordering::Acquire) == SKIP_DONE;
@@ -164,6 +167,7 @@ fn run_one(setup: fn(), test: &Test) -> (Outcome, Text) {
 pub fn run(setup: fn(), tests: &[Test], names: Args) -> i32 {
     let wanted = |test: &Test| names.is_empty() || names.iter().any(|name| name == test.name);
     let mut count = [0; 3];
+    sys::prctl(sys::PR_SET_CHILD_SUBREAPER, 1).expect("prctl");
 
     println!("TAP version 13");
     println!("1..{}", tests.iter().filter(|test| wanted(test)).count());
