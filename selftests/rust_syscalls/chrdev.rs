@@ -538,8 +538,8 @@ tests! {
     /// The major number can be asked for; one that is taken, or that cannot be, fails the module,
     /// and nothing is left behind.
     fn takes_a_number_that_is_free() {
-        let chrdev = Module::load(CHRDEV, c"major=240").unwrap();
-        expect_eq!(major(), Some(240));
+        let chrdev = Module::load(CHRDEV, c"major=120").unwrap();
+        expect_eq!(major(), Some(120));
         expect_eq!(open(O_RDWR).write(b"x"), Ok(()));
         chrdev.unload();
         for (params, err) in [
@@ -564,13 +564,13 @@ tests! {
             let _ = sys::mkdir(dir);
         }
         let conf = File::open(CONF, O_WRONLY | O_TRUNC | sys::O_CREAT).unwrap();
-        conf.write(b"options rust_chrdev major=240\n").unwrap();
+        conf.write(b"options rust_chrdev major=120\n").unwrap();
         drop(conf);
 
         expect!(!module::is_loaded(CHRDEV));
-        let file = open_node(240, 1, O_RDWR);
+        let file = open_node(120, 1, O_RDWR);
         expect_eq!(file.as_ref().err(), None);
-        expect_eq!(major(), Some(240));
+        expect_eq!(major(), Some(120));
         drop(file);
         sys::unlink(CONF).unwrap();
         expect_eq!(sys::delete_module(CHRDEV), Ok(0));

@@ -62,8 +62,8 @@ module! {
     authors: ["Rust for Linux Contributors"],
     description: "Rust sample of a driver of character devices",
     license: "GPL",
-    // Number 240 is for local use, and ours if `major=240` says so.
-    alias: ["char-major-240-*"],
+    // Number 120 is for local use, and ours if `major=120` says so.
+    alias: ["char-major-120-*"],
     params: {
         major: u32 {
             default: 0,
