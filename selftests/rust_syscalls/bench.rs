@@ -10,9 +10,9 @@
 //! - `tracked`: theirs is.
 //! - `tracked-64`: so are 63 more.
 //!
-//! With the argument `kprobe`, on a kernel that can trace, it measures faults near to each other, and
-//! compares the tracker with what else could count them: a kprobe on the function that gives a page
-//! its owner, with a histogram. States:
+//! With the argument `kprobe`, on a kernel that can trace, it compares the tracker with what else
+//! could count the faults: a kprobe on the function that gives a page its owner, with a histogram.
+//! States:
 //!
 //! - `traceable`: nothing is traced or tracked.
 //! - `+tracked`: the name of the processes is tracked.

@@ -62,6 +62,9 @@ const PAGES: usize = BLOCK_SIZE >> PAGE_SHIFT;
 /// How many blocks the cache can hold: so many that those of 128 MiB in a row all fit.
 const CACHED: usize = bindings::COW_TRACK_CACHED as usize;
 
+/// How many blocks are looked at in one RCU critical section, which others may wait for.
+const AT_ONCE: usize = 64;
+
 /// What lies at the addresses from `start` to below `end`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Range {
@@ -400,25 +403,29 @@ impl Counters {
         drop(self.blocks.lock());
         loop {
             let guard = rcu::read_lock();
-            let Some((found, block)) = self.blocks.find_marked_rcu(index, &guard) else {
-                return total;
-            };
+            let mut seen = 0;
 
-            // A fault counts in its page first, and is looked for there last: more than the sum is
-            // only one that is counting right now, and less what is in no range.
-            let sum = block.sum.load(Relaxed) as u64;
-            let mut in_ranges = 0;
-            first += ranges[first..].partition_point(|row| row.range.end <= block.start());
-            for Counted { range, faults } in &mut ranges[first..] {
-                if block.last() < range.start {
-                    break;
+            for (found, block) in self.blocks.marked_rcu(index, &guard).take(AT_ONCE) {
+                // A fault counts in its page first, and is looked for there last: more than the
+                // sum is only one that is counting right now, and less what is in no range.
+                let sum = block.sum.load(Relaxed) as u64;
+                let mut in_ranges = 0;
+                first += ranges[first..].partition_point(|row| row.range.end <= block.start());
+                for Counted { range, faults } in &mut ranges[first..] {
+                    if block.last() < range.start {
+                        break;
+                    }
+                    let part = block.count_in(*range);
+                    *faults += part;
+                    in_ranges += part;
                 }
-                let part = block.count_in(*range);
-                *faults += part;
-                in_ranges += part;
+                total += sum.max(in_ranges);
+                index = found + 1;
+                seen += 1;
             }
-            total += sum.max(in_ranges);
-            index = found + 1;
+            if seen < AT_ONCE {
+                return total;
+            }
         }
     }
 }

@@ -186,9 +186,9 @@ fn find(name: &ProcessName) -> Result<Option<Arc<Image>>> {
 }
 
 /// An `unsigned long` of user space.
-trait UserWord: Copy + TryFrom<u64> + TryFrom<usize> {
+trait UserWord: Copy + Zeroable + TryFrom<u64> + TryFrom<usize> {
     /// What there is in `struct pf_stat` between `nb_vma` and the next field.
-    type Padding: Copy;
+    type Padding: Copy + Zeroable;
 
     /// The greatest `long`.
     const LONG_MAX: u64;
@@ -207,6 +207,7 @@ impl UserWord for c_ulong {
 }
 
 /// `struct pf_stat` with words of a certain size, and its padding a field.
+#[derive(Zeroable)]
 #[repr(C)]
 struct PfStat<Word: UserWord> {
     nb_vma: u32,
@@ -231,10 +232,7 @@ static_assert!(size_of::<PfStat<u32>>() == 8 + 3 * 4 * MAX_SIZE);
 impl<Word: UserWord> PfStat<Word> {
     /// All zero.
     fn new() -> Result<KBox<Self>> {
-        let stat = KBox::new_uninit(GFP_KERNEL | kernel::alloc::flags::__GFP_ZERO)?;
-
-        // SAFETY: The memory is all zero, which is valid for integers.
-        Ok(unsafe { stat.assume_init() })
+        KBox::init(pin_init::init_zeroed(), GFP_KERNEL)
     }
 
     /// Fills in `report`, which has no more VMAs than fit.
