@@ -24,8 +24,10 @@ SYSCALL_DEFINE1(xxxhal, const char __user *, msg)
 	char buf[MESSAGE_MAX + 1];
 	long len;
 
-	len = strncpy_from_user(buf, msg, sizeof(buf));
-	if (len < 0 || len >= MESSAGE_MAX)
+	len = strncpy_from_user(buf, msg, MESSAGE_MAX);
+	if (len < 0)
+		return len;
+	if (len == MESSAGE_MAX)
 		return -EFAULT;
 
 	if (__ratelimit(&limit))
