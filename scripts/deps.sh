@@ -42,6 +42,7 @@ needs() {
 	flex     flex           Kconfig
 	bison    bison          Kconfig
 	bc       bc             the kernel's time constants
+	patch    patch          make test: a page that says what to change
 	perl     perl           checkpatch, build scripts
 	python3  python3        build scripts
 	rsync    rsync          kernel headers, kselftest's install
