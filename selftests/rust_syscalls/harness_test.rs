@@ -104,8 +104,8 @@ const LEFT: &CStr = c"left behind";
 fn stay() {
     sys::set_name(LEFT).unwrap();
     // Something to clean up, so that its end takes some time.
-    cow::Area::written(2000);
-    sys::sleep_ms(60_000);
+    cow::Area::written(100);
+    sys::sleep_ms(600_000);
 }
 
 /// Whether there is a process of that name, if only one that nobody has waited for.
@@ -144,24 +144,22 @@ tests! {
         expect_eq!(run(&[], &mut buf).1, Status::Exited(1));
     }
 
-    fn kills_what_a_test_leaves() {
-        const LEAVES: &[Test] = &[
-            Test {
-                name: "leaves_children",
-                timeout: 10,
-                run: || (0..20).for_each(|_| core::mem::forget(Child::fork(stay))),
-            },
-            Test {
-                name: "finds_none",
-                timeout: 10,
-                run: || expect!(!is_there(LEFT)),
-            },
-        ];
+    fn kills_what_a_test_leaves(timeout: 200) {
+        const LEAVES: Test = Test {
+            name: "leaves_children",
+            timeout: 60,
+            run: || (0..100).for_each(|_| core::mem::forget(Child::fork(stay))),
+        };
+        const FINDS: Test = Test {
+            name: "finds_none",
+            timeout: 60,
+            run: || expect!(!is_there(LEFT)),
+        };
         let start = sys::now();
         let mut buf = [0; 4096];
-        let (output, status) = run(LEAVES, &mut buf);
+        let (output, status) = run(&[LEAVES, FINDS, LEAVES, FINDS, LEAVES, FINDS], &mut buf);
         expect_eq!(status, Status::Exited(0), "{output}");
-        expect!(sys::now() - start < 30_000_000_000);
+        expect!(sys::now() - start < 150_000_000_000);
     }
 
     fn passes_six_arguments() {
