@@ -360,13 +360,12 @@ fn against_kprobe() {
             panic!("{path:?}: {err:?}");
         }
     };
-    let trigger = |text: &[u8]| write(c"/sys/kernel/tracing/events/kprobes/cow/trigger", text);
 
     // It may be there.
     let _ = sys::mount(c"tracefs", c"/sys/kernel/tracing", 0);
     copy_faults("traceable", VMAS);
 
-    track(core::iter::once(text!("bench-subject")));
+    assert_eq!(cow::set(NAME), Ok(0));
     copy_faults("+tracked", VMAS);
     assert_eq!(calls::pf_cleanup(), Ok(0));
 
@@ -374,12 +373,15 @@ fn against_kprobe() {
         c"/sys/kernel/tracing/kprobe_events",
         b"p:cow folio_add_new_anon_rmap",
     );
-    trigger(b"hist:keys=common_pid");
+    write(
+        c"/sys/kernel/tracing/events/kprobes/cow/trigger",
+        b"hist:keys=common_pid",
+    );
     // Until it has become a jump: a trap would be dearer.
     sys::sleep_ms(3000);
     copy_faults("+kprobe", VMAS);
 
-    track(core::iter::once(text!("bench-subject")));
+    assert_eq!(cow::set(NAME), Ok(0));
     compare_counts();
     assert_eq!(calls::pf_cleanup(), Ok(0));
 }
