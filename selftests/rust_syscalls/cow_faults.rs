@@ -27,6 +27,9 @@ use harness::*;
 
 const NAME: &CStr = c"subject";
 
+/// The event of a fault, as in tracefs.
+const EVENT: &str = "cow_track/cow_fault";
+
 /// The report on the subject.
 #[track_caller]
 fn report() -> Stat {
@@ -629,9 +632,8 @@ tests! {
         expect_eq!(stat.total() - before.total(), 150);
     }
 
-    /// perf and its like see each fault: the event says where and what it was.
+    /// Who traces sees each fault: the event says where and what it was.
     fn trace_event() {
-        const EVENT: &str = "cow_track/cow_fault";
         let file = cow::memory_file(4);
         let areas = [
             (Area::written(4), "anon"),
@@ -687,6 +689,27 @@ tests! {
         }
         expect_eq!(count, more, "events and faults: {events}");
         expect_eq!(ours, 6, "events in the areas: {events}");
+    }
+
+    /// perf counts the same.
+    fn perf_event() {
+        let area = Area::written(16);
+        let mut subject = start(|stops| {
+            stops.stop();
+            area.write((0..16).step_by(2));
+            stops.stop();
+            area.write(0..16);
+            stops.stop();
+        });
+        let trace = Trace::start_of(subject.pid(), &[EVENT]);
+        let perf = trace.perf(EVENT, subject.pid());
+        let before = report();
+        for pages in [8, 16] {
+            subject.step();
+            let after = report();
+            expect_eq!(after.faults(&area), pages);
+            expect_eq!(perf.count() as isize, after.total() - before.total());
+        }
     }
 
     /// The memory that counting takes is charged to the control group of the process that it counts

@@ -159,6 +159,7 @@ pub mod nr {
     pub const PPOLL: usize = 271;
     pub const UNSHARE: usize = 272;
     pub const PIPE2: usize = 293;
+    pub const PERF_EVENT_OPEN: usize = 298;
     pub const PROCESS_VM_READV: usize = 310;
     pub const PROCESS_VM_WRITEV: usize = 311;
     pub const FINIT_MODULE: usize = 313;
@@ -219,6 +220,7 @@ pub mod nr {
     pub const OPENAT: usize = 295;
     pub const UNSHARE: usize = 310;
     pub const PIPE2: usize = 331;
+    pub const PERF_EVENT_OPEN: usize = 336;
     pub const PROCESS_VM_READV: usize = 347;
     pub const PROCESS_VM_WRITEV: usize = 348;
     pub const FINIT_MODULE: usize = 350;
@@ -365,6 +367,25 @@ pub fn pwrite(fd: i32, buf: &[u8], pos: u64) -> Result {
 /// Makes a file that is in memory only.
 pub fn memfd_create(name: &CStr) -> Result<i32> {
     safe_syscall!(nr::MEMFD_CREATE, addr(name), 0).map(|fd| fd as i32)
+}
+
+/// Opens a counter of a trace event, which has an id, in a thread.
+pub fn perf_event_open(id: u32, tid: i32) -> Result<i32> {
+    // C's `struct perf_event_attr` as it was at first: type and size, what to count, and zeros.
+    const PERF_TYPE_TRACEPOINT: u32 = 2;
+    const PERF_ATTR_SIZE_VER0: u32 = 64;
+    let mut attr = [0; PERF_ATTR_SIZE_VER0 as usize / size_of::<u32>()];
+    attr[..3].copy_from_slice(&[PERF_TYPE_TRACEPOINT, PERF_ATTR_SIZE_VER0, id]);
+    let (any_cpu, no_group, flags) = (-1i32, -1i32, 0);
+    safe_syscall!(
+        nr::PERF_EVENT_OPEN,
+        attr.as_ptr(),
+        tid,
+        any_cpu,
+        no_group,
+        flags
+    )
+    .map(|fd| fd as i32)
 }
 
 /// Sets the length of a file.

@@ -71,6 +71,31 @@ impl Trace {
             Err(err) => panic!("{}: {err:?}", path.as_str()),
         }
     }
+
+    /// Opens perf's counter of an event in the thread `tid`; skips the test when there is none.
+    pub fn perf(&self, event: &str, tid: i32) -> Perf {
+        let id = self
+            .read(text!("events/{event}/id").as_str(), &mut [0; 32])
+            .trim()
+            .parse();
+        match sys::perf_event_open(id.expect("an event's id"), tid) {
+            Ok(fd) => Perf(io::File { fd }),
+            Err(err) => skip!("perf does not count {event}: {err:?}"),
+        }
+    }
+}
+
+/// A counter of an event.
+pub struct Perf(io::File);
+
+impl Perf {
+    /// How often it has happened since the counter was opened.
+    pub fn count(&self) -> u64 {
+        let mut count = [0; 8];
+        let bytes = self.0.read_all(&mut count).map(<[u8]>::len);
+        assert!(bytes == Ok(8), "a counter of perf: {bytes:?}");
+        u64::from_ne_bytes(count)
+    }
 }
 
 impl Drop for Trace {
