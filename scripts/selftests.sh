@@ -9,7 +9,8 @@ usage: [HANDOUT=1] ${0##*/} x86_64|i386 [FILE.rs PROGRAM]
 
 Build the kselftest collection rust_syscalls of build/linux, as programs for the
 given instruction set, into build/selftests-x86_64 or build/selftests-i386 and
-print that folder. With HANDOUT=1, build rust_syscalls/handouts as well, by gcc.
+print that folder. With HANDOUT=1, build rust_syscalls/handouts as well, by gcc,
+and all into a folder whose name ends in -handout.
 With FILE.rs, build it as one more program of that collection and copy it to
 PROGRAM.
 EOF
@@ -28,8 +29,9 @@ load_toolchain
 with_lock
 
 isa=$1
-out=$BUILD/selftests-$isa
-obj=$out.obj/kselftest/rust_syscalls
+out=$BUILD/selftests-$isa${HANDOUT:+-handout}
+objects=$BUILD/selftests-$isa.obj
+obj=$objects/kselftest/rust_syscalls
 log=$BUILD/log/selftests-$isa.log
 selftests=$TREE/tools/testing/selftests
 [ -d "$selftests/rust_syscalls" ] || die "build/linux has no tools/testing/selftests/rust_syscalls"
@@ -55,7 +57,7 @@ if [ $# = 3 ]; then
 fi
 
 rm -rf "$out"
-run_logged "$log" "selftests for $isa" smake "$selftests" O="$out.obj" \
+run_logged "$log" "selftests for $isa" smake "$selftests" O="$objects" \
 	TARGETS="rust_syscalls${HANDOUT:+ rust_syscalls/handouts}" \
 	FORCE_TARGETS=1 INSTALL_PATH="$out" install
 echo "$out"
