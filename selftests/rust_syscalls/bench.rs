@@ -228,10 +228,15 @@ fn faults_and_forks(state: &str) {
         copy_faults(state, vmas);
     }
     in_subject(|| {
-        grow(1000);
-        repeat(state, "fork/1000", || {
-            Child::fork(|| ()).and_then(Child::wait)
+        // SAFETY: Nobody uses what is mapped here.
+        repeat(state, "mmap", || unsafe {
+            sys::mmap(0, sys::PAGE_SIZE, sys::PROT_READ, sys::MAP_PRIVATE)
+                .and_then(|start| sys::munmap(start, sys::PAGE_SIZE))
         });
+        let fork = || Child::fork(|| ()).and_then(Child::wait);
+        repeat(state, "fork/16", fork);
+        grow(1000);
+        repeat(state, "fork/1000", fork);
     });
 }
 

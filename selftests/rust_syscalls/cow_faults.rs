@@ -9,7 +9,6 @@
 #![no_std]
 #![no_main]
 
-use core::cell::RefCell;
 use core::ffi::CStr;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
@@ -19,6 +18,7 @@ use harness::cow::Stat;
 use harness::cow::Stops;
 use harness::cow::Subject;
 use harness::maps::maps;
+use harness::sys::MAP_FIXED;
 use harness::sys::MAP_PRIVATE;
 use harness::sys::MAP_SHARED;
 use harness::sys::PAGE_SIZE;
@@ -96,16 +96,6 @@ fn set_mm(file: &str, value: &str) {
     if let Err(err) = io::write_file(path.as_cstr(), value.as_bytes()) {
         panic!("{}: {err:?}", path.as_str());
     }
-}
-
-/// A number in `memory.stat` of a control group.
-fn memory_stat(group: &str, key: &str) -> usize {
-    let mut buf = [0; 8192];
-    let path = text!("{group}/memory.stat");
-    let file = io::read_file(path.as_cstr(), &mut buf).expect("memory.stat");
-    let mut values = file.lines().filter_map(|line| line.split_once(' '));
-    let (_, value) = values.find(|(name, _)| *name == key).expect("a key");
-    value.parse().unwrap()
 }
 
 /// Kilobytes of a kind in the VMA that begins at `area`, as `/proc/self/smaps` has it.
@@ -553,6 +543,59 @@ tests! {
         step(&[(area, 16)], 24);
     }
 
+    /// What a mapping shows is not older than itself, whichever process of the image has counted it:
+    /// here a child that has ended.
+    fn new_mapping_after_child() {
+        let place = Area::anonymous(16, MAP_PRIVATE);
+        let map = || {
+            let prot = sys::PROT_READ | sys::PROT_WRITE;
+            let flags = MAP_PRIVATE | MAP_FIXED;
+            // SAFETY: The place is ours.
+            let addr = unsafe { sys::mmap(place.start(), place.len(), prot, flags) };
+            expect_eq!(addr, Ok(place.start()));
+        };
+        let unmap = || {
+            // SAFETY: Nobody uses the place.
+            unsafe { sys::munmap(place.start(), place.len()) }.unwrap();
+        };
+        let mut subject = start(|stops| {
+            unmap();
+            stops.stop();
+            // The child maps memory where its parent has none, and copies the zero page.
+            let child = Child::fork(|| {
+                map();
+                place.read(0..16);
+                place.write(0..16);
+                expect_eq!(report().faults(&place), 16);
+            });
+            expect_eq!(child.unwrap().wait(), Ok(Status::Exited(0)));
+            map();
+            stops.stop();
+            // The parent unmaps what its child has written to, while that is still there.
+            let mut child = Subject::fork(|stops| {
+                place.read(0..16);
+                place.write(0..10);
+                stops.stop();
+                stops.stop();
+            });
+            expect_eq!(report().faults(&place), 10);
+            unmap();
+            expect_eq!(report().faults(&place), 10);
+            child.step();
+            child.end();
+            map();
+            stops.stop();
+        });
+        let before = report().total();
+        subject.step();
+        expect_eq!(report().faults(&place), 0);
+        subject.step();
+        let stat = report();
+        expect_eq!(stat.faults(&place), 0);
+        expect!(stat.total() >= before + 26);
+        stat.expect_maps(subject.pid());
+    }
+
     /// A mapping that is put over another is a new one.
     fn mapping_replaced() {
         let area = Area::written(8);
@@ -565,7 +608,7 @@ tests! {
                     area.page(2),
                     4 * PAGE_SIZE,
                     sys::PROT_READ | sys::PROT_WRITE,
-                    MAP_PRIVATE | sys::MAP_FIXED,
+                    MAP_PRIVATE | MAP_FIXED,
                 )
             };
             expect_eq!(addr, Ok(area.page(2)));
@@ -583,6 +626,145 @@ tests! {
         expect_eq!(rest.map(|vma| vma.faults).sum::<isize>(), 4 + 1);
         expect_eq!(stat.total() - stat.sum(), 4);
         expect!(stat.total() > total);
+    }
+
+    /// A mapping that any process of the image makes restarts the counts there, for all of them.
+    fn mapping_of_another_process() {
+        let area = Area::written(16);
+        let mut subject = start(|stops| {
+            area.write(0..10);
+            let mut child = Subject::fork(|stops| {
+                area.write(0..5);
+                stops.stop();
+                // SAFETY: Nobody uses these pages here.
+                let addr = unsafe {
+                    let prot = sys::PROT_READ | sys::PROT_WRITE;
+                    sys::mmap(area.page(8), 4 * PAGE_SIZE, prot, MAP_PRIVATE | MAP_FIXED)
+                };
+                expect_eq!(addr, Ok(area.page(8)));
+                stops.stop();
+                stops.stop();
+            });
+            stops.stop();
+            child.step();
+            stops.stop();
+            // Three that it shares with the child, and six that it shares with its own parent.
+            area.write((5..8).chain(10..16));
+            stops.stop();
+            child.step();
+            child.end();
+            stops.stop();
+        });
+        expect_eq!(report().faults(&area), 15);
+        subject.step();
+        let rest = |stat: &Stat| -> isize {
+            let inside = stat
+                .vmas()
+                .filter(|vma| area.start() <= vma.range.0 && vma.range.1 <= area.end());
+            inside.map(|vma| vma.faults).sum()
+        };
+        // Without those at the pages 8 and 9.
+        expect_eq!(rest(&report()), 13);
+        subject.step();
+        expect_eq!(rest(&report()), 13 + 9);
+        subject.step();
+        expect_eq!(report().faults(&area), 13 + 9);
+    }
+
+    /// `mremap()`: where it moves memory to, and the tail by which it grows in place, are new; the
+    /// memory that stays is not.
+    fn remapped() {
+        let area = Area::written(16);
+        let place = Area::written(16);
+        let old = Area::written(8);
+        let (head, tail) = (area.part(0..8), area.part(8..16));
+        let mut subject = start(|stops| {
+            area.write(0..16);
+            place.write(0..16);
+            old.write(0..8);
+            // SAFETY: Nobody uses the tail.
+            unsafe { sys::munmap(tail.start(), tail.len()) }.unwrap();
+            stops.stop();
+            // SAFETY: Nothing is moved.
+            let grown = unsafe { sys::mremap(head.start(), head.len(), area.len(), 0, 0) };
+            expect_eq!(grown, Ok(area.start()));
+            stops.stop();
+            let flags = sys::MREMAP_MAYMOVE | sys::MREMAP_FIXED;
+            // SAFETY: Both places are ours.
+            let moved = unsafe {
+                let to = place.start();
+                sys::mremap(old.start(), old.len(), old.len(), flags | sys::MREMAP_DONTUNMAP, to)
+            };
+            expect_eq!(moved, Ok(place.start()));
+            stops.stop();
+            // SAFETY: As above.
+            let moved = unsafe { sys::mremap(place.start(), 4 * PAGE_SIZE, 4 * PAGE_SIZE, flags, tail.start()) };
+            expect_eq!(moved, Ok(tail.start()));
+            stops.stop();
+        });
+        let pid = subject.pid();
+        let counts = |parts: &[(Area, isize)]| {
+            let stat = report();
+            stat.expect_maps(pid);
+            for (part, faults) in parts {
+                let inside = stat
+                    .vmas()
+                    .filter(|vma| part.start() <= vma.range.0 && vma.range.1 <= part.end());
+                let got: isize = inside.map(|vma| vma.faults).sum();
+                expect_eq!(got, *faults, "{part:x?}");
+            }
+        };
+        counts(&[(head, 8), (tail, 0), (place, 16), (old, 8)]);
+        subject.step();
+        counts(&[(area, 8), (place, 16), (old, 8)]);
+        subject.step();
+        // The old place is still mapped, and nothing has been made there.
+        counts(&[(area, 8), (place.part(0..8), 0), (place.part(8..16), 8), (old, 8)]);
+        subject.step();
+        counts(&[(head, 8), (tail, 0), (old, 8)]);
+    }
+
+    /// What changes a mapping, or its memory, makes none: protection, advice, fork, a stack that
+    /// grows. Shared memory that is attached does.
+    fn mapping_kept() {
+        let area = Area::written(16);
+        let shared = Area::written(4);
+        let rw = sys::PROT_READ | sys::PROT_WRITE;
+        let mut subject = start(|stops| {
+            area.write(0..16);
+            shared.write(0..4);
+            stops.stop();
+            for prot in [sys::PROT_NONE, sys::PROT_READ, rw] {
+                // SAFETY: Nobody uses the area meanwhile.
+                unsafe { sys::mprotect(area.start(), area.len(), prot) }.unwrap();
+            }
+            for advice in [sys::MADV_DONTNEED, sys::MADV_MERGEABLE, sys::MADV_HUGEPAGE] {
+                // SAFETY: What is there does not matter. Not all kernels know all advice.
+                let _ = unsafe { sys::madvise(area.start(), area.len(), advice) };
+            }
+            expect_eq!(Child::fork(|| ()).unwrap().wait(), Ok(Status::Exited(0)));
+            stops.stop();
+            let stack = report().vma(&raw const area as usize).expect("a stack").range;
+            // SAFETY: The stack grows to there, where nothing is.
+            let below = unsafe { Area::at(stack.0 - 20 * PAGE_SIZE, 1) };
+            below.write([0]);
+            expect!(report().vma(below.start()).is_some_and(|vma| vma.range.1 == stack.1));
+            stops.stop();
+            // SAFETY: Nobody uses the place.
+            match unsafe { sys::shmat(shared.start(), shared.len()) } {
+                Err(sys::ENOSYS) => diag!("no System V shared memory"),
+                attached => {
+                    expect_eq!(attached, Ok(shared.start()));
+                    expect_eq!(report().faults(&shared), 0);
+                }
+            }
+            stops.stop();
+        });
+        for _ in 0..3 {
+            expect_eq!(report().faults(&area), 16);
+            expect_eq!(report().faults(&shared), 4);
+            subject.step();
+        }
     }
 
     /// Memory that is emptied stays mapped, and so do its counts.
@@ -656,7 +838,7 @@ tests! {
             "name: cow_fault\n",
             "field:unsigned long address;",
             "field:unsigned long vma_start;",
-            "field:unsigned int image;",
+            "field:u64 image;",
             "field:unsigned int kind;",
         ] {
             expect!(format.contains(field), "{field} in {format}");
@@ -690,6 +872,10 @@ tests! {
         }
         expect_eq!(count, more, "events and faults: {events}");
         expect_eq!(ours, 6, "events in the areas: {events}");
+
+        let mut buf = [0; 16384];
+        let listed = cow::images(&mut buf).next().expect("an image");
+        expect_eq!(image, Some(text!("{}", listed.id).as_str()));
     }
 
     /// perf counts the same.
@@ -711,89 +897,6 @@ tests! {
             expect_eq!(after.faults(&area), pages);
             expect_eq!(perf.count() as isize, after.total() - before.total());
         }
-    }
-
-    /// The memory that counting takes is charged to the control group of the process that it counts
-    /// for, whoever makes the fault, and given back.
-    fn memory_is_charged() {
-        const ROOT: &str = "/tmp/cow_faults";
-        const GROUP: &str = "/tmp/cow_faults/subject";
-        let write =
-            |file: &str, text: &str| io::write_file(text!("{file}").as_cstr(), text.as_bytes());
-        sys::unshare(sys::CLONE_NEWNS).unwrap();
-        sys::mount(c"none", c"/", sys::MS_REC | sys::MS_PRIVATE).unwrap();
-        let _ = sys::mkdir(text!("{ROOT}").as_cstr());
-        if let Err(err) = sys::mount(c"cgroup2", text!("{ROOT}").as_cstr(), 0) {
-            skip!("no control groups: {err:?}");
-        }
-        if let Err(err) = write("/tmp/cow_faults/cgroup.subtree_control", "+memory") {
-            skip!("no memory control groups: {err:?}");
-        }
-        let _ = sys::mkdir(text!("{GROUP}").as_cstr());
-
-        // Megabytes apart from each other.
-        let areas = [(); 64].map(|()| {
-            let area = Area::anonymous(1000, MAP_PRIVATE);
-            area.write(0..2);
-            area
-        });
-        // Who reads the statistics brings them up to date only when much has changed since; else
-        // it is done every two seconds or so, by a CPU that is not idle. So change much.
-        let pages = Area::anonymous(1000, MAP_PRIVATE);
-        let busy = RefCell::new(Subject::fork(|stops| {
-            // Has what this takes besides before it is in the group.
-            pages.write(0..1000);
-            write("/tmp/cow_faults/subject/cgroup.procs", "0").unwrap();
-            loop {
-                stops.stop();
-                // SAFETY: What is there does not matter.
-                unsafe { sys::madvise(pages.start(), pages.len(), sys::MADV_DONTNEED) }.unwrap();
-                pages.write(0..1000);
-            }
-        }));
-        let slab = || {
-            busy.borrow_mut().step();
-            memory_stat(GROUP, "slab_unreclaimable")
-        };
-        // A block has 2 bytes for each of its 512 pages, and more. Each CPU keeps a part of the
-        // sum back, less than a page.
-        let charged = |before| {
-            let enough = || slab() >= before + 32 * 1024 / 2;
-            expect!(eventually(enough), "{} of {before} bytes", slab());
-            slab() - before
-        };
-        let mut subject = start(|stops| {
-            write("/tmp/cow_faults/subject/cgroup.procs", "0").unwrap();
-            stops.stop();
-            areas[..32].iter().for_each(|area| area.write(0..1));
-            stops.stop();
-        });
-        let before = slab();
-        subject.step();
-        let own = charged(before);
-        for area in &areas[32..] {
-            expect_eq!(
-                sys::process_vm_writev(subject.pid(), area.start(), b"x"),
-                Ok(1)
-            );
-        }
-        let remote = charged(before + own);
-        diag!("bytes charged for 32 blocks: {own}, by another process: {remote}");
-        subject.end();
-        expect_eq!(calls::pf_cleanup(), Ok(0));
-        // What the CPUs keep back, they give when there is a limit to enforce.
-        let drained = || {
-            write("/tmp/cow_faults/subject/memory.high", "0").unwrap();
-            write("/tmp/cow_faults/subject/memory.high", "max").unwrap();
-            slab()
-        };
-        expect!(
-            eventually(|| drained() <= before),
-            "{} of {before} bytes",
-            slab()
-        );
-        drop(busy);
-        expect_eq!(sys::rmdir(text!("{GROUP}").as_cstr()), Ok(0));
     }
 
     /// A huge page that is shared is split, and then each page counts as if it always had been

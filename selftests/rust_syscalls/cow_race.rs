@@ -17,6 +17,8 @@ use harness::cow::Subject;
 use harness::cow::Target;
 use harness::cow::TARGET;
 use harness::cow::TARGET_AREA;
+use harness::meminfo::kernel_memory;
+use harness::meminfo::quarantine;
 use harness::race;
 use harness::race::delay;
 use harness::race::rounds;
@@ -154,6 +156,106 @@ fn set_while_executing() {
     });
 }
 
+/// A process that others can rename, and that writes to pages when it is told to.
+struct Renamed {
+    subject: Subject,
+    area: Area,
+}
+
+impl Renamed {
+    /// Starts it; at each stop it has done `work` with its threads, and then written to the area,
+    /// in turns.
+    fn start(name: &CStr, mut work: impl FnMut(u32)) -> Renamed {
+        let area = Area::anonymous(3, MAP_PRIVATE);
+        let subject = Subject::start(name, |stops| {
+            for round in 0.. {
+                stops.stop();
+                work(round);
+                stops.stop();
+                area.read(0..3);
+                area.write(0..3);
+                // SAFETY: What is there does not matter.
+                unsafe { sys::madvise(area.start(), area.len(), sys::MADV_DONTNEED) }.unwrap();
+            }
+        });
+        Renamed { subject, area }
+    }
+
+    /// Whether it is counted, which it is to be if, and only if, its name is `NAME`.
+    #[track_caller]
+    fn expect_counted_as_named(&mut self, round: u32) {
+        let mut buf = [0; 64];
+        let comm = text!("/proc/{}/comm", self.subject.pid());
+        let comm = io::read_file(comm.as_cstr(), &mut buf).unwrap();
+        let counted = || faults_of_all("subject", &self.area);
+        let before = counted();
+        self.subject.step();
+        let got = counted() - before;
+        let want = if comm == "subject\n" { 3 } else { 0 };
+        expect_eq!(got, want, "{} in round {round}", comm.trim());
+    }
+}
+
+/// Waits, without sleep, until `tasks` tasks have come here so many times.
+fn meet(count: &AtomicU32, tasks: u32, times: u32) {
+    count.fetch_add(1, Ordering::AcqRel);
+    while count.load(Ordering::Acquire) < tasks * times {
+        core::hint::spin_loop();
+    }
+}
+
+/// A process leaves, or takes, the name while it begins to be tracked.
+fn set_while_it_is_renamed() {
+    let met: &'static AtomicU32 = mem::shared().unwrap();
+    let mut process = Renamed::start(NAME, |round| {
+        meet(met, 2, round + 1);
+        delay(round * 7);
+        sys::set_name([OTHER, NAME][round as usize % 2]).unwrap();
+    });
+    rounds(4 * ROUNDS, |round| {
+        let _ = calls::pf_cleanup();
+        process.subject.go();
+        meet(met, 2, round + 1);
+        delay(round);
+        expect_eq!(cow::set(NAME), Ok(0));
+        process.subject.wait();
+        process.expect_counted_as_named(round);
+    });
+}
+
+/// Two threads write different names to the process at the same time.
+fn two_threads_rename() {
+    static GO: Turnstile = Turnstile::new();
+    static DONE: Turnstile = Turnstile::new();
+    static MET: AtomicU32 = AtomicU32::new(0);
+    expect_eq!(cow::set(NAME), Ok(0));
+    let mut process = Renamed::start(OTHER, |round| {
+        if round == 0 {
+            let leader = sys::getpid();
+            for name in [NAME, OTHER] {
+                let write = move || {
+                    let path = text!("/proc/self/task/{leader}/comm");
+                    let comm = io::File::open(path.as_cstr(), sys::O_WRONLY).unwrap();
+                    for round in 1.. {
+                        GO.wait_for(round);
+                        meet(&MET, 2, round);
+                        delay(round * name.count_bytes() as u32 % 32);
+                        comm.write(name.to_bytes()).unwrap();
+                        DONE.pass();
+                    }
+                };
+                core::mem::forget(Thread::spawn(write).unwrap());
+            }
+        }
+        GO.pass();
+        DONE.wait_for(2 * (round + 1));
+    });
+    rounds(4 * ROUNDS, |round| {
+        process.subject.step();
+        process.expect_counted_as_named(round);
+    });
+}
+
 /// All that is counted is there in the end, whatever others ask for meanwhile; what is reported
 /// never shrinks.
 fn counts_are_exact() {
@@ -246,6 +348,60 @@ fn mappings_come_and_go() {
     expect!(last > 0);
 }
 
+/// A process gives its name away while its threads have faults, and the last other process of its
+/// image ends at the same moment: what the faults count in must outlive them.
+fn one_leaves_while_the_last_ends() {
+    const PAGES: usize = 4;
+    // As far from each other as to have the same place in the tracker's cache, so that each fault
+    // has to look up where it counts.
+    const FAR: usize = 16 * (2 << 20) / sys::PAGE_SIZE;
+    let place = Area::anonymous(FAR + 3 * PAGES, MAP_PRIVATE);
+    expect_eq!(cow::set(NAME), Ok(0));
+    rounds(ROUNDS, |round| {
+        let meeting: &'static Meeting = mem::shared().unwrap();
+        let last = Child::fork(|| {
+            sys::set_name(NAME).unwrap();
+            meeting.ready.pass();
+            meeting.start.wait_for(1);
+            delay(round);
+        });
+        let leaver = Child::fork(|| {
+            sys::set_name(NAME).unwrap();
+            for part in 0..3 {
+                let areas = [0, FAR].map(|at| {
+                    let first = at + part * PAGES;
+                    place.part(first..first + PAGES)
+                });
+                core::mem::forget(
+                    Thread::spawn(move || loop {
+                        for area in areas {
+                            area.read(0..PAGES);
+                            area.write(0..PAGES);
+                            // SAFETY: Nobody else uses the pages.
+                            unsafe { sys::madvise(area.start(), area.len(), sys::MADV_DONTNEED) }
+                                .unwrap();
+                        }
+                    })
+                    .unwrap(),
+                );
+            }
+            meeting.ready.pass();
+            meeting.start.wait_for(1);
+            delay(round.wrapping_add(1));
+            sys::set_name(OTHER).unwrap();
+            sys::exit_group(0);
+        });
+        meeting.ready.wait_for(2);
+        meeting.start.pass();
+        for child in [last, leaver] {
+            expect_eq!(child.unwrap().wait(), Ok(Status::Exited(0)));
+        }
+        let stat = cow::get(NAME).unwrap();
+        expect!(stat.sum() <= stat.total());
+        unmap_shared(meeting);
+    });
+}
+
 /// A process that does all that is of interest, and ends; `round` says how.
 fn storm(round: u32, area: &Area) {
     let name = if round % 3 == 0 { OTHER } else { NAME };
@@ -329,45 +485,13 @@ fn everything_at_once() {
             Ok(_) | Err(EACCES | EINVAL) => (),
             other => expect!(other.is_ok(), "{:?}", other.err()),
         }
-        let mut buf = Mapping::new(64, MAP_PRIVATE).unwrap();
-        let _ = io::read_file(c"/proc/cow_track", buf.bytes());
+        cow::View::read(Mapping::new(64, MAP_PRIVATE).unwrap().bytes());
         delay(round);
     });
     drop(callers);
     drop(storms);
     let _ = calls::pf_cleanup();
     expect_eq!(cow::get(NAME).err(), Some(EACCES));
-}
-
-/// The sum of some fields of `/proc/meminfo`, in kilobytes.
-fn meminfo(keys: &[&str]) -> usize {
-    let mut buf = [0; 8192];
-    let file = io::read_file(c"/proc/meminfo", &mut buf).unwrap();
-    let value = |value: &str| {
-        value
-            .trim_end_matches("kB")
-            .trim()
-            .parse::<usize>()
-            .unwrap()
-    };
-    keys.iter()
-        .filter_map(|key| io::field(file, key).map(value))
-        .sum()
-}
-
-/// Memory that the kernel has for itself.
-fn kernel_memory() -> usize {
-    meminfo(&["SUnreclaim", "SReclaimable", "VmallocUsed", "Percpu"])
-}
-
-/// Memory that has been freed and that KASAN keeps all the same, at most.
-fn quarantine() -> usize {
-    let mut symbols = Mapping::new(16 << 20 >> 12, MAP_PRIVATE).unwrap();
-    let symbols = io::read_file(c"/proc/kallsyms", symbols.bytes()).unwrap();
-    match symbols.contains(" kasan_quarantine_put") {
-        true => meminfo(&["MemTotal"]) / 32,
-        false => 0,
-    }
 }
 
 /// What counting takes is given back: each round seventy kilobytes.
@@ -419,12 +543,18 @@ fn memory_comes_back() {
 }
 
 program!(|args: Args| {
-    let tests: [(_, fn()); 7] = [
+    let tests: [(_, fn()); 10] = [
         ("set_while_forking", set_while_forking),
         ("set_while_renaming", set_while_renaming),
         ("set_while_executing", set_while_executing),
+        ("set_while_it_is_renamed", set_while_it_is_renamed),
+        ("two_threads_rename", two_threads_rename),
         ("counts_are_exact", counts_are_exact),
         ("mappings_come_and_go", mappings_come_and_go),
+        (
+            "one_leaves_while_the_last_ends",
+            one_leaves_while_the_last_ends,
+        ),
         ("everything_at_once", everything_at_once),
         ("memory_comes_back", memory_comes_back),
     ];

@@ -8,17 +8,21 @@
 #![no_main]
 
 use core::ffi::CStr;
+use core::sync::atomic::AtomicI32;
+use core::sync::atomic::Ordering;
 use harness::cow;
 use harness::cow::Area;
 use harness::cow::Stat;
-use harness::cow::Stops;
 use harness::cow::Subject;
+use harness::cow::View;
+use harness::sys::CAP_DAC_READ_SEARCH;
 use harness::sys::CAP_PERFMON;
 use harness::sys::CAP_SYS_ADMIN;
 use harness::sys::CAP_SYS_PTRACE;
 use harness::sys::EACCES;
 use harness::sys::EFAULT;
 use harness::sys::EINVAL;
+use harness::sys::EIO;
 use harness::sys::ENOMEM;
 use harness::sys::EOVERFLOW;
 use harness::sys::EPERM;
@@ -78,24 +82,15 @@ fn works(call: impl FnOnce() -> sys::Result) {
     log.expect_end();
 }
 
-/// A subject that another user runs.
-fn of_user(uid: u32, work: impl FnOnce(&Stops)) -> Subject {
-    Subject::start(NAME, |stops| {
-        become_user(uid, &[]);
-        // As if the user had started it.
-        sys::prctl(sys::PR_SET_DUMPABLE, 1).unwrap();
-        work(stops);
-    })
-}
-
 /// Names `n0` to `n63`.
 fn numbered(number: usize) -> Text {
     text!("n{number}")
 }
 
-/// Lets allocations of slab memory fail, those that may sleep, too, without a line in the log: one,
-/// by `fail_nth`, or all of a task that asks for it. Skips the test when the kernel cannot.
-fn need_failslab() {
+/// Lets allocations of slab memory fail, without a line in the log: one, by `fail_nth`, or all of a
+/// task that asks for it. Of the latter, those that may sleep only when `sleeping` says so. Skips
+/// the test when the kernel cannot.
+fn need_failslab(sleeping: bool) {
     const DEBUGFS: &str = "/sys/kernel/debug";
     let set = |file, value: &str| {
         let path = text!("{DEBUGFS}/failslab/{file}");
@@ -106,7 +101,7 @@ fn need_failslab() {
     }
     for (file, value) in [
         ("verbose", "0"),
-        ("ignore-gfp-wait", "N"),
+        ("ignore-gfp-wait", if sleeping { "N" } else { "Y" }),
         ("task-filter", "Y"),
         ("times", "-1"),
         ("probability", "100"),
@@ -115,6 +110,14 @@ fn need_failslab() {
             skip!("no failslab: {err:?}");
         }
     }
+}
+
+/// Calls `work` while all allocations of this thread fail that [`need_failslab`] was told about.
+fn without_memory(work: impl FnOnce()) {
+    let fails = io::File::open(c"/proc/thread-self/make-it-fail", sys::O_WRONLY).unwrap();
+    fails.write(b"1").unwrap();
+    work();
+    fails.write(b"0").unwrap();
 }
 
 /// Makes a call with each of its allocations failing in turn. How many there were.
@@ -196,7 +199,7 @@ tests! {
         }
     }
 
-    /// First of all: nothing is tracked.
+    /// Nothing is tracked: before anything is looked at but who calls.
     fn eacces() {
         let mut edge = Mapping::with_guard(1).unwrap();
         let unreadable = edge.put_at_end(b"") + 1;
@@ -207,7 +210,6 @@ tests! {
             fails(EACCES, || get_by(unreadable, 5));
             fails(EACCES, || get_into(NAME, 0));
             fails(EACCES, || get_into(NAME, unreadable));
-            fails(EACCES, || as_user(1000, &[], || get(NAME)));
             works(|| cow::set(NAME));
             works(calls::pf_cleanup);
         }
@@ -398,20 +400,26 @@ tests! {
         }
     }
 
-    /// Only who may watch the whole system sets and forgets names; that is asked first of all.
+    /// Only who may watch the whole system; that is asked first of all.
     fn eperm() {
         let unprivileged: [&[u32]; 2] = [&[], &[CAP_SYS_PTRACE]];
-        for caps in unprivileged {
-            fails(EPERM, || as_user(1000, caps, || cow::set(NAME)));
+        let refused = |caps| {
+            fails(EPERM, || as_user(1000, caps, || cow::set(c"other")));
             fails(EPERM, || as_user(1000, caps, || calls::pf_set_param(0, 0)));
+            for name in [NAME, c"other"] {
+                fails(EPERM, || as_user(1000, caps, || get(name)));
+            }
+            fails(EPERM, || as_user(1000, caps, || get_by(0, 0)));
+            fails(EPERM, || as_user(1000, caps, || get_by(KERNEL[0], 7)));
+            fails(EPERM, || as_user(1000, caps, || get_into(NAME, 0)));
+            fails(EPERM, || as_user(1000, caps, || get_into(NAME, KERNEL[0])));
             fails(EPERM, || as_user(1000, caps, calls::pf_cleanup));
-        }
+        };
+        // Before anything is tracked, and after.
+        unprivileged.into_iter().for_each(refused);
         fails(EACCES, || get(NAME));
         cow::set(NAME).unwrap();
-        for caps in unprivileged {
-            fails(EPERM, || as_user(1000, caps, || cow::set(c"other")));
-            fails(EPERM, || as_user(1000, caps, calls::pf_cleanup));
-        }
+        unprivileged.into_iter().for_each(refused);
         works(|| get(NAME));
         fails(EINVAL, || get(c"other"));
         // It is for the system that a capability has to be.
@@ -423,6 +431,7 @@ tests! {
             expect!(sys::capget().unwrap().effective & 1 << CAP_SYS_ADMIN != 0);
             fails(EPERM, || cow::set(c"other"));
             fails(EPERM, calls::pf_cleanup);
+            fails(EPERM, || get(NAME));
             fails(EPERM, || get(c"other"));
         });
         expect_eq!(child.unwrap().wait(), Ok(Status::Exited(0)));
@@ -434,72 +443,114 @@ tests! {
         fails(EACCES, || get(NAME));
     }
 
-    /// Nobody learns which names others have chosen.
-    fn names_are_secret() {
+    /// A process may not even be reported on to its own user: what is copied in another process of
+    /// its image, of any user, is in the same sums.
+    fn own_process() {
+        let area = Area::written(16);
+        let pid: &'static AtomicI32 = mem::shared().unwrap();
         cow::set(NAME).unwrap();
-        for caps in [&[][..], &[CAP_SYS_PTRACE]] {
-            for name in [NAME, c"other"] {
-                fails(EPERM, || as_user(1000, caps, || get(name)));
-            }
-            // What is no name is no secret.
-            fails(EINVAL, || as_user(1000, caps, || get_by(0, 0)));
-            fails(EFAULT, || as_user(1000, caps, || get_by(KERNEL[0], 7)));
-            fails(EINVAL, || as_user(1000, caps, || get_by(sys::addr(c""), 1)));
-        }
-        works(|| as_user(1000, &[CAP_PERFMON], || get(NAME)));
-        fails(EINVAL, || as_user(1000, &[CAP_PERFMON], || get(c"other")));
-    }
-
-    /// A process may be reported on to whom may trace it. Its addresses are nobody else's business.
-    fn other_user() {
-        cow::set(NAME).unwrap();
-        let subject = of_user(1000, |stops| stops.stop());
-        works(|| as_user(1000, &[], || get(NAME)));
-        fails(EPERM, || as_user(1001, &[], || get(NAME)));
-        for cap in [CAP_PERFMON, CAP_SYS_ADMIN, CAP_SYS_PTRACE] {
-            works(|| as_user(1001, &[cap], || get(NAME)));
-        }
-        // Before what cannot be written to.
-        fails(EPERM, || as_user(1001, &[], || get_into(NAME, KERNEL[0])));
-        subject.end();
-
-        // Now nobody can say whose it was.
-        for uid in [1000, 1001] {
-            fails(EPERM, || as_user(uid, &[], || get(NAME)));
-            fails(EPERM, || as_user(uid, &[CAP_SYS_PTRACE], || get(NAME)));
-            works(|| as_user(uid, &[CAP_PERFMON], || get(NAME)));
-        }
-    }
-
-    /// A process that does not want to be traced, as one that has changed its user.
-    fn undumpable() {
-        cow::set(NAME).unwrap();
-        let _subject = of_user(1000, |stops| {
-            sys::prctl(sys::PR_SET_DUMPABLE, 0).unwrap();
-            // It knows itself.
-            expect_eq!(get(NAME), Ok(0));
+        let mut subject = Subject::start(NAME, |stops| {
+            let user = Subject::fork(|stops| {
+                become_user(1000, &[]);
+                // As if the user had started it.
+                sys::prctl(sys::PR_SET_DUMPABLE, 1).unwrap();
+                fails(EPERM, || get(NAME));
+                stops.stop();
+            });
+            pid.store(user.pid(), Ordering::Release);
             stops.stop();
+            area.write(0..16);
+            stops.stop();
+            drop(user);
         });
-        fails(EPERM, || as_user(1000, &[], || get(NAME)));
-        works(|| as_user(1000, &[CAP_PERFMON], || get(NAME)));
+        let pid = pid.load(Ordering::Acquire);
+        for count in [0, 16] {
+            // This user may trace the process.
+            let read = || sys::process_vm_readv(pid, area.start(), &mut [0]).map(|len| len - 1);
+            expect_eq!(as_user(1000, &[], read), Ok(0));
+            fails(EPERM, || as_user(1000, &[], || get(NAME)));
+            works(|| as_user(1000, &[CAP_PERFMON], || get(NAME)));
+            let stat = cow::get(NAME).unwrap();
+            stat.expect_maps(pid);
+            expect_eq!(stat.faults(&area), count);
+            if count == 0 {
+                subject.step();
+            }
+        }
     }
 
-    /// The view of everything, too.
+    /// The view of everything, too: it is who opens it that has to be privileged.
     fn proc_file() {
         const FILE: &CStr = c"/proc/cow_track";
-        let read = || {
-            let mut buf = [0; 4096];
-            let file = io::File::open(FILE, sys::O_RDONLY)?;
-            file.read_all(&mut buf).map(|_| 0)
-        };
-        expect_eq!(read(), Ok(0));
+        let open = || io::File::open(FILE, sys::O_RDONLY);
+        let opens = || open().map(|_| 0);
+        for _ in 0..2 {
+            expect_eq!(opens(), Ok(0));
+            // Its mode.
+            expect_eq!(as_user(1000, &[], opens), Err(EACCES));
+            expect_eq!(as_user(1000, &[CAP_PERFMON], opens), Err(EACCES));
+            // Without respect to its mode, and root without its capabilities.
+            expect_eq!(as_user(1000, &[CAP_DAC_READ_SEARCH], opens), Err(EPERM));
+            expect_eq!(as_user(0, &[], opens), Err(EPERM));
+            expect_eq!(as_user(0, &[CAP_SYS_PTRACE], opens), Err(EPERM));
+            expect_eq!(as_user(0, &[CAP_PERFMON], opens), Ok(0));
+            expect_eq!(as_user(0, &[CAP_SYS_ADMIN], opens), Ok(0));
+            cow::set(NAME).unwrap();
+        }
+        let file = open().unwrap();
+        let read = || file.read_all(&mut [0; 4096]).map(|text| usize::from(text.is_empty()));
+        expect_eq!(as_user(1000, &[], read), Ok(0));
+        expect_eq!(io::write_file(FILE, b"0").err(), Some(EIO));
+    }
+
+    /// What is read of it is one text, made when it was opened, in however small pieces and whatever
+    /// happens meanwhile.
+    fn proc_file_in_pieces() {
+        let area = Area::written(64);
         cow::set(NAME).unwrap();
-        expect_eq!(read(), Ok(0));
-        expect_eq!(as_user(1000, &[], read), Err(EACCES));
-        expect_eq!(as_user(1000, &[CAP_PERFMON], read), Err(EACCES));
-        // Root without its capabilities.
-        expect_eq!(as_user(0, &[], read), Err(EPERM));
-        expect_eq!(as_user(0, &[CAP_PERFMON], read), Ok(0));
+        let mut subject = Subject::start(NAME, |stops| {
+            // Some VMAs more.
+            for page in (1..64).step_by(4) {
+                // SAFETY: Nobody writes to these pages.
+                unsafe { sys::mprotect(area.page(page), sys::PAGE_SIZE, sys::PROT_READ) }.unwrap();
+            }
+            stops.stop();
+            for page in (0..64).step_by(2) {
+                area.write([page]);
+                stops.stop();
+            }
+        });
+        let mut whole = [0; 16384];
+        let whole = io::read_file(c"/proc/cow_track", &mut whole).unwrap();
+        let file = io::File::open(c"/proc/cow_track", sys::O_RDONLY).unwrap();
+        subject.step();
+        let mut pieces = [0; 16384];
+        let mut len = 0;
+        for step in 0.. {
+            let end = len + 1 + step % 13;
+            match sys::read(file.fd, &mut pieces[len..end]) {
+                Ok(0) => break,
+                Ok(more) => len += more,
+                Err(err) => panic!("{err:?}"),
+            }
+            match step {
+                1..31 => subject.step(),
+                31 => drop(Child::fork(|| sys::set_name(NAME).map(|_| ()).unwrap())),
+                100 => expect_eq!(calls::pf_cleanup(), Ok(0)),
+                _ => (),
+            }
+        }
+        let pieces = View::of(core::str::from_utf8(&pieces[..len]).unwrap()).text();
+        // But for how long the process has been there.
+        let cut = |text: &str| text.rfind(" ns ").expect("a process");
+        expect_eq!(pieces[..cut(pieces)], whole[..cut(whole)]);
+        // From its beginning, it is the same again; from elsewhere, a part of it.
+        let mut again = [0; 16384];
+        for start in [0, 1, 100, len - 1, len, len + 100] {
+            let read = sys::pread(file.fd, &mut again, start as u64).unwrap();
+            let part = pieces.get(start..).unwrap_or("");
+            expect!(&again[..read] == part.as_bytes(), "from {start}");
+        }
     }
 
     /// The log shows neither addresses nor what could be taken for a line of its own.
@@ -532,7 +583,7 @@ tests! {
 
     /// A call that lacks memory says so, and nothing has changed.
     fn enomem(timeout: 300) {
-        need_failslab();
+        need_failslab(true);
         let mut errors = 0;
         let allocations = with_failures(|| match cow::set(NAME) {
             Ok(_) => expect_eq!(calls::pf_cleanup(), Ok(0)),
@@ -566,10 +617,10 @@ tests! {
         works(calls::pf_cleanup);
     }
 
-    /// A fault that lacks memory for its count is one like any other; that it is missing is known.
+    /// A fault that lacks memory for its count is one like any other; that it has no place is known.
     fn no_memory_to_count() {
-        need_failslab();
-        // In many blocks of memory, however large the kernel takes them.
+        need_failslab(true);
+        // Each in a block of its own.
         const AREAS: usize = 16;
         let areas = [0; AREAS].map(|_| {
             let area = Area::anonymous(3000, sys::MAP_PRIVATE);
@@ -578,30 +629,65 @@ tests! {
         });
         cow::set(NAME).unwrap();
         let mut subject = Subject::start(NAME, |stops| {
-            let fails = io::File::open(c"/proc/thread-self/make-it-fail", sys::O_WRONLY).unwrap();
             stops.stop();
             for (i, area) in areas.iter().enumerate() {
-                fails.write([b"0", b"1"][i % 2]).unwrap();
-                area.write(0..4);
-                fails.write(b"0").unwrap();
+                match i % 2 {
+                    0 => area.write(0..4),
+                    _ => without_memory(|| area.write(0..4)),
+                }
             }
             stops.stop();
         });
+        let before = cow::get(NAME).unwrap().total();
         subject.step();
         let mut buf = [0; 65536];
-        let mut images = cow::images(&mut buf);
-        let image = images.find(|image| image.pid == subject.pid()).unwrap();
+        let image = cow::images(&mut buf).next().expect("an image");
         let stat = cow::get(NAME).unwrap();
         let counted: isize = areas.iter().map(|area| stat.faults(area)).sum();
-        diag!("{counted} counted, {} lost", image.lost);
-        expect_eq!(counted + image.lost, 4 * AREAS as isize);
-        expect!(image.lost > 0);
+        diag!("{counted} counted, {} unplaced", image.unplaced);
+        expect_eq!(counted + image.unplaced, 4 * AREAS as isize);
+        expect!(image.unplaced > 0);
         expect_eq!(image.faults, stat.total());
+        expect_eq!(image.faults, image.mapped + image.unplaced);
+        expect!(stat.total() - before >= 4 * AREAS as isize);
+        // The end changes nothing.
+        subject.end();
+        let last = cow::get(NAME).unwrap();
+        expect!(last.total() >= stat.total());
+        let mut buf = [0; 65536];
+        let ended = cow::images(&mut buf).next().expect("an image");
+        expect_eq!(ended.unplaced, image.unplaced);
+        expect_eq!(ended.faults, last.total());
+    }
+
+    /// What an allocation that may not sleep cannot get, one that may gets: every fault has a place.
+    fn second_attempt_to_count() {
+        need_failslab(false);
+        const AREAS: usize = 16;
+        let areas = [0; AREAS].map(|_| {
+            let area = Area::anonymous(3000, sys::MAP_PRIVATE);
+            area.write(0..4);
+            area
+        });
+        cow::set(NAME).unwrap();
+        let mut subject = Subject::start(NAME, |stops| {
+            stops.stop();
+            without_memory(|| areas.iter().for_each(|area| area.write(0..4)));
+            stops.stop();
+        });
+        subject.step();
+        let stat = cow::get(NAME).unwrap();
+        for area in &areas {
+            expect_eq!(stat.faults(area), 4);
+        }
+        let mut buf = [0; 65536];
+        let image = cow::images(&mut buf).next().expect("an image");
+        expect_eq!(image.unplaced, 0);
     }
 
     /// A process that cannot be tracked for lack of memory starts all the same.
     fn no_memory_to_track(timeout: 300) {
-        need_failslab();
+        need_failslab(true);
         cow::set(NAME).unwrap();
         let mut subject = Subject::start(NAME, |stops| {
             stops.stop();
@@ -617,5 +703,29 @@ tests! {
         });
         subject.step();
         works(|| get(NAME));
+    }
+
+    /// A process that has been missed is known to be, and is found when its name is set again.
+    fn missed_and_found() {
+        need_failslab(true);
+        let area = Area::written(16);
+        cow::set(NAME).unwrap();
+        let mut subject = Subject::fork(|stops| {
+            without_memory(|| sys::set_name(NAME).map(|_| ()).unwrap());
+            area.write(0..5);
+            stops.stop();
+            area.write(5..8);
+            stops.stop();
+        });
+        let missed = || View::read(&mut [0; 16384]).missed("subject");
+        expect_eq!(missed(), Some(1));
+        expect_eq!(cow::get(NAME).unwrap().total(), 0);
+        // Nothing about one process makes a call fail that is about its name.
+        without_memory(|| expect_eq!(cow::set(NAME), Ok(0)));
+        expect!(missed().is_some_and(|missed| missed > 1), "{:?}", missed());
+        expect_eq!(cow::get(NAME).unwrap().len(), 0);
+        works(|| cow::set(NAME));
+        subject.step();
+        expect_eq!(cow::get(NAME).unwrap().faults(&area), 3);
     }
 }

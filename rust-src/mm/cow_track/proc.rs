@@ -2,90 +2,210 @@
 
 //! `/proc/cow_track`: all that is tracked, without the limits of `pf_get_info()`.
 //!
-//! Its format is in Documentation/ABI/testing/procfs-cow_track.
+//! Its format is in Documentation/ABI/testing/procfs-cow_track. The text is made when the file is
+//! opened, so it does not change while it is read.
 
 use super::{
+    bindings,
+    counters::{
+        Counted,
+        FREE, //
+    },
+    gfp_track,
+    image::Process,
     report::{
-        Access,
-        Listing,
+        ended,
+        keys,
+        newest,
         Report, //
     },
-    Counted, //
+    ProcessName,
+    Relaxed,
+    BLOCKS,
+    PAST,
+    TRACKER, //
 };
 use kernel::{
-    bindings,
-    cred::{
-        CAP_PERFMON,
-        CAP_SYS_ADMIN, //
+    fmt::{
+        self,
+        Write, //
     },
     prelude::*,
-    seq_file::SeqFile,
-    seq_print,
     str::Escaped, //
 };
 
-/// Creates the file.
-pub(crate) fn create() {
-    // SAFETY: The name is a string that is copied, and `show` lives as long as the file.
-    #[cfg(CONFIG_PROC_FS)]
-    unsafe {
-        bindings::proc_create_single_data(
-            c"cow_track".as_char_ptr(),
-            0o400,
-            core::ptr::null_mut(),
-            Some(show),
-            core::ptr::null_mut(),
-        );
+struct Text(KVVec<u8>);
+
+impl Write for Text {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        self.0
+            .extend_from_slice(part.as_bytes(), gfp_track())
+            .map_err(|_| fmt::Error)
     }
 }
 
-/// Fills the file for one who reads it.
+/// A number. To print it as such, `core` would divide 64 bits, which Rust cannot on 32-bit.
+struct Decimal(u64);
+
+impl fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const BILLION: u64 = 1_000_000_000;
+
+        if let Ok(number) = u32::try_from(self.0) {
+            return f.write_fmt(fmt!("{number}"));
+        }
+        #[cfg(CONFIG_64BIT)]
+        let billions = self.0 / BILLION;
+        // SAFETY: The divisor is not zero.
+        #[cfg(not(CONFIG_64BIT))]
+        let billions = unsafe { bindings::div64_u64(self.0, BILLION) };
+
+        let rest = (self.0 - billions * BILLION) as u32;
+        f.write_fmt(fmt!("{}{rest:09}", Self(billions)))
+    }
+}
+
+/// Appends a line. That fails only for lack of memory.
+macro_rules! line {
+    ($text:expr, $($arg:tt)*) => {
+        $text.write_fmt(fmt!("{}\n", fmt!($($arg)*))).map_err(|_| ENOMEM)
+    };
+}
+
+impl Text {
+    fn new() -> Result<Self> {
+        let mut text = Self(KVVec::new());
+        line!(text, "version 1")?;
+        line!(
+            text,
+            "blocks {} {}",
+            FREE.load(Relaxed),
+            BLOCKS.load(Relaxed)
+        )?;
+
+        // Names in the order in which they were set.
+        let mut last = 0;
+        loop {
+            let mut next: Option<(u64, ProcessName, u64)> = None;
+            for name in TRACKER.lock().names() {
+                if name.id > last && next.is_none_or(|next| name.id < next.0) {
+                    next = Some((name.id, name.name, name.missed));
+                }
+            }
+            let Some((id, name, missed)) = next else {
+                return Ok(text);
+            };
+
+            let name = Escaped::new(name.as_bytes());
+            line!(text, "name {} {name}", Decimal(missed))?;
+            text.images(id)?;
+            text.processes(id)?;
+            last = id;
+        }
+    }
+
+    fn images(&mut self, id: u64) -> Result {
+        for members in keys(id)?.chunk_by(|a, b| a.exec == b.exec) {
+            // One whose members are all on their way out has yet to sum up.
+            if let Some((space, mm)) = newest(id, members) {
+                if let Some(report) = Report::of_live(&space.image, &mm, usize::MAX)? {
+                    self.image(space.key.exec, space.pid, members.len(), &report)?;
+                }
+            }
+        }
+        if let Some(image) = ended(id) {
+            if let Some(report) = Report::of_ended(&image, usize::MAX)? {
+                self.image(image.exec, 0, 0, &report)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn image(&mut self, exec: u64, pid: i32, live: usize, report: &Report) -> Result {
+        let mapped = report.vmas.iter().map(|vma| vma.faults).sum();
+
+        line!(
+            self,
+            "image {} pid {pid} live {live} faults {} mapped {} unplaced {}",
+            Decimal(exec),
+            Decimal(report.total),
+            Decimal(mapped),
+            report.unplaced
+        )?;
+        for &Counted { start, end, faults } in &report.vmas {
+            line!(self, "{start:08x}-{end:08x} {}", Decimal(faults))?;
+        }
+        Ok(())
+    }
+
+    fn processes(&mut self, id: u64) -> Result {
+        for key in &keys(id)? {
+            let space = TRACKER
+                .lock()
+                .by_id(id)
+                .and_then(|name| name.spaces.get(key).cloned());
+            if let Some(space) = space {
+                self.process(&space.process(), "live")?;
+            }
+        }
+
+        let mut past = KVec::with_capacity(PAST, gfp_track())?;
+        if let Some(name) = TRACKER.lock().by_id(id) {
+            for process in name.past() {
+                // There is room for it.
+                let _ = past.push_within_capacity(*process);
+            }
+        }
+        past.iter()
+            .try_for_each(|process| self.process(process, "ended"))
+    }
+
+    fn process(&mut self, process: &Process, state: &str) -> Result {
+        line!(
+            self,
+            "process {} uid {} image {} faults {} parent {} {} ns {} {state}",
+            process.pid,
+            // Who may open the file is in the init user namespace.
+            process.uid.into_uid_in_current_ns(),
+            Decimal(process.image),
+            Decimal(process.faults),
+            process.parent,
+            Decimal(process.parent_faults),
+            Decimal(process.age)
+        )
+    }
+}
+
+/// Makes the text of the file. Returns 0, or `-ENOMEM`, or `-EINTR` for one who is being killed.
 ///
 /// # Safety
 ///
-/// `m` must be valid, and not used by others meanwhile.
-#[cfg_attr(not(CONFIG_PROC_FS), expect(dead_code))]
-unsafe extern "C" fn show(m: *mut bindings::seq_file, _: *mut c_void) -> c_int {
-    // SAFETY: By the safety requirements.
-    let m = unsafe { SeqFile::from_raw(m) };
-
-    // The mode alone would let in who is called root and may do nothing.
-    if !m.opener_capable(CAP_PERFMON) && !m.opener_capable(CAP_SYS_ADMIN) {
-        return EPERM.to_errno();
-    }
-    match show_all(m) {
-        Ok(()) => 0,
+/// `out` must be valid for writing. The text in it is to be freed with `kvfree()`.
+#[export]
+unsafe extern "C" fn cow_track_text(out: *mut bindings::cow_track_text) -> c_int {
+    match Text::new() {
+        Ok(Text(text)) => {
+            let (text, len, _) = text.into_raw_parts();
+            let text = text.cast();
+            // SAFETY: By the safety requirements.
+            unsafe { out.write(bindings::cow_track_text { text, len }) };
+            0
+        }
         Err(error) => error.to_errno(),
     }
 }
 
-fn show_all(m: &SeqFile) -> Result {
-    for listing in Listing::all()? {
-        seq_print!(
-            m,
-            "name {} {}\n",
-            listing.missed,
-            Escaped::new(listing.name.as_bytes())
-        );
+#[kunit_tests(rust_cow_track_proc)]
+mod tests {
+    use super::*;
 
-        for image in &listing.images {
-            let report = Report::of(image, usize::MAX, Access::Granted)?;
-            let mapped: u64 = report.vmas.iter().map(|vma| vma.faults).sum();
-
-            seq_print!(
-                m,
-                "image {} pid {} live {} faults {} unmapped {} lost {}\n",
-                image.id,
-                report.pid,
-                report.live,
-                report.total,
-                report.total - mapped,
-                report.lost
-            );
-            for Counted { range, faults } in &report.vmas {
-                seq_print!(m, "{:08x}-{:08x} {}\n", range.start, range.end, faults);
-            }
+    #[test]
+    fn prints_all_numbers() -> Result {
+        let mut text = Text(KVVec::new());
+        for number in [0, u32::MAX.into(), 5_000_000_007, u64::MAX] {
+            line!(text, "{}", Decimal(number))?;
         }
+        assert!(*text.0 == *b"0\n4294967295\n5000000007\n18446744073709551615\n");
+        Ok(())
     }
-    Ok(())
 }

@@ -7,21 +7,16 @@
 //! Documentation: Documentation/userspace-api/cow_track.rst
 
 use super::{
-    report::{
-        newest_image,
-        Access,
-        Report, //
-    },
-    Image,
-    ProcessName, //
+    bindings,
+    report::Report,
+    ProcessName,
+    TRACKER, //
 };
 use kernel::{
-    bindings,
     cred::perfmon_capable,
     prelude::*,
     printk,
     ratelimit::RateLimit,
-    sync::Arc,
     syscall::User,
     transmute::AsBytes,
     uaccess::{
@@ -36,8 +31,8 @@ const MAX_SIZE: usize = bindings::MAX_SIZE as usize;
 /// Starts to count the copy-on-write faults of processes of a name, those that exist and those to
 /// come.
 ///
-/// The name has `len` bytes, and a NUL behind it may be counted in. A name that is tracked already
-/// stays as it is.
+/// The name has `len` bytes, and a NUL after it may be included. A name that is tracked already
+/// stays tracked, with its counts; processes that were missed are looked for again.
 ///
 /// Returns 0, or one of these, in the order in which they are looked for:
 ///
@@ -60,19 +55,18 @@ fn pf_set_param(name: User<*const c_char>, len: usize) -> Result {
 
 /// Reports the VMAs of a process and how many copy-on-write faults were counted in each.
 ///
-/// The name is as for [`pf_set_param`]. Of the processes that have it, or had it, the report is
-/// about those of the newest image; see the documentation.
+/// The name is as for [`pf_set_param`]. The report is about one image of that name: of those with
+/// live processes the one whose process was started last or, without any, the one that ended last.
 ///
 /// Returns 0, or one of these, in the order in which they are looked for:
 ///
+/// - `EPERM`: the caller is not `perfmon_capable()`.
 /// - `EACCES`: no name is tracked.
 /// - `EINVAL`: `name` or `pf` is `NULL`, or the length of the name is 0 or greater than 15.
 /// - `EFAULT`: the name cannot be read.
-/// - `EINVAL`: there is a NUL inside the name, or the name is not tracked; a caller who is not
-///   `perfmon_capable()` gets `EPERM` for the latter.
+/// - `EINVAL`: there is a NUL inside the name, or the name is not tracked.
 /// - `ENOMEM`: there is no memory.
-/// - `EPERM`: the caller could not trace the process for reading, or there is none (any more), and
-///   the caller is not `perfmon_capable()`.
+/// - `EINTR`: the caller is being killed.
 /// - `EOVERFLOW`: the caller is a 32-bit program, and there is an address or a count that does not
 ///   fit.
 /// - `EFAULT`: `pf` cannot be written.
@@ -149,17 +143,22 @@ fn read_name(name: User<*const c_char>, len: usize) -> Result<ProcessName> {
 fn get_info<Word: UserWord>(name: User<*const c_char>, len: usize, pf: UserPtr) -> Result {
     let is_null = pf.as_const_ptr().is_null();
     let get = || -> Result {
+        if !perfmon_capable() {
+            return Err(EPERM);
+        }
         if !super::is_active() {
             return Err(EACCES);
         }
         if is_null {
             return Err(EINVAL);
         }
-        let image = find(&read_name(name, len)?)?;
+        let name = read_name(name, len)?;
+        let tracked = TRACKER.lock().by_name(&name).map(|name| name.id);
+        let id = tracked.ok_or(EINVAL)?;
 
         let mut stat = PfStat::<Word>::new()?;
-        if let Some(image) = image {
-            stat.fill(&Report::of(&image, MAX_SIZE, Access::Ask)?)?;
+        if let Some(report) = Report::of_name(id, MAX_SIZE)? {
+            stat.fill(&report)?;
         }
         UserSlice::new(pf, size_of::<PfStat<Word>>())
             .writer()
@@ -173,16 +172,6 @@ fn get_info<Word: UserWord>(name: User<*const c_char>, len: usize, pf: UserPtr) 
             log("pf_get_info", *error);
         }
     })
-}
-
-/// Finds the newest image of `name`, if there has been one.
-fn find(name: &ProcessName) -> Result<Option<Arc<Image>>> {
-    match newest_image(name) {
-        Ok(Some(image)) => Ok(Some(image)),
-        // Whether a name is tracked is nobody's business either.
-        _ if !perfmon_capable() => Err(EPERM),
-        none => none,
-    }
 }
 
 /// An `unsigned long` of user space.
@@ -241,8 +230,8 @@ impl<Word: UserWord> PfStat<Word> {
 
         for (i, vma) in report.vmas.iter().enumerate().take(MAX_SIZE) {
             self.vma_fault[i] = Self::count(vma.faults)?;
-            self.vma_list_start[i] = Self::address(vma.range.start)?;
-            self.vma_list_end[i] = Self::address(vma.range.end)?;
+            self.vma_list_start[i] = Self::address(vma.start)?;
+            self.vma_list_end[i] = Self::address(vma.end)?;
         }
         self.nb_vma = report.vmas.len().min(MAX_SIZE) as u32;
         Ok(())
@@ -262,27 +251,22 @@ impl<Word: UserWord> PfStat<Word> {
 
 #[kunit_tests(rust_cow_track_report)]
 mod tests {
-    use super::super::{
-        Counted,
-        Range, //
-    };
+    use super::super::counters::Counted;
     use super::*;
 
-    fn report(count: u64, end: usize) -> Result<Report> {
-        let mut report = Report {
-            vmas: KVVec::new(),
-            total: count,
-            lost: 0,
-            live: 0,
-            pid: 0,
-        };
-        let range = Range { start: 0, end };
+    fn report(faults: u64, end: usize) -> Result<Report> {
+        let mut vmas = KVVec::new();
         let vma = Counted {
-            range,
-            faults: count,
+            start: 0,
+            end,
+            faults,
         };
-        report.vmas.push(vma, GFP_KERNEL)?;
-        Ok(report)
+        vmas.push(vma, GFP_KERNEL)?;
+        Ok(Report {
+            vmas,
+            total: faults,
+            unplaced: 0,
+        })
     }
 
     fn fill<Word: UserWord>(count: u64, end: usize) -> Result<u32> {

@@ -11,6 +11,7 @@ use crate::io::File;
 use crate::maps::maps;
 use crate::mem::Mapping;
 use crate::println;
+use crate::skip;
 use crate::sys;
 use crate::sys::Result;
 use crate::sys::Status;
@@ -21,6 +22,7 @@ use crate::text;
 use core::ffi::CStr;
 use core::ops::Range;
 use core::slice;
+use core::str::FromStr;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
 
@@ -65,8 +67,8 @@ impl Stat {
         bytes.iter().all(|byte: &u8| *byte == POISON)
     }
 
-    /// All that has been counted: in these VMAs, in those that did not fit, and in those that are
-    /// no more.
+    /// All that has been counted: in these VMAs, in those that did not fit, in those that are no
+    /// more, and what had no room for a counter.
     pub fn total(&self) -> isize {
         self.cow_page_faults
     }
@@ -176,8 +178,11 @@ impl Stat {
     }
 }
 
-/// Forgets all names; to be done before a test. Skips it when the kernel cannot count.
+/// Forgets all names, and delays that another test has left; to be done before a test. Skips it when
+/// the kernel cannot count.
 pub fn reset() {
+    // Not all kernels have them.
+    let _ = set_delays([0; POINTS]);
     let result = calls::pf_cleanup();
     calls::need("pf_cleanup", result);
     expect!(matches!(result, Ok(0) | Err(sys::EACCES)), "{result:?}");
@@ -209,78 +214,332 @@ pub fn get(name: &CStr) -> Result<Stat> {
     }
 }
 
-/// An image in `/proc/cow_track`: an address space and all that were forked from it.
+/// Takes a line of `/proc/cow_track` apart: words with one space between them.
+struct Words<'a>(core::str::Split<'a, char>);
+
+impl<'a> Words<'a> {
+    fn word(&mut self) -> Option<&'a str> {
+        self.0.next()
+    }
+
+    fn value<T: FromStr>(&mut self) -> Option<T> {
+        self.word()?.parse().ok()
+    }
+
+    /// The value behind a word that has to be `key`.
+    fn at<T: FromStr>(&mut self, key: &str) -> Option<T> {
+        self.word().filter(|word| *word == key)?;
+        self.value()
+    }
+
+    /// What has been taken, when there is no more.
+    fn end<T>(mut self, taken: T) -> Option<T> {
+        self.word().is_none().then_some(taken)
+    }
+}
+
+/// An image in `/proc/cow_track`: the processes of a name that come from the same exec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Image<'a> {
     /// The name that it is tracked by.
     pub name: &'a str,
-    /// What tells it from all others.
-    pub id: u32,
+    /// The number of its exec, which no other exec has had.
+    pub id: u64,
     /// The process whose VMAs are listed; 0 when all are gone.
     pub pid: i32,
     /// How many processes of it there are.
     pub live: u32,
     /// All that has been counted.
     pub faults: isize,
-    /// What has been counted where nothing is mapped any more.
-    pub unmapped: isize,
-    /// What could not be counted.
-    pub lost: isize,
+    /// What has been counted in the VMAs that are listed.
+    pub mapped: isize,
+    /// What had no room for a counter, and is in `faults` alone.
+    pub unplaced: isize,
     ranges: &'a str,
 }
 
 impl<'a> Image<'a> {
-    /// Parses the rest of a line that begins with "image", and takes the lines that follow.
-    fn parse(name: &'a str, words: &str, ranges: &'a str) -> Option<Image<'a>> {
-        let mut words = words.split(' ');
-        let id = words.next()?.parse().ok()?;
-        let mut value = |key| words.next().filter(|word| *word == key).and(words.next());
-        Some(Image {
+    /// Parses a line, behind which there are `ranges`, and more.
+    fn parse(name: &'a str, line: &'a str, ranges: &'a str) -> Option<Image<'a>> {
+        let mut words = Words(line.split(' '));
+        let image = Image {
             name,
-            id,
-            pid: value("pid")?.parse().ok()?,
-            live: value("live")?.parse().ok()?,
-            faults: value("faults")?.parse().ok()?,
-            unmapped: value("unmapped")?.parse().ok()?,
-            lost: value("lost")?.parse().ok()?,
+            id: words.at("image")?,
+            pid: words.at("pid")?,
+            live: words.at("live")?,
+            faults: words.at("faults")?,
+            mapped: words.at("mapped")?,
+            unplaced: words.at("unplaced")?,
             ranges,
-        })
+        };
+        words.end(image)
     }
 
     /// All its VMAs.
     pub fn vmas(&self) -> impl Iterator<Item = Counted> + 'a {
-        let parse = |line: &str| {
-            let (range, faults) = line.split_once(' ')?;
-            let (start, end) = range.split_once('-')?;
-            let address = |word| usize::from_str_radix(word, 16).ok();
-            Some(Counted {
-                range: (address(start)?, address(end)?),
-                faults: faults.parse().ok()?,
-            })
+        self.ranges.lines().map_while(parse_vma)
+    }
+}
+
+fn parse_vma(line: &str) -> Option<Counted> {
+    let (range, faults) = line.split_once(' ')?;
+    let (start, end) = range.split_once('-')?;
+    let address = |word| usize::from_str_radix(word, 16).ok();
+    Some(Counted {
+        range: (address(start)?, address(end)?),
+        faults: faults.parse().ok()?,
+    })
+}
+
+/// A process in `/proc/cow_track`: what it has copied, and what its parent has since the fork.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its process id.
+    pub pid: i32,
+    /// Its user.
+    pub uid: u32,
+    /// The image that it is part of, or was.
+    pub image: u64,
+    /// Its own faults.
+    pub faults: isize,
+    /// Who has forked it, and how many faults that one has had since then, as long as this one was
+    /// there; 0 and 0 when both were not tracked at the fork.
+    pub parent: (i32, isize),
+    /// How long it has been there, in nanoseconds.
+    pub ns: u64,
+    /// Whether it is still there.
+    pub live: bool,
+}
+
+impl Process {
+    fn parse(line: &str) -> Option<Process> {
+        let mut words = Words(line.split(' '));
+        let process = Process {
+            pid: words.at("process")?,
+            uid: words.at("uid")?,
+            image: words.at("image")?,
+            faults: words.at("faults")?,
+            parent: (words.at("parent")?, words.value()?),
+            ns: words.at("ns")?,
+            live: match words.word()? {
+                "live" => true,
+                "ended" => false,
+                _ => return None,
+            },
         };
-        self.ranges.lines().map_while(parse)
+        words.end(process)
+    }
+}
+
+/// How many processes that have ended `/proc/cow_track` lists for each name.
+pub const ENDED: usize = 32;
+
+/// What `/proc/cow_track` says.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    file: &'a str,
+}
+
+/// A line of it that is about a name or one of its images or processes.
+enum Line<'a> {
+    Name(&'a str, u64),
+    Image(Image<'a>),
+    Vma(Counted),
+    Process(Process),
+}
+
+impl<'a> View<'a> {
+    /// Reads it; `buf` is for the whole file.
+    #[track_caller]
+    pub fn read(buf: &'a mut [u8]) -> View<'a> {
+        let room = buf.len();
+        let file = io::read_file(c"/proc/cow_track", buf).expect("/proc/cow_track");
+        assert!(file.len() < room, "/proc/cow_track is too long");
+        View::of(file)
+    }
+
+    /// What a text says. What holds for each is expected here.
+    #[track_caller]
+    pub fn of(file: &'a str) -> View<'a> {
+        let view = View { file };
+        view.expect_sane();
+        view
+    }
+
+    /// The whole text.
+    pub fn text(&self) -> &'a str {
+        self.file
+    }
+
+    /// How many blocks of counters are free, and how many there are in all.
+    pub fn blocks(&self) -> (usize, usize) {
+        let parse = || {
+            let mut words = Words(self.file.lines().nth(1)?.split(' '));
+            let blocks = (words.at("blocks")?, words.value()?);
+            words.end(blocks)
+        };
+        parse().unwrap_or_else(|| panic!("no blocks in /proc/cow_track: {}", self.file))
+    }
+
+    /// The lines behind the first two, each with the name that it is about.
+    fn lines(&self) -> impl Iterator<Item = (&'a str, Line<'a>)> + Clone {
+        let mut name = "";
+        let mut rest = self.file.splitn(3, '\n').nth(2).unwrap_or("");
+        core::iter::from_fn(move || {
+            let (line, next) = rest.split_once('\n')?;
+            rest = next;
+            let parse = || match line.split_once(' ')? {
+                ("name", words) => {
+                    let missed;
+                    (missed, name) = words.split_once(' ')?;
+                    Some(Line::Name(name, missed.parse().ok()?))
+                }
+                ("image", _) => Image::parse(name, line, next).map(Line::Image),
+                ("process", _) => Process::parse(line).map(Line::Process),
+                _ => parse_vma(line).map(Line::Vma),
+            };
+            let parsed = { parse }().unwrap_or_else(|| panic!("in /proc/cow_track: {line}"));
+            Some((name, parsed))
+        })
+    }
+
+    /// How many processes of a name could not be tracked; `None` when it is not tracked.
+    pub fn missed(&self, name: &str) -> Option<u64> {
+        self.lines().find_map(|(_, line)| match line {
+            Line::Name(found, missed) if found == name => Some(missed),
+            _ => None,
+        })
+    }
+
+    /// All images.
+    pub fn images(&self) -> impl Iterator<Item = Image<'a>> + Clone {
+        self.lines().filter_map(|(_, line)| match line {
+            Line::Image(image) => Some(image),
+            _ => None,
+        })
+    }
+
+    /// The processes of a name.
+    pub fn processes<'b>(
+        &self,
+        name: &'b str,
+    ) -> impl Iterator<Item = Process> + Clone + use<'a, 'b> {
+        self.lines().filter_map(move |(of, line)| match line {
+            Line::Process(process) if of == name => Some(process),
+            _ => None,
+        })
+    }
+
+    /// Expects what holds for each view, whatever happens meanwhile.
+    #[track_caller]
+    fn expect_sane(&self) {
+        let file = self.file;
+        assert!(file.starts_with("version 1\n"), "{file}");
+        assert!(file.ends_with('\n'), "{file}");
+        let (free, all) = self.blocks();
+        expect!(free <= all, "{free} of {all} blocks are free");
+
+        // Where the lines of an image or a name have come to.
+        let mut image: Option<Image<'_>> = None;
+        let mut vmas = (0, 0);
+        let mut ended = None;
+        for (name, line) in self.lines() {
+            match line {
+                Line::Name(..) => (image, ended) = (None, None),
+                Line::Image(next) => {
+                    expect!(ended.is_none(), "{next:?} behind processes");
+                    if let Some(last) = image {
+                        // That which has ended is the last.
+                        expect!(last.live > 0, "{next:?} behind {last:?}");
+                        expect!(
+                            next.live == 0 || last.id < next.id,
+                            "{next:?} behind {last:?}"
+                        );
+                    }
+                    expect_eq!(next.pid == 0, next.live == 0, "{next:?}");
+                    let sum: isize = next.vmas().map(|vma| vma.faults).sum();
+                    expect_eq!(next.mapped, sum, "{next:?}");
+                    expect!(next.mapped + next.unplaced <= next.faults, "{next:?}");
+                    if next.live == 0 {
+                        expect!(next.vmas().count() <= MAX_SIZE, "{next:?}");
+                    }
+                    (image, vmas) = (Some(next), (0, 0));
+                }
+                Line::Vma(vma) => {
+                    expect!(image.is_some() && ended.is_none(), "{vma:x?} of {name}");
+                    let (start, end) = vma.range;
+                    expect!(vmas.1 <= start && start < end, "{vma:x?} behind {vmas:x?}");
+                    vmas = vma.range;
+                }
+                Line::Process(process) => {
+                    let count = ended.unwrap_or(0);
+                    expect!(!process.live || count == 0, "{process:?} behind ended ones");
+                    ended = Some(count + usize::from(!process.live));
+                    expect!(count < ENDED || process.live, "{ENDED} ended processes");
+                }
+            }
+        }
     }
 }
 
 /// The images in `/proc/cow_track`; `buf` is for the whole file.
+#[track_caller]
 pub fn images(buf: &mut [u8]) -> impl Iterator<Item = Image<'_>> + Clone {
-    let room = buf.len();
-    let file = io::read_file(c"/proc/cow_track", buf).expect("/proc/cow_track");
-    assert!(file.len() < room, "/proc/cow_track is too long");
-    let mut name = "";
-    let mut rest = file;
-    core::iter::from_fn(move || loop {
-        let (line, next) = rest.split_once('\n')?;
-        rest = next;
-        match line.split_once(' ')? {
-            ("name", words) => name = words.split_once(' ').expect("a name").1,
-            ("image", words) => {
-                let image = Image::parse(name, words, rest);
-                return Some(image.unwrap_or_else(|| panic!("in /proc/cow_track: {line}")));
-            }
-            _ => (),
+    View::read(buf).images()
+}
+
+/// The points in the tracker where a task can be made to sleep, so that others come in between.
+#[derive(Clone, Copy, Debug)]
+pub enum Point {
+    /// A name has been written, and nobody has looked at it.
+    Rename,
+    /// An exec is done, and nobody has looked at the name.
+    Exec,
+    /// The child of a fork can be found, and nobody has looked at its name.
+    Fork,
+    /// `pf_set_param()` has seen the name of a process, and has not tagged it.
+    Scan,
+    /// A process has been tagged, and its name has not been looked at again.
+    Tag,
+    /// There is a new block for a fault, which others do not see.
+    Grow,
+    /// A process has left an image, whose counts are still to be summed up.
+    Leave,
+}
+
+const POINTS: usize = Point::Leave as usize + 1;
+
+/// Lets tasks sleep at points in the tracker, until dropped or reset.
+pub struct Delays(());
+
+impl Delays {
+    /// Lets each task that comes to one of these points sleep there for so many milliseconds.
+    ///
+    /// Skips the test when the kernel cannot.
+    pub fn at(points: &[(Point, u32)]) -> Delays {
+        let mut ms = [0; POINTS];
+        for (point, time) in points {
+            ms[*point as usize] = *time;
         }
-    })
+        if let Err(err) = set_delays(ms) {
+            skip!("no CONFIG_COW_TRACK_DELAYS: {err:?}");
+        }
+        Delays(())
+    }
+}
+
+impl Drop for Delays {
+    fn drop(&mut self) {
+        set_delays([0; POINTS]).expect("delays");
+    }
+}
+
+fn set_delays(ms: [u32; POINTS]) -> Result<()> {
+    let [a, b, c, d, e, f, g] = ms;
+    io::write_file(
+        c"/sys/module/cow_track/parameters/delays",
+        text!("{a},{b},{c},{d},{e},{f},{g}").as_bytes(),
+    )
 }
 
 /// Pages that are a VMA of their own: what is on both sides of them cannot be touched.
@@ -570,7 +829,8 @@ impl Target {
         expect_eq!(self.child.wait(), Ok(Status::Exited(0)));
     }
 
-    fn go(&self) {
+    /// Lets it go on, and does not wait.
+    pub fn go(&self) {
         self.input.write(b"g").expect("a pipe");
     }
 

@@ -50,9 +50,9 @@
 //! 1. [`syscall!`] is the raw call: numbers in, what the kernel left in the register out.
 //! 2. [`sys`] has typed calls that return a [`Result`](sys::Result) with an [`Errno`]; [`calls`]
 //!    has those that are tested here.
-//! 3. [`io`], [`mem`], [`task`], [`klog`], [`trace`] and [`module`] are what one would expect of a
-//!    library: files and formatted text, memory, processes and threads, the kernel log, trace
-//!    events, kernel modules.
+//! 3. [`io`], [`mem`], [`task`], [`klog`], [`trace`], [`module`] and [`cgroup`] are what one would
+//!    expect of a library: files and formatted text, memory, processes and threads, the kernel log,
+//!    trace events, kernel modules, control groups.
 //!
 //! There is no heap: buffers have a fixed size, or are [`Mapping`]s.
 
@@ -68,11 +68,13 @@ pub mod arch;
 #[path = "x86_64.rs"]
 pub mod arch;
 pub mod calls;
+pub mod cgroup;
 pub mod cow;
 pub mod io;
 pub mod klog;
 pub mod maps;
 pub mod mem;
+pub mod meminfo;
 pub mod module;
 pub mod race;
 pub mod sys;

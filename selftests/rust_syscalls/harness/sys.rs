@@ -117,6 +117,9 @@ pub mod nr {
     pub const SCHED_YIELD: usize = 24;
     pub const MREMAP: usize = 25;
     pub const MADVISE: usize = 28;
+    pub const SHMGET: usize = 29;
+    pub const SHMAT: usize = 30;
+    pub const SHMCTL: usize = 31;
     pub const DUP2: usize = 33;
     pub const ALARM: usize = 37;
     pub const GETPID: usize = 39;
@@ -228,6 +231,9 @@ pub mod nr {
     pub const SOCKET: usize = 359;
     pub const SENDTO: usize = 369;
     pub const RECVFROM: usize = 371;
+    pub const SHMGET: usize = 395;
+    pub const SHMCTL: usize = 396;
+    pub const SHMAT: usize = 397;
     pub const CLOCK_GETTIME: usize = 403; // clock_gettime64
     pub const CLOCK_NANOSLEEP: usize = 407; // clock_nanosleep_time64
     pub const PPOLL: usize = 414; // ppoll_time64
@@ -275,14 +281,17 @@ mod consts {
     pub const MAP_PRIVATE: u32 = 0x02;
     pub const MAP_FIXED: u32 = 0x10;
     pub const MAP_ANONYMOUS: u32 = 0x20;
+    pub const MAP_NORESERVE: u32 = 0x4000;
     pub const MAP_FIXED_NOREPLACE: u32 = 0x10_0000;
 
     pub const MREMAP_MAYMOVE: u32 = 1;
     pub const MREMAP_FIXED: u32 = 2;
+    pub const MREMAP_DONTUNMAP: u32 = 4;
 
     pub const MADV_DONTNEED: u32 = 4;
     pub const MADV_MERGEABLE: u32 = 12;
     pub const MADV_HUGEPAGE: u32 = 14;
+    pub const MADV_NOHUGEPAGE: u32 = 15;
     pub const MADV_PAGEOUT: u32 = 21;
 
     pub const CLONE_VM: u32 = 0x100;
@@ -304,6 +313,7 @@ mod consts {
     pub const SIGCHLD: i32 = 17;
     pub const SIGSTOP: i32 = 19;
 
+    pub const WNOHANG: u32 = 0x1;
     pub const WSTOPPED: u32 = 0x2;
     pub const WEXITED: u32 = 0x4;
     pub const WNOWAIT: u32 = 0x0100_0000;
@@ -321,6 +331,7 @@ mod consts {
     pub const PTRACE_ATTACH: u32 = 16;
     pub const PTRACE_DETACH: u32 = 17;
 
+    pub const CAP_DAC_READ_SEARCH: u32 = 2;
     pub const CAP_SYS_PTRACE: u32 = 19;
     pub const CAP_SYS_ADMIN: u32 = 21;
     pub const CAP_SYS_NICE: u32 = 23;
@@ -516,6 +527,23 @@ pub unsafe fn madvise(addr: usize, len: usize, advice: u32) -> Result {
     check(unsafe { syscall!(nr::MADVISE, addr, len, advice) })
 }
 
+/// Attaches new System V shared memory; `ENOSYS` when the kernel has none. It goes away when it is
+/// unmapped.
+///
+/// # Safety
+///
+/// Nobody may use what was mapped at the place before.
+pub unsafe fn shmat(addr: usize, len: usize) -> Result {
+    const IPC_PRIVATE: usize = 0;
+    const IPC_RMID: usize = 0;
+    const SHM_REMAP: u32 = 0o40000;
+    let id = safe_syscall!(nr::SHMGET, IPC_PRIVATE, len, 0o600)?;
+    // SAFETY: As the caller promises.
+    let attached = check(unsafe { syscall!(nr::SHMAT, id, addr, SHM_REMAP) });
+    safe_syscall!(nr::SHMCTL, id, IPC_RMID, 0)?;
+    attached
+}
+
 /// Sets the end of the heap, or with 0 asks for it; what it is now.
 ///
 /// # Safety
@@ -592,10 +620,13 @@ pub enum Status {
     Killed(i32),
     /// It is stopped, or traced and stopped.
     Stopped,
+    /// It has not ended: with `WNOHANG` only.
+    Running,
 }
 
 /// Waits until a child has ended and, unless `options` has `WNOWAIT`, reaps it; with `WSTOPPED`,
-/// or until it is stopped. When `pid` is negative, it is any child of that process group.
+/// or until it is stopped; with `WNOHANG`, does not wait. When `pid` is negative, it is any child of
+/// that process group.
 pub fn wait(pid: i32, options: u32) -> Result<Status> {
     const P_PID: u32 = 1;
     const P_PGID: u32 = 2;
@@ -620,6 +651,7 @@ pub fn wait(pid: i32, options: u32) -> Result<Status> {
         5
     }];
     Ok(match info[2] {
+        0 => Status::Running,
         CLD_EXITED => Status::Exited(status),
         CLD_TRAPPED | CLD_STOPPED => Status::Stopped,
         _ => Status::Killed(status & 0x7f),

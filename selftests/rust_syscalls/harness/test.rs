@@ -157,7 +157,7 @@ fn run_one(setup: fn(), test: &Test) -> (Outcome, Text) {
             let _ = write!(reason, "ended with status {status}");
             Outcome::Fail
         }
-        Status::Stopped => unreachable!("nobody asked for stopped processes"),
+        Status::Stopped | Status::Running => unreachable!("nobody asked for such processes"),
     };
     (outcome, reason)
 }

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Images and their members.
+//!
+//! An [`Image`] is a program that was started by one exec, and all that was forked from it and has
+//! the same name. Each member, an address space, has a [`Space`], which its mm is tagged with.
+//!
+//! A space is live from when its mm is tagged until the tag is removed, by exit, a rename or
+//! `pf_cleanup()`. Then a fault that found the tag before can still be counting. So whoever removes
+//! a tag keeps the reference that it was for a grace period, unless the mm has no users and hence
+//! no faults. With its last live member an image ends: the VMAs of that member and their counts
+//! are kept, and the blocks are freed, also after a grace period if any member is still in one.
+
+use super::{
+    bindings,
+    counters::{
+        Block,
+        Counted,
+        Counters, //
+    },
+    gfp_track,
+    Atomic,
+    ProcessName,
+    Relaxed, //
+};
+use core::{
+    mem::offset_of,
+    ptr, //
+};
+use kernel::{
+    mm::{
+        Mm,
+        MmWithUser,
+        MmapReadGuard, //
+    },
+    percpu_count::PercpuCount,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Full,
+            Release, //
+        },
+        rcu,
+        Arc,
+        ArcBorrow,
+        SetOnce, //
+    },
+    task::{
+        Kuid,
+        Pid,
+        Task, //
+    }, //
+};
+
+/// An exec'd program, and all that was forked from it, under one name.
+#[pin_data]
+pub(crate) struct Image {
+    /// The number of the exec.
+    pub(crate) exec: u64,
+    /// The faults of all members that there ever were.
+    pub(crate) faults: PercpuCount,
+    #[pin]
+    pub(crate) counters: Counters,
+    /// How many members have left of which there may still be faults. Added to with the tracker
+    /// locked.
+    pub(crate) leaving: Atomic<usize>,
+    /// When the image has ended, the VMAs of the last member.
+    pub(crate) last: SetOnce<KVVec<Counted>>,
+}
+
+impl Image {
+    pub(crate) fn new(exec: u64) -> Result<Arc<Self>> {
+        let faults = PercpuCount::new(gfp_track())?;
+        let image = pin_init!(Self {
+            exec,
+            faults,
+            counters <- Counters::new(),
+            leaving: Atomic::new(0),
+            last: SetOnce::new(),
+        });
+        Arc::pin_init(image, gfp_track())
+    }
+
+    /// Keeps the counts of the last member's VMAs and frees all others. There must be no faults.
+    pub(crate) fn end(&self, mut vmas: KVVec<Counted>) {
+        self.counters.add_to(&mut vmas);
+        self.counters.close();
+        self.last.populate(vmas);
+    }
+}
+
+/// Lists the first VMAs, no more than `limit`.
+pub(crate) fn list_vmas(guard: &MmapReadGuard<'_>, limit: usize) -> Result<KVVec<Counted>> {
+    let count = guard.mm().map_count().min(limit);
+    let mut list = KVVec::with_capacity(count, gfp_track())?;
+
+    for vma in guard.vmas().take(count) {
+        let counted = Counted {
+            start: vma.start(),
+            end: vma.end(),
+            faults: 0,
+        };
+        list.push(counted, gfp_track())?;
+    }
+    Ok(list)
+}
+
+/// A process that has an address space of its own, see `include/linux/cow_track.h`.
+pub(crate) struct Owner {
+    pub(crate) name: Option<ProcessName>,
+    pub(crate) exec: u64,
+    pub(crate) start: u64,
+    pid: Pid,
+    uid: Kuid,
+}
+
+static_assert!(offset_of!(bindings::signal_struct, cow_owner) == bindings::SIGNAL_STRUCT_COW_OWNER);
+
+impl Owner {
+    /// Returns the owner of `mm` if that is the process of `task`. Does not sleep.
+    pub(crate) fn of(task: &Task, mm: &Mm) -> Option<Self> {
+        // While a thread that has the mm is locked, no exec has given the process another one, and
+        // a name that belongs to that.
+        let thread = task.lock_user_thread()?;
+        // SAFETY: The mm is valid since this is a reference; others use the number atomically.
+        let exec =
+            unsafe { Atomic::from_ptr(&raw mut (*mm.as_raw()).__bindgen_anon_1.cow_exec.counter) };
+        let exec = exec.load(Relaxed) as u64;
+        // SAFETY: A thread that has an mm has a `signal`. This is `READ_ONCE()`.
+        let owns = unsafe { (&raw const (*(*thread.as_ptr()).signal).cow_owner).read_volatile() };
+
+        (ptr::eq(thread.mm(), mm) && exec != 0 && owns).then(|| {
+            thread.with_group_leader(|leader| Self {
+                name: ProcessName::of(leader),
+                exec,
+                start: leader.start_time(),
+                pid: thread.tgid(),
+                uid: thread.uid(),
+            })
+        })
+    }
+}
+
+/// The process that a process was forked from, when that was tracked.
+pub(crate) struct Parent {
+    pid: Pid,
+    faults: Arc<PercpuCount>,
+    /// Its faults until the end of the fork.
+    before: u64,
+}
+
+impl Parent {
+    /// The current process, if it is tracked.
+    pub(crate) fn current() -> Option<Self> {
+        let space = Space::get(current!().mm()?)?;
+
+        Some(Self {
+            pid: current!().tgid(),
+            before: space.faults.sum(),
+            faults: space.faults.clone(),
+        })
+    }
+}
+
+/// What tells a space from others of its name, and their order.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    /// The number of the exec, which is that of the image.
+    pub(crate) exec: u64,
+    /// When the process was started, in nanoseconds of the monotonic clock.
+    pub(crate) start: u64,
+    /// The number of the tag. An exec leaves its process's old mm to others that share it, and
+    /// tags a new one.
+    pub(crate) tag: u64,
+}
+
+/// A tracked address space.
+///
+/// C knows what it begins with as `struct cow_track_space`.
+#[repr(C)]
+pub(crate) struct Space {
+    head: bindings::cow_track_space,
+    pub(crate) faults: Arc<PercpuCount>,
+    pub(crate) image: Arc<Image>,
+    /// The number of the tracked name.
+    pub(crate) name: u64,
+    pub(crate) key: Key,
+    /// The address space while it is tagged, then null. The tracker's lock protects it.
+    mm: Atomic<*mut bindings::mm_struct>,
+    pub(crate) pid: Pid,
+    uid: Kuid,
+    parent: Option<Parent>,
+}
+
+// SAFETY: The pointers in `head` are to what `faults`, `image` and its counters own, which may be
+// used from any thread.
+unsafe impl Send for Space {}
+// SAFETY: As above. C uses the cache atomically.
+unsafe impl Sync for Space {}
+
+static_assert!(offset_of!(Space, head) == 0);
+static_assert!(
+    offset_of!(bindings::mm_struct, __bindgen_anon_1.cow_track) == bindings::MM_STRUCT_COW_TRACK
+);
+
+impl Space {
+    pub(crate) fn new(
+        owner: &Owner,
+        mm: &Mm,
+        faults: Arc<PercpuCount>,
+        image: Arc<Image>,
+        (name, tag): (u64, u64),
+        parent: Option<Parent>,
+    ) -> Self {
+        Self {
+            head: bindings::cow_track_space {
+                faults: faults.as_ptr(),
+                image_faults: image.faults.as_ptr(),
+                image: owner.exec,
+                cache: [ptr::null_mut(); _],
+            },
+            faults,
+            image,
+            name,
+            key: Key {
+                exec: owner.exec,
+                start: owner.start,
+                tag,
+            },
+            mm: Atomic::new(mm.as_raw()),
+            pid: owner.pid,
+            uid: owner.uid,
+            parent,
+        }
+    }
+
+    /// The tag of `mm`.
+    fn tag(mm: &Mm) -> &Atomic<*const Self> {
+        // SAFETY: The mm is valid since this is a reference; others use the tag atomically.
+        unsafe { Atomic::from_ptr((&raw mut (*mm.as_raw()).__bindgen_anon_1.cow_track).cast()) }
+    }
+
+    /// Returns the space that `mm` is tagged with.
+    fn of<'a>(mm: &Mm, _guard: &'a rcu::Guard) -> Option<&'a Self> {
+        // SAFETY: A tag is a reference to a `Space`, which is not given up before a grace period
+        // is over that began after it could be read here.
+        unsafe { Self::tag(mm).load(Relaxed).as_ref() }
+    }
+
+    /// Takes a reference to the space that `mm` is tagged with.
+    pub(crate) fn get(mm: &Mm) -> Option<Arc<Self>> {
+        let guard = rcu::read_lock();
+        // SAFETY: A tag came from `Arc::into_raw()`. As above, there is at least one reference for
+        // as long as the critical section lasts.
+        Self::of(mm, &guard).map(|space| unsafe { ArcBorrow::from_raw(space) }.into())
+    }
+
+    /// Returns the number of the name that `mm` is tagged for.
+    pub(crate) fn name_of(mm: &Mm) -> Option<u64> {
+        Self::of(mm, &rcu::read_lock()).map(|space| space.name)
+    }
+
+    /// Gives `mm` another tag, or none, and returns the space that the old one was a reference to.
+    ///
+    /// The tracker must be locked.
+    pub(crate) fn replace(mm: &Mm, new: Option<Arc<Self>>) -> Option<Arc<Self>> {
+        // Faults may find it right now: as by `rcu_assign_pointer()`, they see what it points to
+        // initialised.
+        let old = Self::tag(mm).xchg(new.map_or(ptr::null(), Arc::into_raw), Full);
+        // SAFETY: It came from `Arc::into_raw()`, and was the reference of the mm.
+        let old = (!old.is_null()).then(|| unsafe { Arc::from_raw(old) })?;
+
+        old.mm.store(ptr::null_mut(), Relaxed);
+        Some(old)
+    }
+
+    /// Returns the mm that is tagged with this space. The tracker must be locked.
+    pub(crate) fn mm(&self) -> Option<&Mm> {
+        let mm = self.mm.load(Relaxed);
+        // SAFETY: As long as the mm is tagged it is valid: `__mmput()` removes the tag.
+        (!mm.is_null()).then(|| unsafe { Mm::from_raw(mm) })
+    }
+
+    /// Returns the mm, with users, if there are any. The tracker must be locked.
+    pub(crate) fn mmget(&self) -> Option<ARef<MmWithUser>> {
+        self.mm()?.mmget_not_zero()
+    }
+
+    /// Returns what there is to say about the process now.
+    pub(crate) fn process(&self) -> Process {
+        // SAFETY: It may always be called outside of NMI context.
+        let now = unsafe { bindings::ktime_get() } as u64;
+        let parent = self.parent.as_ref();
+        let since = |parent: &Parent| parent.faults.sum().wrapping_sub(parent.before);
+
+        Process {
+            pid: self.pid,
+            uid: self.uid,
+            image: self.key.exec,
+            faults: self.faults.sum(),
+            parent: parent.map_or(0, |parent| parent.pid),
+            parent_faults: parent.map_or(0, since),
+            age: now.saturating_sub(self.key.start),
+        }
+    }
+}
+
+/// What a process had to do with faults.
+#[derive(Clone, Copy)]
+pub(crate) struct Process {
+    pub(crate) pid: Pid,
+    pub(crate) uid: Kuid,
+    pub(crate) image: u64,
+    pub(crate) faults: u64,
+    /// The process that it was forked from, or 0.
+    pub(crate) parent: Pid,
+    /// The faults of that one since then.
+    pub(crate) parent_faults: u64,
+    /// Nanoseconds.
+    pub(crate) age: u64,
+}
+
+/// Finds a block, and puts it into the cache of the space. Without one, it returns null and has
+/// taken a reference to the space.
+///
+/// # Safety
+///
+/// `space` must be a tag that was read in the RCU critical section that this is called in.
+#[export]
+unsafe extern "C" fn cow_track_find(
+    space: *mut bindings::cow_track_space,
+    index: c_ulong,
+) -> *mut bindings::cow_track_block {
+    // SAFETY: By the safety requirements this came from `Arc::into_raw()`, and there is at least
+    // one reference for as long as the critical section lasts.
+    let space = unsafe { ArcBorrow::from_raw(space.cast_const().cast::<Space>()) };
+    let block = space.image.counters.find(index);
+
+    if block.is_null() {
+        let _ = Arc::into_raw(space.into());
+    } else {
+        let slot = &raw const space.head.cache[index % bindings::COW_TRACK_CACHED as usize];
+        // SAFETY: Others use the place in the cache atomically, as this does. They see what the
+        // block was initialised to, as by `rcu_assign_pointer()`.
+        let slot: &Atomic<*const Block> = unsafe { Atomic::from_ptr(slot.cast_mut().cast()) };
+        slot.store(block, Release);
+    }
+    block.cast_mut().cast()
+}
+
+/// Counts a fault for its page, for which there was no block. May sleep.
+///
+/// # Safety
+///
+/// `space` must come with the reference that [`cow_track_find`] has taken.
+#[export]
+unsafe extern "C" fn cow_track_grow(space: *mut bindings::cow_track_space, address: c_ulong) {
+    // SAFETY: By the safety requirements.
+    let space = unsafe { Arc::from_raw(space.cast_const().cast::<Space>()) };
+    space.image.counters.count(address);
+}
