@@ -25,7 +25,7 @@
 //!
 //! [`TRACKER`] protects names, the lists of spaces and all writes of tags. The time for which it is
 //! held does not grow with what processes did, except for the depth of a tree; nothing is allocated,
-//! freed or waited for under it. The `alloc_lock` of a task nests in it.
+//! freed or waited for under it. It nests in the `alloc_lock` of a task.
 //!
 //! # Who is tracked
 //!
@@ -402,8 +402,13 @@ fn settle(task: &Task, mm: &MmWithUser, mut parent: Option<Parent>) {
     let mut memory = None;
 
     loop {
+        // While a thread that has the mm is locked, no exec gives the process another one, and a
+        // name that belongs to that.
+        let Some(thread) = task.lock_user_thread() else {
+            return;
+        };
         let mut tracker = TRACKER.lock();
-        let Some(owner) = Owner::of(task, mm) else {
+        let Some(owner) = Owner::of(&thread, mm) else {
             return;
         };
         let want = owner
@@ -420,6 +425,7 @@ fn settle(task: &Task, mm: &MmWithUser, mut parent: Option<Parent>) {
             match memory.take() {
                 None => {
                     drop(tracker);
+                    drop(thread);
                     memory = Some(Memory::new(owner.exec));
                     continue;
                 }
@@ -438,6 +444,7 @@ fn settle(task: &Task, mm: &MmWithUser, mut parent: Option<Parent>) {
         }
         let left = tracker.replace_tag(mm, true, new.0);
         drop(tracker);
+        drop(thread);
 
         delay(bindings::COW_TRACK_TAG);
         smp_mb(Full);

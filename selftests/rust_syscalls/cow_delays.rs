@@ -414,6 +414,47 @@ tests! {
         expect_eq!(cow::images(&mut buf).next().unwrap().unplaced, 0);
     }
 
+    /// A fault counts in a block while its process leaves the image by a rename, and the last other
+    /// process of that exits: the block has to be there until the fault is over.
+    fn last_ends_during_a_fault_of_one_that_left() {
+        struct Shared {
+            go: Turnstile,
+            faulting: Turnstile,
+        }
+        // SAFETY: Zeroes are turnstiles that nobody has passed.
+        unsafe impl mem::Shareable for Shared {}
+
+        let shared: &'static Shared = mem::shared().unwrap();
+        let area = Area::written(8);
+        cow::set(NAME).unwrap();
+        let last = Subject::start(NAME, |stops| stops.stop());
+        let leaver = Subject::start(NAME, |stops| {
+            // It has the block already.
+            area.write([0]);
+            core::mem::forget(Thread::spawn(move || {
+                shared.go.wait_for(1);
+                shared.faulting.pass();
+                area.write([1]);
+            }));
+            stops.stop();
+            shared.faulting.wait_for(1);
+            sys::sleep_ms(SOON);
+            take(OTHER);
+        });
+        let _delays = Delays::at(&[(Point::Fault, 4 * DELAY)]);
+        leaver.go();
+        shared.go.pass();
+        shared.faulting.wait_for(1);
+        let begin = sys::now();
+        sys::sleep_ms(2 * SOON);
+        expect_eq!(live("subject"), (1, 1));
+        last.end();
+        let time = (sys::now() - begin) / 1_000_000;
+        expect!(time + 20 >= u64::from(4 * DELAY), "{time} ms");
+        leaver.end();
+        expect!(report(NAME).total() >= 2);
+    }
+
     /// A fault gets a block for an image that its process has left meanwhile, by another name or by
     /// `pf_cleanup()`, and perhaps got again: it is in the total once, and in no image where it does
     /// not belong.

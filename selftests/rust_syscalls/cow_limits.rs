@@ -608,7 +608,8 @@ tests! {
         let placed = after.mapped - before.mapped;
         diag!("{placed} faults have a place, {} have none; {caches} bytes", after.unplaced);
         expect_eq!(after.faults - before.faults, BLOCKS as isize);
-        expect!(placed >= BLOCKS as isize * 3 / 4);
+        let share = BLOCKS.min(before.free / 2);
+        expect!(placed >= share as isize * 3 / 4);
         expect_eq!(group.get("memory.events", "oom_kill"), 0);
         group.set("memory.max", "max");
         subject.end();

@@ -70,7 +70,7 @@ struct Credit;
 impl Credit {
     /// Takes one for an image that has so many blocks, if it has fewer than are free.
     ///
-    /// So one image gets at most half of all, and there is always something left for the next.
+    /// So one image gets at most half of all, the next one half of the rest, and so on.
     fn take(has: usize) -> Option<Self> {
         let mut free = FREE.load(Relaxed);
         while has < free {

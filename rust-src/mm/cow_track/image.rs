@@ -49,7 +49,7 @@ use kernel::{
     task::{
         Kuid,
         Pid,
-        Task, //
+        UserThreadGuard, //
     }, //
 };
 
@@ -118,11 +118,8 @@ pub(crate) struct Owner {
 static_assert!(offset_of!(bindings::signal_struct, cow_owner) == bindings::SIGNAL_STRUCT_COW_OWNER);
 
 impl Owner {
-    /// Returns the owner of `mm` if that is the process of `task`. Does not sleep.
-    pub(crate) fn of(task: &Task, mm: &Mm) -> Option<Self> {
-        // While a thread that has the mm is locked, no exec has given the process another one, and
-        // a name that belongs to that.
-        let thread = task.lock_user_thread()?;
+    /// Returns the owner of `mm` if that is the process of `thread`. Does not sleep.
+    pub(crate) fn of(thread: &UserThreadGuard, mm: &Mm) -> Option<Self> {
         // SAFETY: The mm is valid since this is a reference; others use the number atomically.
         let exec =
             unsafe { Atomic::from_ptr(&raw mut (*mm.as_raw()).__bindgen_anon_1.cow_exec.counter) };

@@ -26,6 +26,7 @@ use super::{
     TRACKER, //
 };
 use kernel::{
+    alloc::flags::__GFP_ACCOUNT,
     fmt::{
         self,
         Write, //
@@ -34,12 +35,13 @@ use kernel::{
     str::Escaped, //
 };
 
+// It can be long, so it is charged to the reader.
 struct Text(KVVec<u8>);
 
 impl Write for Text {
     fn write_str(&mut self, part: &str) -> fmt::Result {
         self.0
-            .extend_from_slice(part.as_bytes(), gfp_track())
+            .extend_from_slice(part.as_bytes(), gfp_track() | __GFP_ACCOUNT)
             .map_err(|_| fmt::Error)
     }
 }

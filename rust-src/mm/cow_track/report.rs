@@ -34,8 +34,8 @@ use kernel::{
 const AT_ONCE: usize = 64;
 
 /// Lists the spaces of a name, in order.
-pub(crate) fn keys(id: u64) -> Result<KVec<Key>> {
-    let mut keys = KVec::new();
+pub(crate) fn keys(id: u64) -> Result<KVVec<Key>> {
+    let mut keys = KVVec::new();
     let mut next = Key::default();
 
     loop {
@@ -145,12 +145,13 @@ impl Report {
     }
 
     fn sum(image: &Image, vmas: KVVec<Counted>) -> Self {
+        let unplaced = image.counters.unplaced();
         // A fault is counted in the total first.
         smp_mb(Read);
         Self {
             vmas,
             total: image.faults.sum(),
-            unplaced: image.counters.unplaced(),
+            unplaced,
         }
     }
 }

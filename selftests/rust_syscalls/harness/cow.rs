@@ -505,9 +505,11 @@ pub enum Point {
     Grow,
     /// A process has left an image, whose counts are still to be summed up.
     Leave,
+    /// A fault has found the block of its page; it counts there when it has been busy for the time.
+    Fault,
 }
 
-const POINTS: usize = Point::Leave as usize + 1;
+const POINTS: usize = Point::Fault as usize + 1;
 
 /// Lets tasks sleep at points in the tracker, until dropped or reset.
 pub struct Delays(());
@@ -535,10 +537,10 @@ impl Drop for Delays {
 }
 
 fn set_delays(ms: [u32; POINTS]) -> Result<()> {
-    let [a, b, c, d, e, f, g] = ms;
+    let [a, b, c, d, e, f, g, h] = ms;
     io::write_file(
         c"/sys/module/cow_track/parameters/delays",
-        text!("{a},{b},{c},{d},{e},{f},{g}").as_bytes(),
+        text!("{a},{b},{c},{d},{e},{f},{g},{h}").as_bytes(),
     )
 }
 
