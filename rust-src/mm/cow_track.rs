@@ -15,23 +15,24 @@
 //!                                           `-> Counters      blocks of counters, by address
 //! ```
 //!
-//! - A *fault* follows the tag of its mm under RCU: it adds to the two counts, finds the block of its
-//!   address in a small cache of the space, or else in the array of its image, and adds to the
+//! - A *fault* follows the tag of its mm under RCU: it adds to the two counts, finds the block of
+//!   its address in a small cache of the space, or else in the array of its image, and adds to the
 //!   counter of the page. This is `__cow_track_fault()`, in C.
-//! - A *space* is made when a process has a tracked name and its own mm, by whoever sees that first:
-//!   fork, exec, a rename, or the call that names it. It ends with its last user or its name.
+//! - A *space* is made when a process has a tracked name and its own mm, by whoever sees that
+//!   first: fork, exec, a rename, or the call that names it. It ends with its last user, or when
+//!   the process loses the name.
 //! - An *image* has all spaces of a name whose mms go back to one exec. It ends with the last of
 //!   them. See [`image`].
 //!
 //! [`TRACKER`] protects names, the lists of spaces and all writes of tags. The time for which it is
-//! held does not grow with what processes did, except for the depth of a tree; nothing is allocated,
-//! freed or waited for under it. It nests in the `alloc_lock` of a task.
+//! held does not grow with what processes did, except for the depth of a tree. Nothing is
+//! allocated, freed or waited for under it. It nests in the `alloc_lock` of a task.
 //!
 //! # Who is tracked
 //!
-//! An mm is tagged if and only if its owner has a tracked name, as soon as nothing changes any more.
-//! A name can be written at any time; no lock covers that. But all who write something that decides
-//! it go on to a full barrier and then read what the others write:
+//! An mm is tagged if and only if its owner has a tracked name, as soon as nothing changes any
+//! more. A name can be written at any time; no lock covers that. But all who write something that
+//! decides it go on to a full barrier and then read what the others write:
 //!
 //! ```text
 //!   settle()      writes the tag       then reads the name again
@@ -292,7 +293,7 @@ impl Tracker {
         self.names().find(|tracked| tracked.id == id)
     }
 
-    /// Adds a name, unless it is there. Returns whether it was added.
+    /// Adds a name, unless there is none to be added, or it is there. Returns whether it was added.
     ///
     /// Fails with [`ENOMEM`] if there are too many.
     fn add(&mut self, name: &mut Option<KBox<Name>>) -> Result<bool> {
@@ -368,8 +369,8 @@ impl Tracker {
 impl Left {
     /// Keeps what there is to know about the process, and about its image if that has ended.
     ///
-    /// `guard` has the mmap lock, for the VMAs. May sleep, and waits for a grace period if the mm has
-    /// users, or another member of an image that has ended is just doing so.
+    /// `guard` has the mmap lock, for the VMAs. May sleep, and waits for a grace period if the mm
+    /// has users, or another member of an image that has ended is just doing so.
     fn finish(mut self, guard: Option<MmapReadGuard<'_>>) {
         let image = &self.space.image;
         // Without memory, the counts are in the total alone.
@@ -463,7 +464,11 @@ fn settle(task: &Task, mm: &MmWithUser, mut parent: Option<Parent>) {
 /// Fails with [`ENOMEM`] if there is no memory for the name, or there are too many names. What
 /// happens to single processes is no reason to fail.
 pub(crate) fn track(name: ProcessName) -> Result {
-    let mut new = Some(Name::new(name)?);
+    let is_tracked = TRACKER.lock().by_name(&name).is_some();
+    let mut new = match is_tracked {
+        true => None,
+        false => Some(Name::new(name)?),
+    };
 
     // SAFETY: This is process context; each name comes with one such call.
     unsafe { bindings::cow_track_enable() };
