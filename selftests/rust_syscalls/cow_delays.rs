@@ -456,8 +456,8 @@ tests! {
     }
 
     /// A fault gets a block for an image that its process has left meanwhile, by another name or by
-    /// `pf_cleanup()`, and perhaps got again: it is in the total once, and in no image where it does
-    /// not belong.
+    /// `pf_cleanup()`, and perhaps got again: it is in the total once, and in no image where it
+    /// does not belong.
     fn left_while_growing(timeout: 120) {
         static GO: Turnstile = Turnstile::new();
         static DONE: Turnstile = Turnstile::new();

@@ -543,8 +543,8 @@ tests! {
         step(&[(area, 16)], 24);
     }
 
-    /// What a mapping shows is not older than itself, whichever process of the image has counted it:
-    /// here a child that has ended.
+    /// What a mapping shows is not older than itself, whichever process of the image has counted
+    /// it: here a child that has ended.
     fn new_mapping_after_child() {
         let place = Area::anonymous(16, MAP_PRIVATE);
         let map = || {
@@ -698,7 +698,9 @@ tests! {
             expect_eq!(moved, Ok(place.start()));
             stops.stop();
             // SAFETY: As above.
-            let moved = unsafe { sys::mremap(place.start(), 4 * PAGE_SIZE, 4 * PAGE_SIZE, flags, tail.start()) };
+            let moved = unsafe {
+                sys::mremap(place.start(), 4 * PAGE_SIZE, 4 * PAGE_SIZE, flags, tail.start())
+            };
             expect_eq!(moved, Ok(tail.start()));
             stops.stop();
         });

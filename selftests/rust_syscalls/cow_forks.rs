@@ -285,7 +285,8 @@ tests! {
         expect_eq!(line(first.get()), left);
     }
 
-    /// Those who live come first, then the last 32 that have ended, in the order in which they have.
+    /// Those who live come first, then the last 32 that have ended, in the order in which they
+    /// have.
     fn last_ended() {
         const CHILDREN: usize = 45;
         let area = Area::written(CHILDREN);
@@ -322,7 +323,8 @@ tests! {
             let wrote: usize = (0..CHILDREN).sum();
             let image = view.images().next().expect("an image");
             expect!(image.faults >= wrote as isize);
-            expect_eq!(image.vmas().find(|vma| vma.range.0 == area.start()).unwrap().faults, wrote as isize);
+            let vma = image.vmas().find(|vma| vma.range.0 == area.start());
+            expect_eq!(vma.unwrap().faults, wrote as isize);
         });
         subject.end();
         let ended = view(|view| view.processes("subject").filter(|process| !process.live).count());

@@ -55,8 +55,8 @@ fn report(name: &CStr) -> Stat {
     cow::get(name).expect("a report")
 }
 
-/// What is counted in all, in the VMAs that are listed, and without a place, in the first image of a
-/// name.
+/// What is counted in all, in the VMAs that are listed, and without a place, in the first image of
+/// a name.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Sums {
     faults: isize,
@@ -203,7 +203,8 @@ tests! {
         let cmdline = io::read_file(c"/proc/cmdline", &mut cmdline).unwrap();
         if !cmdline.contains("cow_track.blocks=") {
             // A 256th of memory.
-            expect!(all * 4096 <= (meminfo(&["MemTotal"]) << 10) / 256 + (64 << 10), "{all} blocks");
+            let memory = meminfo(&["MemTotal"]) << 10;
+            expect!(all * 4096 <= memory / 256 + (64 << 10), "{all} blocks");
         }
         // One block beside the other, and each as far from others as costs most.
         for (count, size) in [(80_000, BLOCK), (20_000, 64 * BLOCK)] {
@@ -354,7 +355,9 @@ tests! {
                 }
             })
         };
-        let end = |subjects: [Subject; NAMES * PROCESSES]| subjects.into_iter().for_each(Subject::end);
+        let end = |subjects: [Subject; NAMES * PROCESSES]| {
+            subjects.into_iter().for_each(Subject::end);
+        };
         let used = || {
             let (free, all) = blocks();
             expect!(free < all);
@@ -567,8 +570,8 @@ tests! {
         expect_eq!(report(NAME).total(), after.faults);
     }
 
-    /// A control group whose memory is full of what can be freed: when a block cannot be had at once,
-    /// it is waited for.
+    /// A control group whose memory is full of what can be freed: when a block cannot be had at
+    /// once, it is waited for.
     fn group_with_caches() {
         // What the CPUs have charged in advance is not enough for so many blocks.
         const BLOCKS: usize = 400;

@@ -387,8 +387,8 @@ tests! {
         expect_eq!(images.next(), None);
     }
 
-    /// Whatever becomes of a name: one image that has ended is all that is kept, and no two have had
-    /// the same number.
+    /// Whatever becomes of a name: one image that has ended is all that is kept, and no two have
+    /// had the same number.
     fn last_image_is_kept() {
         const ROUNDS: usize = 12;
         cow::set(TARGET).unwrap();

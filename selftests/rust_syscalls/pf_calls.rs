@@ -503,8 +503,8 @@ tests! {
         expect_eq!(io::write_file(FILE, b"0").err(), Some(EIO));
     }
 
-    /// What is read of it is one text, made when it was opened, in however small pieces and whatever
-    /// happens meanwhile.
+    /// What is read of it is one text, made when it was opened, in however small pieces and
+    /// whatever happens meanwhile.
     fn proc_file_in_pieces() {
         let area = Area::written(64);
         cow::set(NAME).unwrap();
@@ -617,7 +617,8 @@ tests! {
         works(calls::pf_cleanup);
     }
 
-    /// A fault that lacks memory for its count is one like any other; that it has no place is known.
+    /// A fault that lacks memory for its count is one like any other; that it has no place is
+    /// known.
     fn no_memory_to_count() {
         need_failslab(true);
         // Each in a block of its own.
@@ -660,7 +661,8 @@ tests! {
         expect_eq!(ended.faults, last.total());
     }
 
-    /// What an allocation that may not sleep cannot get, one that may gets: every fault has a place.
+    /// What an allocation that may not sleep cannot get, one that may gets: every fault has a
+    /// place.
     fn second_attempt_to_count() {
         need_failslab(false);
         const AREAS: usize = 16;

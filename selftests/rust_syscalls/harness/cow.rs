@@ -178,8 +178,8 @@ impl Stat {
     }
 }
 
-/// Forgets all names, and delays that another test has left; to be done before a test. Skips it when
-/// the kernel cannot count.
+/// Forgets all names, and delays that another test has left; to be done before a test. Skips it
+/// when the kernel cannot count.
 pub fn reset() {
     // Not all kernels have them.
     let _ = set_delays([0; POINTS]);

@@ -624,8 +624,8 @@ pub enum Status {
     Running,
 }
 
-/// Waits until a child has ended and, unless `options` has `WNOWAIT`, reaps it; with `WSTOPPED`,
-/// or until it is stopped; with `WNOHANG`, does not wait. When `pid` is negative, it is any child of
+/// Waits until a child has ended and, unless `options` has `WNOWAIT`, reaps it; with `WSTOPPED`, or
+/// until it is stopped; with `WNOHANG`, does not wait. When `pid` is negative, it is any child of
 /// that process group.
 pub fn wait(pid: i32, options: u32) -> Result<Status> {
     const P_PID: u32 = 1;
