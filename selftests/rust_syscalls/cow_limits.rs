@@ -81,6 +81,17 @@ fn sums(name: &CStr) -> Sums {
     }
 }
 
+/// Expects so many faults, and at most a few more: where the stack begins is random, so that it may
+/// come to another page.
+#[track_caller]
+fn expect_faults(faults: isize, count: usize) {
+    let count = count as isize;
+    expect!(
+        (count..count + 4).contains(&faults),
+        "{faults} faults, expected {count}"
+    );
+}
+
 /// Address space that is not memory: its first page in each step of so many bytes can be written
 /// to, and is given back.
 #[derive(Clone, Copy)]
@@ -275,7 +286,7 @@ tests! {
             let before = sums(name.as_cstr());
             subject.step();
             let after = sums(name.as_cstr());
-            expect_eq!(after.faults - before.faults, count as isize);
+            expect_faults(after.faults - before.faults, count);
             let left = after.free;
             if count >= most {
                 expect_eq!(left, free - most, "{free} of {all} blocks were free");
@@ -561,7 +572,7 @@ tests! {
         subject.step();
         let after = sums(NAME);
         diag!("{after:?} after {before:?}");
-        expect_eq!(after.faults - before.faults, BLOCKS as isize);
+        expect_faults(after.faults - before.faults, BLOCKS);
         expect_eq!(after.faults, after.mapped + after.unplaced);
         expect!(after.unplaced >= BLOCKS as isize / 8);
         expect_eq!(group.get("memory.events", "oom_kill"), 0);
@@ -610,7 +621,7 @@ tests! {
         let after = sums(NAME);
         let placed = after.mapped - before.mapped;
         diag!("{placed} faults have a place, {} have none; {caches} bytes", after.unplaced);
-        expect_eq!(after.faults - before.faults, BLOCKS as isize);
+        expect_faults(after.faults - before.faults, BLOCKS);
         let share = BLOCKS.min(before.free / 2);
         expect!(placed >= share as isize * 3 / 4);
         expect_eq!(group.get("memory.events", "oom_kill"), 0);

@@ -113,15 +113,13 @@ impl Block {
 
     /// The counters of the pages that are in both the block and the range, which must overlap.
     ///
-    /// The pointers are valid as long as the block, for volatile accesses, which are `READ_ONCE()`
-    /// and `WRITE_ONCE()`. [`Atomic`] would make a call for each, and there may be many pages.
-    fn pages_in(&self, start: usize, end: usize) -> impl Iterator<Item = *mut i32> + '_ {
-        let first = start.max(self.start()) >> PAGE_SHIFT;
-        let last = (end - 1).min(self.last()) >> PAGE_SHIFT;
+    /// The pointer is valid as long as the block, for volatile accesses to as many counters, which
+    /// are `READ_ONCE()` and `WRITE_ONCE()`. [`Atomic`] would make a call for each.
+    fn pages_in(&self, start: usize, end: usize) -> (*mut i32, usize) {
+        let first = (start.max(self.start()) >> PAGE_SHIFT) % PAGES;
+        let last = ((end - 1).min(self.last()) >> PAGE_SHIFT) % PAGES;
 
-        self.pages[first % PAGES..last % PAGES + 1]
-            .iter()
-            .map(Atomic::as_ptr)
+        (self.pages[first].as_ptr(), last + 1 - first)
     }
 }
 
@@ -149,12 +147,11 @@ impl Counters {
         })
     }
 
-    /// Returns the block with this index, or null.
+    /// Returns the block with this index, or null. It is valid until [`Self::close`] is called.
+    #[inline]
     pub(crate) fn find(&self, index: usize) -> *const Block {
-        self.blocks
-            .lock()
-            .get(index)
-            .map_or(core::ptr::null(), core::ptr::from_ref)
+        // What it points to came from a `KBox`.
+        self.blocks.load_raw(index).cast()
     }
 
     /// Counts a fault at `address`, for which there may be no block yet. May sleep.
@@ -230,9 +227,10 @@ impl Counters {
     /// Forgets what was counted at the addresses from `start` to below `end`.
     pub(crate) fn clear(&self, start: usize, end: usize) {
         self.for_each(start, end, |block| {
-            for page in block.pages_in(start, end) {
-                // SAFETY: It is from `pages_in()`, and the block is in the locked array.
-                unsafe { page.write_volatile(0) };
+            let (pages, len) = block.pages_in(start, end);
+            for i in 0..len {
+                // SAFETY: See there; the block is in the locked array.
+                unsafe { pages.add(i).write_volatile(0) };
             }
         });
     }
@@ -250,9 +248,13 @@ impl Counters {
                 if block.last() < range.start {
                     break;
                 }
-                for page in block.pages_in(range.start, range.end) {
-                    // SAFETY: As in `clear()`.
-                    range.faults += u64::from(unsafe { page.read_volatile() } as u32);
+                let (pages, len) = block.pages_in(range.start, range.end);
+                // SAFETY: As in `clear()`.
+                let count = |i| u64::from(unsafe { pages.add(i).read_volatile() } as u32);
+                range.faults += (0..len % 4).map(count).sum::<u64>();
+                // Most of the time that a report takes is spent here.
+                for i in (len % 4..len).step_by(4) {
+                    range.faults += count(i) + count(i + 1) + count(i + 2) + count(i + 3);
                 }
             }
         });

@@ -14,7 +14,6 @@
 use super::{
     bindings,
     counters::{
-        Block,
         Counted,
         Counters, //
     },
@@ -37,10 +36,7 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::{
-            Full,
-            Release, //
-        },
+        atomic::Full,
         rcu,
         Arc,
         ArcBorrow,
@@ -101,7 +97,8 @@ pub(crate) fn list_vmas(guard: &MmapReadGuard<'_>, limit: usize) -> Result<KVVec
             end: vma.end(),
             faults: 0,
         };
-        list.push(counted, gfp_track())?;
+        // There is room for it.
+        let _ = list.push_within_capacity(counted);
     }
     Ok(list)
 }
@@ -318,8 +315,7 @@ pub(crate) struct Process {
     pub(crate) age: u64,
 }
 
-/// Finds a block, and puts it into the cache of the space. Without one, it returns null and has
-/// taken a reference to the space.
+/// Finds a block. Without one, it returns null and has taken a reference to the space.
 ///
 /// # Safety
 ///
@@ -329,19 +325,14 @@ unsafe extern "C" fn cow_track_find(
     space: *mut bindings::cow_track_space,
     index: c_ulong,
 ) -> *mut bindings::cow_track_block {
-    // SAFETY: By the safety requirements this came from `Arc::into_raw()`, and there is at least
-    // one reference for as long as the critical section lasts.
-    let space = unsafe { ArcBorrow::from_raw(space.cast_const().cast::<Space>()) };
-    let block = space.image.counters.find(index);
+    let space = space.cast_const().cast::<Space>();
+    // SAFETY: By the safety requirements this is a `Space` that stays valid.
+    let block = unsafe { &(*space).image }.counters.find(index);
 
     if block.is_null() {
-        let _ = Arc::into_raw(space.into());
-    } else {
-        let slot = &raw const space.head.cache[index % bindings::COW_TRACK_CACHED as usize];
-        // SAFETY: Others use the place in the cache atomically, as this does. They see what the
-        // block was initialised to, as by `rcu_assign_pointer()`.
-        let slot: &Atomic<*const Block> = unsafe { Atomic::from_ptr(slot.cast_mut().cast()) };
-        slot.store(block, Release);
+        // SAFETY: A tag came from `Arc::into_raw()`, and there is at least one reference for as
+        // long as the critical section lasts.
+        let _ = Arc::into_raw(unsafe { ArcBorrow::from_raw(space) }.into());
     }
     block.cast_mut().cast()
 }

@@ -237,6 +237,7 @@ impl<Word: UserWord> PfStat<Word> {
         Ok(())
     }
 
+    #[inline(always)]
     fn count(count: u64) -> Result<Word> {
         if count > Word::LONG_MAX {
             return Err(EOVERFLOW);
@@ -244,6 +245,7 @@ impl<Word: UserWord> PfStat<Word> {
         count.try_into().map_err(|_| EOVERFLOW)
     }
 
+    #[inline(always)]
     fn address(address: usize) -> Result<Word> {
         address.try_into().map_err(|_| EOVERFLOW)
     }
