@@ -323,11 +323,11 @@ impl Tracker {
         mm: &Mm,
         memory: Memory,
         parent: Option<Parent>,
-    ) -> (Option<Arc<Space>>, Arc<Image>) {
+    ) -> (Option<Arc<Space>>, Option<Arc<Image>>) {
         self.last_tag += 1;
         let tag = self.last_tag;
         let Some(name) = self.by_id(id) else {
-            return (None, memory.image);
+            return (None, Some(memory.image));
         };
         let spare = memory.image;
         let image = name.live_image(owner.exec).unwrap_or_else(|| spare.clone());
@@ -336,7 +336,7 @@ impl Tracker {
 
         name.spaces
             .insert(memory.node.into_node(space.key, space.clone()));
-        (Some(space), spare)
+        (Some(space), Some(spare))
     }
 
     /// Gives `mm` another tag, or none. Unless it has users, there are no faults.
@@ -369,14 +369,12 @@ impl Tracker {
 impl Left {
     /// Keeps what there is to know about the process, and about its image if that has ended.
     ///
-    /// `guard` has the mmap lock, for the VMAs. May sleep, and waits for a grace period if the mm
-    /// has users, or another member of an image that has ended is just doing so.
+    /// `guard` has the mmap lock, for the VMAs of a last member. May sleep, and waits for a grace
+    /// period if the mm has users, or another member of an image that has ended is just doing so.
     fn finish(mut self, guard: Option<MmapReadGuard<'_>>) {
         let image = &self.space.image;
         // Without memory, the counts are in the total alone.
-        let vmas = guard
-            .filter(|_| self.is_last)
-            .and_then(|guard| list_vmas(&guard, KEPT).ok());
+        let vmas = guard.and_then(|guard| list_vmas(&guard, KEPT).ok());
         delay(bindings::COW_TRACK_LEAVE);
 
         if self.has_faults || (self.is_last && image.leaving.load(Acquire) != 0) {
@@ -420,30 +418,27 @@ fn settle(task: &Task, mm: &MmWithUser, mut parent: Option<Parent>) {
             return;
         }
 
-        let mut new = (None, None);
         let mut is_missed = false;
-        if let Some(id) = want {
-            match memory.take() {
-                None => {
-                    drop(tracker);
-                    drop(thread);
-                    memory = Some(Memory::new(owner.exec));
-                    continue;
-                }
-                Some(Ok(memory)) => {
-                    let (space, spare) = tracker.add_space(id, &owner, mm, memory, parent.take());
-                    new = (space, Some(spare));
-                }
-                Some(Err(_)) => {
-                    is_missed = true;
-                    tracker
-                        .by_id(id)
-                        .into_iter()
-                        .for_each(|name| name.missed += 1);
-                }
+        let (new, _spare) = match want.map(|id| (id, memory.take())) {
+            None => (None, None),
+            Some((_, None)) => {
+                drop(tracker);
+                drop(thread);
+                memory = Some(Memory::new(owner.exec));
+                continue;
             }
-        }
-        let left = tracker.replace_tag(mm, true, new.0);
+            Some((id, Some(Ok(memory)))) => {
+                tracker.add_space(id, &owner, mm, memory, parent.take())
+            }
+            Some((id, Some(Err(_)))) => {
+                is_missed = true;
+                if let Some(name) = tracker.by_id(id) {
+                    name.missed += 1;
+                }
+                (None, None)
+            }
+        };
+        let left = tracker.replace_tag(mm, true, new);
         drop(tracker);
         drop(thread);
 

@@ -127,6 +127,7 @@ impl Block {
 #[pin_data]
 pub(crate) struct Counters {
     #[pin]
+    /// All are marked, to be found across long gaps.
     blocks: XArray<KBox<Block>>,
     /// How many there were ever.
     len: Atomic<usize>,
@@ -198,7 +199,10 @@ impl Counters {
                 drop(guard);
                 drop(block);
             }
-            Ok(()) => self.len.add(1, Relaxed),
+            Ok(()) => {
+                guard.mark(index);
+                self.len.add(1, Relaxed);
+            }
             Err(error) if error.error == EBUSY => (),
             Err(error) => return Err(error.error),
         }
@@ -214,7 +218,7 @@ impl Counters {
 
         loop {
             let guard = self.blocks.lock();
-            match guard.find(index) {
+            match guard.find_marked(index) {
                 Some((found, block)) if found <= last => {
                     f(block);
                     index = found + 1;
@@ -271,7 +275,7 @@ impl Counters {
         self.closed.store(true, Relaxed);
         loop {
             let mut guard = self.blocks.lock();
-            let Some((index, _)) = guard.find(0) else {
+            let Some((index, _)) = guard.find_marked(0) else {
                 return;
             };
             let block = guard.remove(index);

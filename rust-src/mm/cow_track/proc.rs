@@ -12,7 +12,10 @@ use super::{
         FREE, //
     },
     gfp_track,
-    image::Process,
+    image::{
+        Key,
+        Process, //
+    },
     report::{
         ended,
         keys,
@@ -100,14 +103,15 @@ impl Text {
 
             let name = Escaped::new(name.as_bytes());
             line!(text, "name {} {name}", Decimal(missed))?;
-            text.images(id)?;
-            text.processes(id)?;
+            let keys = keys(id)?;
+            text.images(id, &keys)?;
+            text.processes(id, &keys)?;
             last = id;
         }
     }
 
-    fn images(&mut self, id: u64) -> Result {
-        for members in keys(id)?.chunk_by(|a, b| a.exec == b.exec) {
+    fn images(&mut self, id: u64, keys: &[Key]) -> Result {
+        for members in keys.chunk_by(|a, b| a.exec == b.exec) {
             // One whose members are all on their way out has yet to sum up.
             if let Some((space, mm)) = newest(id, members) {
                 if let Some(report) = Report::of_live(&space.image, &mm, usize::MAX)? {
@@ -140,8 +144,8 @@ impl Text {
         Ok(())
     }
 
-    fn processes(&mut self, id: u64) -> Result {
-        for key in &keys(id)? {
+    fn processes(&mut self, id: u64, keys: &[Key]) -> Result {
+        for key in keys {
             let space = TRACKER
                 .lock()
                 .by_id(id)
