@@ -7,26 +7,21 @@
 use kernel::{
     prelude::*,
     printk,
-    ratelimit::RateLimit,
+    ratelimit::user_may_log,
     str::Escaped,
     syscall::User,
     uaccess::UserSlice, //
 };
 
-/// How many seconds a limit on log lines looks at.
-const INTERVAL: u16 = 1;
-/// How many lines each call may log in that time, by whomever: more than any sensible program
-/// needs, and few enough that one which does nothing else does not drown the log.
-const BURST: u16 = 300;
+/// The longest line that `hello` logs, in bytes.
+const GREETING_MAX: usize = 60;
 
 /// Logs a greeting with its argument, as a signed number.
 ///
 /// Returns 0.
 #[syscall]
 fn hello(i: c_ulong) -> Result {
-    static LIMIT: RateLimit = RateLimit::new(c"hello", INTERVAL, BURST);
-
-    if LIMIT.allow() {
+    if user_may_log(GREETING_MAX) {
         greet(i as c_long);
     }
     Ok(())
@@ -54,8 +49,6 @@ const PREFIX: &str = "xxxhal syscall called with \"";
 /// [`MESSAGE_MAX`]; then nothing is logged.
 #[syscall]
 fn xxxhal(msg: User<*const c_char>) -> Result {
-    static LIMIT: RateLimit = RateLimit::new(c"xxxhal", INTERVAL, BURST);
-
     // Room for one byte more than is read, which makes a string that has no NUL there an error.
     let mut buf = [0; MESSAGE_MAX + 1];
     let len = UserSlice::new(msg.as_user_ptr(), MESSAGE_MAX)
@@ -63,7 +56,8 @@ fn xxxhal(msg: User<*const c_char>) -> Result {
         .strcpy_into_buf(&mut buf)?
         .count_bytes();
 
-    if LIMIT.allow() {
+    // Each byte may have to be escaped.
+    if user_may_log((PREFIX.len() + 4 * len).min(LINE_MAX)) {
         repeat(&mut buf, len);
     }
     Ok(())

@@ -10,7 +10,7 @@ use kernel::{
     cred::CAP_SYS_NICE,
     prelude::*,
     printk,
-    ratelimit::RateLimit,
+    ratelimit::user_may_log,
     security,
     str::Escaped,
     sync::aref::ARef,
@@ -34,6 +34,7 @@ use kernel::{
 ///
 /// - `EINVAL`: `pid` is negative, or it belongs to a kernel thread.
 /// - `ESRCH`: there is no such thread.
+/// - `EINTR`: the caller is being killed.
 /// - `EPERM`: the caller may not change how that thread is scheduled, see [`may_mark`].
 #[syscall]
 fn make_vcpu(pid: Pid) -> Result {
@@ -43,6 +44,8 @@ fn make_vcpu(pid: Pid) -> Result {
 
     let marked = loop {
         let task = find(pid).ok_or(ESRCH)?;
+        // What is allowed now is not allowed any more after an exec.
+        let _exec = task.lock_exec()?;
         may_mark(&task)?;
 
         // A task that has been released has lost its id. When that happened by another thread's
@@ -68,8 +71,9 @@ fn find(pid: Pid) -> Option<ARef<Task>> {
 /// Asks whether the caller may mark the process of `task`. The rules are those of
 /// `sched_setaffinity()`.
 ///
-/// The answer is about `task` at this moment. It is not asked again under the lock, where an LSM
-/// could not answer: credentials that change between here and there come too late.
+/// The answer is about the credentials that `task` has at this moment, for all threads of its
+/// process. A thread can have others of its own. When `task` changes its credentials by itself, by
+/// `setuid()`, before it is marked, that comes too late.
 fn may_mark(task: &Task) -> Result {
     if task.is_kthread() {
         return Err(EINVAL);
@@ -121,12 +125,14 @@ impl Marked {
         }
     }
 
-    /// Logs the whole call, or nothing when there have been too many calls of late.
+    /// Logs the whole call, or nothing when users have logged too much of late.
     fn log(&self) {
-        // By whomever. A call can log many lines, hence fewer of them than of hello().
-        static LIMIT: RateLimit = RateLimit::new(c"make_vcpu", 5, 500);
+        /// The longest first line, with two names all of which has to be escaped.
+        const PROCESS_MAX: usize = 200;
+        /// The longest other line.
+        const THREAD_MAX: usize = 60;
 
-        if !LIMIT.allow() {
+        if !user_may_log(PROCESS_MAX + (self.threads.min(LISTED_MAX) + 1) * THREAD_MAX) {
             return;
         }
 

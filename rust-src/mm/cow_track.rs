@@ -30,9 +30,10 @@
 //!
 //! # Who is tracked
 //!
-//! An mm is tagged if and only if its owner has a tracked name, as soon as nothing changes any
-//! more. A name can be written at any time; no lock covers that. But all who write something that
-//! decides it go on to a full barrier and then read what the others write:
+//! Once things are quiet, an mm is tagged if and only if its owner has a tracked name (but for
+//! processes that were missed, and an mm that outlives its owner, which keeps its tag). A name can
+//! be written at any time; no lock covers that. But whoever writes one of these has a full barrier
+//! after it, and then reads what the others write:
 //!
 //! ```text
 //!   settle()      writes the tag       then reads the name again
@@ -85,7 +86,10 @@ use kernel::{
     task::Task, //
 };
 
-use core::mem::MaybeUninit;
+use core::{
+    mem::MaybeUninit,
+    ptr, //
+};
 
 #[path = "cow_track/counters.rs"]
 mod counters;
@@ -130,6 +134,16 @@ const KEPT: usize = bindings::MAX_SIZE as usize;
 /// How the tracker allocates memory: nobody is killed for it, and reserves are left to others.
 fn gfp_track() -> Flags {
     GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN | __GFP_NOMEMALLOC
+}
+
+/// Returns a count that is zero.
+///
+/// At first without waiting: to wait for one is killable, and a process that is being killed can
+/// still fork one that is not.
+fn new_count() -> Result<PercpuCount> {
+    PercpuCount::new(GFP_NOWAIT | __GFP_NOWARN)
+        .or_else(|_| PercpuCount::new(gfp_track()))
+        .map_err(Into::into)
 }
 
 /// The name of a process: that of its thread group leader.
@@ -225,9 +239,31 @@ impl Name {
         (key.exec == exec).then(|| space.image.clone())
     }
 
+    /// Makes a space out of `memory`. Returns what is to be dropped without the lock, too: an image
+    /// that may not have been needed.
+    fn add_space(
+        &mut self,
+        tag: u64,
+        owner: &Owner,
+        mm: &Mm,
+        memory: Memory,
+    ) -> (Arc<Space>, Arc<Image>) {
+        let spare = memory.image;
+        let image = self.live_image(owner.exec).unwrap_or_else(|| spare.clone());
+        let space = Space::new(owner, mm, memory.faults, image, (self.id, tag));
+        let space: Arc<Space> = memory.space.write(space).into();
+
+        self.spaces
+            .insert(memory.node.into_node(space.key, space.clone()));
+        (space, spare)
+    }
+
     /// Keeps what there is to know about a process that has ended.
     fn note(&mut self, process: Process) {
-        if self.past.push_within_capacity(process).is_err() {
+        if self.past.len() < PAST {
+            // There is room for it.
+            let _ = self.past.push_within_capacity(process);
+        } else {
             self.past[self.oldest] = process;
             self.oldest = (self.oldest + 1) % PAST;
         }
@@ -253,7 +289,7 @@ impl Memory {
         Ok(Self {
             space: UniqueArc::new_uninit(gfp_track())?,
             node: RBTreeNodeReservation::new(gfp_track())?,
-            faults: Arc::new(PercpuCount::new(gfp_track())?, gfp_track())?,
+            faults: Arc::new(new_count()?, gfp_track())?,
             image: Image::new(exec)?,
         })
     }
@@ -314,34 +350,19 @@ impl Tracker {
         Ok(true)
     }
 
-    /// Makes a space for a tracked name out of `memory`. Returns what is to be dropped without the
-    /// lock, too: an image that may not have been needed.
-    fn add_space(
+    /// Gives `mm` another tag, or none. Without users there are no faults, and no need to wait.
+    ///
+    /// # Safety
+    ///
+    /// If `mm` has users, `has_users` must be true. What is returned must be finished.
+    unsafe fn replace_tag(
         &mut self,
-        id: u64,
-        owner: &Owner,
         mm: &Mm,
-        memory: Memory,
-        parent: Option<Parent>,
-    ) -> (Option<Arc<Space>>, Option<Arc<Image>>) {
-        self.last_tag += 1;
-        let tag = self.last_tag;
-        let Some(name) = self.by_id(id) else {
-            return (None, Some(memory.image));
-        };
-        let spare = memory.image;
-        let image = name.live_image(owner.exec).unwrap_or_else(|| spare.clone());
-        let space = Space::new(owner, mm, memory.faults, image, (id, tag), parent);
-        let space: Arc<Space> = memory.space.write(space).into();
-
-        name.spaces
-            .insert(memory.node.into_node(space.key, space.clone()));
-        (Some(space), Some(spare))
-    }
-
-    /// Gives `mm` another tag, or none. Unless it has users, there are no faults.
-    fn replace_tag(&mut self, mm: &Mm, has_users: bool, new: Option<Arc<Space>>) -> Option<Left> {
-        let space = Space::replace(mm, new)?;
+        has_users: bool,
+        new: Option<Arc<Space>>,
+    ) -> Option<Left> {
+        // SAFETY: If the mm has users, `Left::finish()` keeps a reference for a grace period.
+        let space = unsafe { Space::replace(self, mm, new) }?;
         if has_users {
             space.image.leaving.add(1, Relaxed);
         }
@@ -370,13 +391,16 @@ impl Left {
     /// Keeps what there is to know about the process, and about its image if that has ended.
     ///
     /// `guard` has the mmap lock, for the VMAs of a last member. May sleep, and waits for a grace
-    /// period if the mm has users, or another member of an image that has ended is just doing so.
+    /// period if the mm has users, or if the image has ended while another member waits.
     fn finish(mut self, guard: Option<MmapReadGuard<'_>>) {
         let image = &self.space.image;
-        // Without memory, the counts are in the total alone.
-        let vmas = guard.and_then(|guard| list_vmas(&guard, KEPT).ok());
+        // Without memory, the counts are in the total alone. The process may be ending because
+        // memory is short: do not wait for any.
+        let at_once = GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC;
+        let vmas = guard.and_then(|guard| list_vmas(&guard, KEPT, at_once).ok());
         delay(bindings::COW_TRACK_LEAVE);
 
+        // Pairs with the release below: who has waited has no faults any more.
         if self.has_faults || (self.is_last && image.leaving.load(Acquire) != 0) {
             synchronize_rcu();
         }
@@ -385,7 +409,9 @@ impl Left {
             self.process.faults = self.space.faults.sum();
         }
         if self.is_last {
-            image.end(vmas.unwrap_or(KVVec::new()));
+            // SAFETY: No live member was left when this one lost its tag. Those that had lost
+            // theirs before have waited for a grace period, or this one has.
+            unsafe { image.end(vmas.unwrap_or(KVVec::new())) };
         }
         if let Some(name) = TRACKER.lock().by_id(self.space.name) {
             name.note(self.process);
@@ -393,11 +419,11 @@ impl Left {
     }
 }
 
-/// Makes the tag of `mm` that which the name of the process of `task` asks for, if that process is
-/// its owner. `parent` is for the record, when the process is new.
+/// Makes the tag of `mm` agree with the name of the process of `task`, if that process is its
+/// owner.
 ///
 /// Where memory is lacking it has no tag, and is counted as missed.
-fn settle(task: &Task, mm: &MmWithUser, mut parent: Option<Parent>) {
+fn settle(task: &Task, mm: &MmWithUser) {
     let mut memory = None;
 
     loop {
@@ -410,16 +436,15 @@ fn settle(task: &Task, mm: &MmWithUser, mut parent: Option<Parent>) {
         let Some(owner) = Owner::of(&thread, mm) else {
             return;
         };
-        let want = owner
-            .name
-            .and_then(|name| tracker.by_name(&name))
-            .map(|name| name.id);
-        if Space::name_of(mm) == want {
+        tracker.last_tag += 1;
+        let tag = tracker.last_tag;
+        let name = owner.name.and_then(|name| tracker.by_name(&name));
+        if Space::name_of(mm) == name.as_ref().map(|name| name.id) {
             return;
         }
 
         let mut is_missed = false;
-        let (new, _spare) = match want.map(|id| (id, memory.take())) {
+        let (new, _spare) = match name.map(|name| (name, memory.take())) {
             None => (None, None),
             Some((_, None)) => {
                 drop(tracker);
@@ -427,25 +452,30 @@ fn settle(task: &Task, mm: &MmWithUser, mut parent: Option<Parent>) {
                 memory = Some(Memory::new(owner.exec));
                 continue;
             }
-            Some((id, Some(Ok(memory)))) => {
-                tracker.add_space(id, &owner, mm, memory, parent.take())
+            Some((name, Some(Ok(memory)))) => {
+                let (new, spare) = name.add_space(tag, &owner, mm, memory);
+                (Some(new), Some(spare))
             }
-            Some((id, Some(Err(_)))) => {
+            Some((name, Some(Err(_)))) => {
                 is_missed = true;
-                if let Some(name) = tracker.by_id(id) {
-                    name.missed += 1;
-                }
+                name.missed += 1;
                 (None, None)
             }
         };
-        let left = tracker.replace_tag(mm, true, new);
+        // SAFETY: It is finished below.
+        let left = unsafe { tracker.replace_tag(mm, true, new) };
         drop(tracker);
         drop(thread);
 
         delay(bindings::COW_TRACK_TAG);
+        // The tag before the name, which is read again. Pairs with `__cow_track_named()`.
         smp_mb(Full);
         if let Some(left) = left {
-            let guard = left.is_last.then(|| mm.mmap_read_lock_killable().ok());
+            // One that is being killed still waits for its own threads, which let go of the lock.
+            let guard = left.is_last.then(|| match current!().mm() {
+                Some(own) if ptr::eq(own, mm) => Some(mm.mmap_read_lock()),
+                _ => mm.mmap_read_lock_killable().ok(),
+            });
             left.finish(guard.flatten());
         }
         if is_missed {
@@ -456,8 +486,8 @@ fn settle(task: &Task, mm: &MmWithUser, mut parent: Option<Parent>) {
 
 /// Starts to track processes of the name `name`.
 ///
-/// Fails with [`ENOMEM`] if there is no memory for the name, or there are too many names. What
-/// happens to single processes is no reason to fail.
+/// Fails with [`ENOMEM`] if there is no memory for the name, or there are too many names. It does
+/// not fail for single processes.
 pub(crate) fn track(name: ProcessName) -> Result {
     let is_tracked = TRACKER.lock().by_name(&name).is_some();
     let mut new = match is_tracked {
@@ -469,6 +499,7 @@ pub(crate) fn track(name: ProcessName) -> Result {
     unsafe { bindings::cow_track_enable() };
     let added = TRACKER.lock().add(&mut new);
     if added.is_ok() {
+        // `FILTER` before the names. Pairs with `__cow_track_named()`.
         smp_mb(Full);
         settle_all(&name);
     }
@@ -491,7 +522,7 @@ fn settle_all(name: &ProcessName) {
         let mm: Option<ARef<Mm>> = leader.lock_user_thread().map(|thread| thread.mm().into());
         if let Some(mm) = mm.and_then(|mm| mm.mmget_not_zero()) {
             delay(bindings::COW_TRACK_SCAN);
-            settle(&leader, &mm, None);
+            settle(&leader, &mm);
         }
     }
 }
@@ -512,13 +543,17 @@ pub(crate) fn cleanup() -> Result {
     }
     // These lists are nobody else's any more. The spaces stay until there are no faults in them.
     for space in names().flat_map(|name| name.spaces.values()) {
-        let _tracker = TRACKER.lock();
-        if let Some(mm) = space.mm() {
-            // The list has another reference.
-            drop(Space::replace(mm, None));
+        let tracker = TRACKER.lock();
+        if let Some(mm) = space.mm(&tracker) {
+            // SAFETY: The list has another reference, until a grace period is over.
+            drop(unsafe { Space::replace(&tracker, mm, None) });
         }
     }
     synchronize_rcu();
+    for space in names().flat_map(|name| name.spaces.values()) {
+        // SAFETY: All faults of members that had lost their tags are over, and new ones find none.
+        unsafe { space.image.counters.close() };
+    }
     for _ in names() {
         // SAFETY: The name has come with a call of `cow_track_enable()`.
         unsafe { bindings::cow_track_disable() };
@@ -545,11 +580,11 @@ fn delay(_point: c_uint) {
 ///
 /// # Safety
 ///
-/// `mm` must be valid, and `start` less than `end`.
+/// `mm` must be valid and have users, and `start` be less than `end`.
 #[export]
 unsafe extern "C" fn __cow_track_map(mm: *mut bindings::mm_struct, start: c_ulong, end: c_ulong) {
-    // SAFETY: By the safety requirements it is valid.
-    let mm = unsafe { Mm::from_raw(mm) };
+    // SAFETY: By the safety requirements it is valid and has users.
+    let mm = unsafe { MmWithUser::from_raw(mm) };
 
     if let Some(space) = Space::get(mm) {
         space.image.counters.clear(start, end);
@@ -576,10 +611,15 @@ unsafe extern "C" fn __cow_track_named(
     let (leader, mm) = unsafe { (&*leader.cast::<Task>(), MmWithUser::from_raw(mm)) };
 
     delay(point);
+    // The name and the owner before the tag and `FILTER`. Pairs with `settle()` and `track()`.
     smp_mb(Full);
     if Space::name_of(mm).is_some() || ProcessName::may_be_tracked(leader) {
-        let parent = (point == bindings::COW_TRACK_FORK).then(Parent::current);
-        settle(leader, mm, parent.flatten());
+        settle(leader, mm);
+        if point == bindings::COW_TRACK_FORK {
+            if let (Some(space), Some(parent)) = (Space::get(mm), Parent::current()) {
+                space.parent.populate(parent);
+            }
+        }
     }
 }
 
@@ -592,7 +632,8 @@ unsafe extern "C" fn __cow_track_named(
 unsafe extern "C" fn __cow_track_exit(mm: *mut bindings::mm_struct) {
     // SAFETY: By the safety requirements it is valid.
     let mm = unsafe { Mm::from_raw(mm) };
-    let left = TRACKER.lock().replace_tag(mm, false, None);
+    // SAFETY: By the safety requirements it has no users. It is finished below.
+    let left = unsafe { TRACKER.lock().replace_tag(mm, false, None) };
 
     if let Some(left) = left {
         // SAFETY: By the safety requirements it has not been torn down.

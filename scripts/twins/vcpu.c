@@ -4,13 +4,16 @@
  */
 
 #include <linux/cred.h>
-#include <linux/ratelimit.h>
+#include <linux/rwsem.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/security.h>
 #include <linux/syscalls.h>
 
 #define LISTED_MAX 64
+
+/* hello.c */
+bool user_may_log(size_t bytes);
 
 static int may_mark(struct task_struct *task)
 {
@@ -30,12 +33,12 @@ static int may_mark(struct task_struct *task)
 
 SYSCALL_DEFINE1(make_vcpu, pid_t, pid)
 {
-	static DEFINE_RATELIMIT_STATE(limit, 5 * HZ, 500);
 	char name[TASK_COMM_LEN], caller[TASK_COMM_LEN];
 	struct task_struct *task, *thread;
 	pid_t listed[LISTED_MAX], process;
 	size_t threads = 0, i;
 	unsigned long flags;
+	struct rw_semaphore *exec;
 	int err;
 
 	if (pid < 0)
@@ -46,9 +49,14 @@ SYSCALL_DEFINE1(make_vcpu, pid_t, pid)
 		if (!task)
 			return -ESRCH;
 
-		err = may_mark(task);
-		if (!err && lock_task_sighand(task, &flags))
-			break;
+		exec = &task->signal->exec_update_lock;
+		err = down_read_killable(exec);
+		if (!err) {
+			err = may_mark(task);
+			if (!err && lock_task_sighand(task, &flags))
+				break;
+			up_read(exec);
+		}
 		put_task_struct(task);
 		if (err)
 			return err;
@@ -66,9 +74,10 @@ SYSCALL_DEFINE1(make_vcpu, pid_t, pid)
 	process = task_tgid_nr(task->group_leader);
 	get_task_comm(name, task->group_leader);
 	unlock_task_sighand(task, &flags);
+	up_read(exec);
 	put_task_struct(task);
 
-	if (!__ratelimit(&limit))
+	if (!user_may_log(200 + 60 * (min(threads, LISTED_MAX) + 1)))
 		return 0;
 
 	get_task_comm(caller, current);

@@ -77,6 +77,14 @@ fn print_median(state: &str, case: impl Display, ticks: &mut [u32]) {
 fn set_up() {
     io::write_file(c"/proc/sys/kernel/printk", b"1").expect("/proc/sys/kernel/printk");
     let _ = io::write_file(c"/sys/kernel/mm/transparent_hugepage/enabled", b"never");
+    // With this one, there is no limit to what is logged.
+    let others = !(1 << sys::CAP_SYSLOG);
+    let caps = sys::Caps {
+        effective: others,
+        permitted: others,
+        inheritable: 0,
+    };
+    sys::capset(caps).expect("capset");
 }
 
 /// The calls that log, when they have logged so much that they do no longer.

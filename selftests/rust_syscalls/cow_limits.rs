@@ -396,7 +396,7 @@ tests! {
     }
 
     /// One image after the other, with as many VMAs as are kept of it.
-    fn many_images(timeout: 300) {
+    fn many_images(timeout: 900) {
         const IMAGES: usize = 600;
         let area = Area::written(160);
         for page in (1..160).step_by(2) {
@@ -583,7 +583,7 @@ tests! {
 
     /// A control group whose memory is full of what can be freed: when a block cannot be had at
     /// once, it is waited for.
-    fn group_with_caches() {
+    fn group_with_caches(timeout: 300) {
         // What the CPUs have charged in advance is not enough for so many blocks.
         const BLOCKS: usize = 400;
         let group = Group::new("caches");

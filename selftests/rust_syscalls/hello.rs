@@ -117,9 +117,9 @@ tests! {
         log.expect_end();
     }
 
-    /// Hundreds of calls a second are logged, a million are not.
+    /// Dozens of calls of a user are logged, a flood is not.
     fn does_not_fill_the_log(timeout: 300) {
-        klog::expect_rate_limit(GREETING, || calls::hello(7));
+        klog::expect_limit(GREETING, || calls::hello(7));
     }
 
     /// 512 to 547 belong to x32, whose calls are no one else's; what is beyond and is none of our

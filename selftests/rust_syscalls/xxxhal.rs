@@ -352,20 +352,42 @@ tests! {
         log.expect_end();
     }
 
-    /// Hundreds of calls a second are logged, a million are not.
+    /// Dozens of calls of a user are logged, a flood is not.
     fn does_not_fill_the_log(timeout: 300) {
-        klog::expect_rate_limit(LINE, || calls::xxxhal(sys::addr(c"one of many")));
+        klog::expect_limit(LINE, || calls::xxxhal(sys::addr(c"one of many")));
     }
 
     /// The limit is for the log alone: a call that finds it reached still checks its string.
     fn checks_its_string_beyond_the_limit() {
         let mut memory = Mapping::new(1, sys::MAP_PRIVATE).unwrap();
         memory.bytes()[..2].copy_from_slice(b"x\0");
-        for _ in 0..2000 {
-            assert_eq!(calls::xxxhal(memory.start()), Ok(0));
-            assert_eq!(calls::xxxhal(8), Err(sys::EFAULT));
-        }
-        klog::recover(LINE, || calls::xxxhal(memory.start()));
+        let start = memory.start();
+        let last = task::as_user(1000, &[], || {
+            for _ in 0..2000 {
+                assert_eq!(calls::xxxhal(start), Ok(0));
+                assert_eq!(calls::xxxhal(8), Err(sys::EFAULT));
+            }
+            Ok(0)
+        });
+        expect_eq!(last, Ok(0));
+        klog::recover();
+    }
+
+    /// All calls share one limit: no way around it is to make several.
+    fn shares_the_limit_with_hello() {
+        let mut log = Log::end(LINE);
+        let child = Child::fork(|| {
+            task::become_user(1000, &[]);
+            for _ in 0..2000 {
+                assert_eq!(calls::hello(0), Ok(0));
+            }
+            for _ in 0..20 {
+                assert_eq!(calls::xxxhal(sys::addr(c"one of many")), Ok(0));
+            }
+        });
+        expect_eq!(child.unwrap().wait(), Ok(Status::Exited(0)));
+        expect!(log.count() < 20);
+        klog::recover();
     }
 }
 

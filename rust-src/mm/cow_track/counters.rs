@@ -6,7 +6,7 @@
 //! with a counter for each page. They are in an XArray, by address. A block stays until the image
 //! ends, so a pointer to it may be kept for as long as there are members that can have faults.
 //!
-//! The lock of the array protects the array. The counters are atomic, whoever holds it.
+//! The lock of the array protects the array. The counters are atomic and need no lock.
 
 use super::{
     bindings,
@@ -20,8 +20,6 @@ use kernel::{
     alloc::{
         flags::{
             __GFP_ACCOUNT,
-            __GFP_NOMEMALLOC,
-            __GFP_NOWARN,
             __GFP_ZERO, //
         },
         Flags, //
@@ -36,8 +34,12 @@ use kernel::{
 const BLOCK_SHIFT: usize = bindings::COW_TRACK_BLOCK_SHIFT as usize;
 /// How many bytes of address space a block counts for.
 const BLOCK_SIZE: usize = 1 << BLOCK_SHIFT;
-/// How many pages these are.
+/// Pages per block.
 const PAGES: usize = BLOCK_SIZE >> PAGE_SHIFT;
+
+/// In how many places an image may fail to add a block for lack of memory, before it adds no more.
+/// Each can leave nodes in the array, which all go at once in the end.
+const FAILURES_MAX: usize = 256;
 
 /// How many more blocks there may be.
 pub(crate) static FREE: Atomic<usize> = Atomic::new(0);
@@ -50,7 +52,7 @@ pub(crate) struct Counted {
     pub(crate) faults: u64,
 }
 
-/// The counters of [`BLOCK_SIZE`] bytes of address space. One wraps after 2^32 faults.
+/// The counters of [`BLOCK_SIZE`] bytes of address space. Each wraps after 2^32 faults.
 ///
 /// C knows what it begins with as `struct cow_track_block`.
 #[repr(C)]
@@ -58,7 +60,7 @@ pub(crate) struct Block {
     /// The lowest address divided by the size.
     index: usize,
     pages: KBox<[Atomic<i32>; PAGES]>,
-    _credit: Credit,
+    credit: Credit,
 }
 
 static_assert!(offset_of!(Block, index) == offset_of!(bindings::cow_track_block, index));
@@ -96,9 +98,14 @@ impl Block {
             index,
             // SAFETY: The memory is all zero, which is valid for integers.
             pages: unsafe { pages.assume_init() },
-            _credit: credit,
+            credit,
         };
         Ok(KBox::new(block, flags)?)
+    }
+
+    /// Drops the block, without giving the credit back.
+    fn keep_credit(block: KBox<Self>) {
+        core::mem::forget(KBox::into_inner(block).credit);
     }
 
     /// The lowest address.
@@ -112,14 +119,11 @@ impl Block {
     }
 
     /// The counters of the pages that are in both the block and the range, which must overlap.
-    ///
-    /// The pointer is valid as long as the block, for volatile accesses to as many counters, which
-    /// are `READ_ONCE()` and `WRITE_ONCE()`. [`Atomic`] would make a call for each.
-    fn pages_in(&self, start: usize, end: usize) -> (*mut i32, usize) {
+    fn pages_in(&self, start: usize, end: usize) -> &[Atomic<i32>] {
         let first = (start.max(self.start()) >> PAGE_SHIFT) % PAGES;
         let last = ((end - 1).min(self.last()) >> PAGE_SHIFT) % PAGES;
 
-        (self.pages[first].as_ptr(), last + 1 - first)
+        &self.pages[first..=last]
     }
 }
 
@@ -129,8 +133,11 @@ pub(crate) struct Counters {
     #[pin]
     /// All are marked, to be found across long gaps.
     blocks: XArray<KBox<Block>>,
-    /// How many there were ever.
+    /// How many there are, are just being added, or failed to be added; or were before the image
+    /// ended.
     len: Atomic<usize>,
+    /// How many failed to be added. They keep their credits, for nodes of the array.
+    failed: Atomic<usize>,
     /// Whether the image has ended, so that no blocks are to be added. Written before the array is
     /// locked to remove them all.
     closed: AtomicFlag,
@@ -143,6 +150,7 @@ impl Counters {
         pin_init!(Self {
             blocks <- XArray::new_accounted(),
             len: Atomic::new(0),
+            failed: Atomic::new(0),
             closed: AtomicFlag::new(false),
             unplaced: Atomic::new(0),
         })
@@ -160,34 +168,31 @@ impl Counters {
     /// Memory is charged to the current task, as that for page tables is. Where it cannot be had,
     /// or the image has had its share, the fault has no counter.
     pub(crate) fn count(&self, address: usize) {
-        // Most allocations succeed at once. Only those that do not are worth waiting for.
-        let at_once = GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC;
-        let is_counted = self.try_count(address, at_once) || self.try_count(address, gfp_track());
-
-        if !is_counted {
-            self.unplaced.add(1, Relaxed);
-        }
-    }
-
-    fn try_count(&self, address: usize, flags: Flags) -> bool {
         let index = address >> BLOCK_SHIFT;
-        if self.find(index).is_null() && self.add_block(index, flags | __GFP_ACCOUNT).is_err() {
-            return false;
+        if self.find(index).is_null() {
+            let _ = self.add_block(index);
         }
 
-        let guard = self.blocks.lock();
-        let block = guard.get(index);
-        if let Some(block) = block {
-            block.pages[(address >> PAGE_SHIFT) % PAGES].add(1, Relaxed);
-        }
         // It may have been removed again.
-        block.is_some()
+        match self.blocks.lock().get(index) {
+            Some(block) => block.pages[(address >> PAGE_SHIFT) % PAGES].add(1, Relaxed),
+            None => self.unplaced.add(1, Relaxed),
+        }
     }
 
     /// Adds a block, unless somebody else has.
-    fn add_block(&self, index: usize, flags: Flags) -> Result {
-        let credit = Credit::take(self.len.load(Relaxed)).ok_or(ENOMEM)?;
-        let block = Block::new(index, credit, flags)?;
+    fn add_block(&self, index: usize) -> Result {
+        if self.failed.load(Relaxed) >= FAILURES_MAX {
+            return Err(ENOMEM);
+        }
+        let flags = gfp_track() | __GFP_ACCOUNT;
+        let has = self.len.fetch_add(1, Relaxed);
+        let block = Credit::take(has)
+            .ok_or(ENOMEM)
+            .and_then(|credit| Block::new(index, credit, flags))
+            .inspect_err(|_| {
+                self.len.fetch_sub(1, Relaxed);
+            })?;
         delay(bindings::COW_TRACK_GROW);
 
         let mut guard = self.blocks.lock();
@@ -199,12 +204,15 @@ impl Counters {
                 drop(guard);
                 drop(block);
             }
-            Ok(()) => {
-                guard.mark(index);
-                self.len.add(1, Relaxed);
+            Ok(()) => guard.mark(index),
+            Err(error) if error.error == EBUSY => {
+                self.len.fetch_sub(1, Relaxed);
             }
-            Err(error) if error.error == EBUSY => (),
-            Err(error) => return Err(error.error),
+            Err(error) => {
+                self.failed.add(1, Relaxed);
+                Block::keep_credit(error.value);
+                return Err(error.error);
+            }
         }
         Ok(())
     }
@@ -231,10 +239,10 @@ impl Counters {
     /// Forgets what was counted at the addresses from `start` to below `end`.
     pub(crate) fn clear(&self, start: usize, end: usize) {
         self.for_each(start, end, |block| {
-            let (pages, len) = block.pages_in(start, end);
-            for i in 0..len {
-                // SAFETY: See there; the block is in the locked array.
-                unsafe { pages.add(i).write_volatile(0) };
+            for page in block.pages_in(start, end) {
+                // SAFETY: The pointer is to what `page` refers to. This is `WRITE_ONCE()`, without
+                // a call for each page.
+                unsafe { page.as_ptr().write_volatile(0) };
             }
         });
     }
@@ -252,13 +260,9 @@ impl Counters {
                 if block.last() < range.start {
                     break;
                 }
-                let (pages, len) = block.pages_in(range.start, range.end);
-                // SAFETY: As in `clear()`.
-                let count = |i| u64::from(unsafe { pages.add(i).read_volatile() } as u32);
-                range.faults += (0..len % 4).map(count).sum::<u64>();
-                // Most of the time that a report takes is spent here.
-                for i in (len % 4..len).step_by(4) {
-                    range.faults += count(i) + count(i + 1) + count(i + 2) + count(i + 3);
+                for page in block.pages_in(range.start, range.end) {
+                    // SAFETY: As in `clear()`; this is `READ_ONCE()`.
+                    range.faults += u64::from(unsafe { page.as_ptr().read_volatile() } as u32);
                 }
             }
         });
@@ -271,17 +275,23 @@ impl Counters {
     }
 
     /// Removes all blocks, and lets none be added.
-    pub(crate) fn close(&self) {
+    ///
+    /// # Safety
+    ///
+    /// Nobody may use what [`Self::find`] returned.
+    pub(crate) unsafe fn close(&self) {
         self.closed.store(true, Relaxed);
         loop {
             let mut guard = self.blocks.lock();
             let Some((index, _)) = guard.find_marked(0) else {
-                return;
+                break;
             };
             let block = guard.remove(index);
             drop(guard);
             drop(block);
         }
+        self.blocks.free_nodes();
+        FREE.add(self.failed.xchg(0, Relaxed), Relaxed);
     }
 }
 
@@ -355,7 +365,8 @@ mod tests {
         (0..3).for_each(|block| count(&counters, BASE + block * BLOCK_SIZE, 2));
         assert_eq!(FREE.load(Relaxed), free - 3);
 
-        counters.close();
+        // SAFETY: Nobody does.
+        unsafe { counters.close() };
         assert_eq!(FREE.load(Relaxed), free);
 
         // None is added any more.

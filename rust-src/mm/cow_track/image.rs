@@ -6,10 +6,10 @@
 //! the same name. Each member, an address space, has a [`Space`], which its mm is tagged with.
 //!
 //! A space is live from when its mm is tagged until the tag is removed, by exit, a rename or
-//! `pf_cleanup()`. Then a fault that found the tag before can still be counting. So whoever removes
-//! a tag keeps the reference that it was for a grace period, unless the mm has no users and hence
-//! no faults. With its last live member an image ends: the VMAs of that member and their counts
-//! are kept, and the blocks are freed, also after a grace period if any member is still in one.
+//! `pf_cleanup()`. A fault that has found the tag before that may still be counting. So whoever
+//! removes a tag keeps the tag's reference for a grace period, unless the mm has no users and hence
+//! no faults. With its last live member an image ends: the VMAs of that member and their counts are
+//! kept, and the blocks are freed, also after a grace period if any member is still in one.
 
 use super::{
     bindings,
@@ -18,15 +18,19 @@ use super::{
         Counters, //
     },
     gfp_track,
+    new_count,
     Atomic,
     ProcessName,
-    Relaxed, //
+    Relaxed,
+    Release,
+    Tracker, //
 };
 use core::{
     mem::offset_of,
     ptr, //
 };
 use kernel::{
+    alloc::Flags,
     mm::{
         Mm,
         MmWithUser,
@@ -36,7 +40,6 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::Full,
         rcu,
         Arc,
         ArcBorrow,
@@ -46,7 +49,8 @@ use kernel::{
         Kuid,
         Pid,
         UserThreadGuard, //
-    }, //
+    },
+    types::Opaque, //
 };
 
 /// An exec'd program, and all that was forked from it, under one name.
@@ -58,8 +62,7 @@ pub(crate) struct Image {
     pub(crate) faults: PercpuCount,
     #[pin]
     pub(crate) counters: Counters,
-    /// How many members have left of which there may still be faults. Added to with the tracker
-    /// locked.
+    /// How many members have left that may still be in a fault. Added to with the tracker locked.
     pub(crate) leaving: Atomic<usize>,
     /// When the image has ended, the VMAs of the last member.
     pub(crate) last: SetOnce<KVVec<Counted>>,
@@ -67,7 +70,7 @@ pub(crate) struct Image {
 
 impl Image {
     pub(crate) fn new(exec: u64) -> Result<Arc<Self>> {
-        let faults = PercpuCount::new(gfp_track())?;
+        let faults = new_count()?;
         let image = pin_init!(Self {
             exec,
             faults,
@@ -78,18 +81,27 @@ impl Image {
         Arc::pin_init(image, gfp_track())
     }
 
-    /// Keeps the counts of the last member's VMAs and frees all others. There must be no faults.
-    pub(crate) fn end(&self, mut vmas: KVVec<Counted>) {
+    /// Keeps the counts of the last member's VMAs and frees all others.
+    ///
+    /// # Safety
+    ///
+    /// The image must have no live members, and none that may still be in a fault.
+    pub(crate) unsafe fn end(&self, mut vmas: KVVec<Counted>) {
         self.counters.add_to(&mut vmas);
-        self.counters.close();
+        // SAFETY: Blocks are used by faults of members.
+        unsafe { self.counters.close() };
         self.last.populate(vmas);
     }
 }
 
 /// Lists the first VMAs, no more than `limit`.
-pub(crate) fn list_vmas(guard: &MmapReadGuard<'_>, limit: usize) -> Result<KVVec<Counted>> {
+pub(crate) fn list_vmas(
+    guard: &MmapReadGuard<'_>,
+    limit: usize,
+    flags: Flags,
+) -> Result<KVVec<Counted>> {
     let count = guard.mm().map_count().min(limit);
-    let mut list = KVVec::with_capacity(count, gfp_track())?;
+    let mut list = KVVec::with_capacity(count, flags)?;
 
     for vma in guard.vmas().take(count) {
         let counted = Counted {
@@ -113,6 +125,9 @@ pub(crate) struct Owner {
 }
 
 static_assert!(offset_of!(bindings::signal_struct, cow_owner) == bindings::SIGNAL_STRUCT_COW_OWNER);
+static_assert!(
+    offset_of!(bindings::mm_struct, __bindgen_anon_1.cow_exec) == bindings::MM_STRUCT_COW_EXEC
+);
 
 impl Owner {
     /// Returns the owner of `mm` if that is the process of `thread`. Does not sleep.
@@ -150,7 +165,7 @@ impl Parent {
         let space = Space::get(current!().mm()?)?;
 
         Some(Self {
-            pid: current!().tgid(),
+            pid: space.pid,
             before: space.faults.sum(),
             faults: space.faults.clone(),
         })
@@ -174,7 +189,7 @@ pub(crate) struct Key {
 /// C knows what it begins with as `struct cow_track_space`.
 #[repr(C)]
 pub(crate) struct Space {
-    head: bindings::cow_track_space,
+    head: Opaque<bindings::cow_track_space>,
     pub(crate) faults: Arc<PercpuCount>,
     pub(crate) image: Arc<Image>,
     /// The number of the tracked name.
@@ -184,13 +199,14 @@ pub(crate) struct Space {
     mm: Atomic<*mut bindings::mm_struct>,
     pub(crate) pid: Pid,
     uid: Kuid,
-    parent: Option<Parent>,
+    /// Written by the fork, which may not be the first to tag the mm.
+    pub(crate) parent: SetOnce<Parent>,
 }
 
 // SAFETY: The pointers in `head` are to what `faults`, `image` and its counters own, which may be
 // used from any thread.
 unsafe impl Send for Space {}
-// SAFETY: As above. C uses the cache atomically.
+// SAFETY: As above. Of `head`, C writes the cache alone, by `rcu_assign_pointer()`.
 unsafe impl Sync for Space {}
 
 static_assert!(offset_of!(Space, head) == 0);
@@ -205,15 +221,14 @@ impl Space {
         faults: Arc<PercpuCount>,
         image: Arc<Image>,
         (name, tag): (u64, u64),
-        parent: Option<Parent>,
     ) -> Self {
         Self {
-            head: bindings::cow_track_space {
+            head: Opaque::new(bindings::cow_track_space {
                 faults: faults.as_ptr(),
                 image_faults: image.faults.as_ptr(),
                 image: owner.exec,
                 cache: [ptr::null_mut(); _],
-            },
+            }),
             faults,
             image,
             name,
@@ -225,43 +240,50 @@ impl Space {
             mm: Atomic::new(mm.as_raw()),
             pid: owner.pid,
             uid: owner.uid,
-            parent,
+            parent: SetOnce::new(),
         }
     }
 
     /// The tag of `mm`.
     fn tag(mm: &Mm) -> &Atomic<*const Self> {
-        // SAFETY: The mm is valid since this is a reference; others use the tag atomically.
+        // SAFETY: The mm is valid since this is a reference. Others use the tag atomically, but for
+        // fork, which copies that of the parent with all else and then clears the copy, before
+        // anybody can find it.
         unsafe { Atomic::from_ptr((&raw mut (*mm.as_raw()).__bindgen_anon_1.cow_track).cast()) }
     }
 
     /// Returns the space that `mm` is tagged with.
-    fn of<'a>(mm: &Mm, _guard: &'a rcu::Guard) -> Option<&'a Self> {
-        // SAFETY: A tag is a reference to a `Space`, which is not given up before a grace period
-        // is over that began after it could be read here.
-        unsafe { Self::tag(mm).load(Relaxed).as_ref() }
+    fn of<'a>(mm: &MmWithUser, _guard: &'a rcu::Guard) -> Option<ArcBorrow<'a, Self>> {
+        // What it points to is seen initialised, as with `rcu_dereference()`: by the dependency.
+        let tag = Self::tag(mm).load(Relaxed);
+        // SAFETY: A tag came from `Arc::into_raw()`. Since the mm has users, its reference is kept
+        // for a grace period, and hence for as long as this critical section lasts.
+        (!tag.is_null()).then(|| unsafe { ArcBorrow::from_raw(tag) })
     }
 
     /// Takes a reference to the space that `mm` is tagged with.
-    pub(crate) fn get(mm: &Mm) -> Option<Arc<Self>> {
-        let guard = rcu::read_lock();
-        // SAFETY: A tag came from `Arc::into_raw()`. As above, there is at least one reference for
-        // as long as the critical section lasts.
-        Self::of(mm, &guard).map(|space| unsafe { ArcBorrow::from_raw(space) }.into())
+    pub(crate) fn get(mm: &MmWithUser) -> Option<Arc<Self>> {
+        Self::of(mm, &rcu::read_lock()).map(Into::into)
     }
 
     /// Returns the number of the name that `mm` is tagged for.
-    pub(crate) fn name_of(mm: &Mm) -> Option<u64> {
+    pub(crate) fn name_of(mm: &MmWithUser) -> Option<u64> {
         Self::of(mm, &rcu::read_lock()).map(|space| space.name)
     }
 
     /// Gives `mm` another tag, or none, and returns the space that the old one was a reference to.
     ///
-    /// The tracker must be locked.
-    pub(crate) fn replace(mm: &Mm, new: Option<Arc<Self>>) -> Option<Arc<Self>> {
+    /// # Safety
+    ///
+    /// If `mm` has users, a reference to that space must be kept for a grace period from now on.
+    pub(crate) unsafe fn replace(
+        _locked: &Tracker,
+        mm: &Mm,
+        new: Option<Arc<Self>>,
+    ) -> Option<Arc<Self>> {
         // Faults may find it right now: as by `rcu_assign_pointer()`, they see what it points to
         // initialised.
-        let old = Self::tag(mm).xchg(new.map_or(ptr::null(), Arc::into_raw), Full);
+        let old = Self::tag(mm).xchg(new.map_or(ptr::null(), Arc::into_raw), Release);
         // SAFETY: It came from `Arc::into_raw()`, and was the reference of the mm.
         let old = (!old.is_null()).then(|| unsafe { Arc::from_raw(old) })?;
 
@@ -269,16 +291,17 @@ impl Space {
         Some(old)
     }
 
-    /// Returns the mm that is tagged with this space. The tracker must be locked.
-    pub(crate) fn mm(&self) -> Option<&Mm> {
+    /// Returns the mm that is tagged with this space.
+    pub(crate) fn mm<'a>(&'a self, _locked: &'a Tracker) -> Option<&'a Mm> {
         let mm = self.mm.load(Relaxed);
-        // SAFETY: As long as the mm is tagged it is valid: `__mmput()` removes the tag.
+        // SAFETY: As long as the mm is tagged it is valid: `__mmput()` removes the tag, with the
+        // tracker locked.
         (!mm.is_null()).then(|| unsafe { Mm::from_raw(mm) })
     }
 
-    /// Returns the mm, with users, if there are any. The tracker must be locked.
-    pub(crate) fn mmget(&self) -> Option<ARef<MmWithUser>> {
-        self.mm()?.mmget_not_zero()
+    /// Returns the mm, with users, if there are any.
+    pub(crate) fn mmget(&self, locked: &Tracker) -> Option<ARef<MmWithUser>> {
+        self.mm(locked)?.mmget_not_zero()
     }
 
     /// Returns what there is to say about the process now.
@@ -286,7 +309,8 @@ impl Space {
         // SAFETY: It may always be called outside of NMI context.
         let now = unsafe { bindings::ktime_get() } as u64;
         let parent = self.parent.as_ref();
-        let since = |parent: &Parent| parent.faults.sum().wrapping_sub(parent.before);
+        // On 32-bit, the sum can have become less.
+        let since = |parent: &Parent| parent.faults.sum().saturating_sub(parent.before);
 
         Process {
             pid: self.pid,

@@ -119,7 +119,7 @@ impl Text {
                 }
             }
         }
-        if let Some(image) = ended(id) {
+        if let Ok(Some(image)) = ended(id) {
             if let Some(report) = Report::of_ended(&image, usize::MAX)? {
                 self.image(image.exec, 0, 0, &report)?;
             }

@@ -63,26 +63,28 @@ pub(crate) fn keys(id: u64) -> Result<KVVec<Key>> {
 ///
 /// Returns it with its mm. Those that have no users any more are passed over.
 pub(crate) fn newest(id: u64, keys: &[Key]) -> Option<(Arc<Space>, ARef<MmWithUser>)> {
-    let age = |key: &&Key| (key.start, key.tag);
+    let started = |key: &&Key| (key.start, key.tag);
     let mut before = (u64::MAX, u64::MAX);
 
-    loop {
+    while !current!().fatal_signal_pending() {
         let key = keys
             .iter()
-            .filter(|key| age(key) < before)
-            .max_by_key(age)?;
+            .filter(|key| started(key) < before)
+            .max_by_key(started)?;
         let mut tracker = TRACKER.lock();
-        let space = tracker.by_id(id)?.spaces.get(key);
-        if let Some((space, mm)) = space.and_then(|space| Some((space, space.mmget()?))) {
-            return Some((space.clone(), mm));
+        if let Some(space) = tracker.by_id(id)?.spaces.get(key).cloned() {
+            if let Some(mm) = space.mmget(&tracker) {
+                return Some((space, mm));
+            }
         }
-        before = age(&key);
+        before = started(&key);
     }
+    None
 }
 
-/// Returns the image of a name that ended last.
-pub(crate) fn ended(id: u64) -> Option<Arc<Image>> {
-    TRACKER.lock().by_id(id)?.ended.clone()
+/// Returns the image of a name that ended last. Fails with [`EINVAL`] if the name is forgotten.
+pub(crate) fn ended(id: u64) -> Result<Option<Arc<Image>>> {
+    Ok(TRACKER.lock().by_id(id).ok_or(EINVAL)?.ended.clone())
 }
 
 /// An image, and what was counted in it.
@@ -100,15 +102,15 @@ impl Report {
     /// Reports on the image of a name whose live process was started last or, without any, that
     /// ended last. [`None`] if there has been none.
     ///
-    /// Lists no more than `limit` VMAs. Fails with [`ENOMEM`], and with [`EINTR`] if the current
-    /// task is being killed.
+    /// Lists no more than `limit` VMAs. Fails with [`ENOMEM`], with [`EINVAL`] if the name has been
+    /// forgotten, and with [`EINTR`] if the current task is being killed.
     pub(crate) fn of_name(id: u64, limit: usize) -> Result<Option<Self>> {
         loop {
             let keys = keys(id)?;
             let report = match newest(id, &keys) {
                 Some((space, mm)) => Self::of_live(&space.image, &mm, limit)?,
                 None if !keys.is_empty() => None,
-                None => match ended(id) {
+                None => match ended(id)? {
                     Some(image) => Self::of_ended(&image, limit)?,
                     None => return Ok(None),
                 },
@@ -127,7 +129,7 @@ impl Report {
 
     /// Reports on an image that has a live member with this mm. [`None`] if it has ended meanwhile.
     pub(crate) fn of_live(image: &Image, mm: &MmWithUser, limit: usize) -> Result<Option<Self>> {
-        let mut vmas = list_vmas(&mm.mmap_read_lock_killable()?, limit)?;
+        let mut vmas = list_vmas(&mm.mmap_read_lock_killable()?, limit, gfp_track())?;
         let has_ended = image.counters.add_to(&mut vmas);
 
         Ok((!has_ended).then(|| Self::sum(image, vmas)))
@@ -146,7 +148,8 @@ impl Report {
 
     fn sum(image: &Image, vmas: KVVec<Counted>) -> Self {
         let unplaced = image.counters.unplaced();
-        // A fault is counted in the total first.
+        // The pages before the total, to which a fault is added first. Pairs with the barrier in
+        // `__cow_track_fault()`.
         smp_mb(Read);
         Self {
             vmas,

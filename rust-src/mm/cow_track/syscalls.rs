@@ -16,7 +16,7 @@ use kernel::{
     cred::perfmon_capable,
     prelude::*,
     printk,
-    ratelimit::RateLimit,
+    ratelimit::user_may_log,
     syscall::User,
     transmute::AsBytes,
     uaccess::{
@@ -104,7 +104,8 @@ fn pf_cleanup() -> Result {
 
 /// Logs why a call fails. What a caller may have passed is not in it.
 fn log(call: &str, error: Error) {
-    static LIMIT: RateLimit = RateLimit::new(c"pf", 1, 300);
+    /// The longest line.
+    const LINE_MAX: usize = 80;
 
     let reason = match error {
         EPERM => "not permitted",
@@ -115,7 +116,7 @@ fn log(call: &str, error: Error) {
         EOVERFLOW => "a value does not fit",
         _ => "interrupted",
     };
-    if LIMIT.allow() {
+    if user_may_log(LINE_MAX) {
         printk!(Err, "[INFO940] [ERROR] {call}: {reason}\n");
     }
 }

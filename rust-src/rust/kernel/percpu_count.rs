@@ -14,11 +14,11 @@ use crate::{
 };
 use core::ptr::NonNull;
 
-/// A number that only grows, with a part for each CPU.
+/// A count with a part for each CPU.
 ///
 /// CPUs that add to it do not wait for each other, as they would with an atomic integer. The sum
-/// takes longer, the longer the more CPUs there are; it is exact once nobody adds any more. On
-/// 32-bit, each part wraps at 2^32.
+/// takes longer, the more CPUs there are; it is exact once nobody adds any more. On 32-bit, each
+/// part wraps at 2^32, and the sum shrinks then.
 ///
 /// # Invariants
 ///
@@ -43,7 +43,7 @@ unsafe impl Send for PercpuCount {}
 unsafe impl Sync for PercpuCount {}
 
 impl PercpuCount {
-    /// Returns a count that is zero. May sleep, as `flags` say.
+    /// Returns a count that is zero. May sleep, as `flags` say. Fails with [`AllocError`].
     #[doc(alias = "alloc_percpu_gfp")]
     pub fn new(flags: Flags) -> Result<Self, AllocError> {
         // SAFETY: It may be called in any context that `flags` are for.
@@ -53,7 +53,7 @@ impl PercpuCount {
         NonNull::new(count).map(Self).ok_or(AllocError)
     }
 
-    /// Adds one, in any context.
+    /// Adds one. Not for NMI context.
     #[doc(alias = "this_cpu_inc")]
     #[inline]
     pub fn inc(&self) {
@@ -62,7 +62,6 @@ impl PercpuCount {
     }
 
     /// Returns the sum of all parts, each as it was at some time during the call.
-    #[doc(alias = "for_each_possible_cpu")]
     #[inline]
     pub fn sum(&self) -> u64 {
         // SAFETY: By the type invariant the pointer is valid.

@@ -1,96 +1,129 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Rate limits.
-//!
-//! C header: [`include/linux/ratelimit.h`](srctree/include/linux/ratelimit.h)
+//! A limit on what users can put into the kernel's log.
 
 use crate::{
     bindings,
     prelude::*,
-    types::Opaque, //
+    printk,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+    time::{
+        Instant,
+        Monotonic,
+        NSEC_PER_SEC, //
+    }, //
 };
 
-/// A limit on how often something happens, for instance a log line that any user can cause.
-///
-/// Equivalent to C's `DEFINE_RATELIMIT_STATE`. At most `burst` calls of [`allow`] in each interval
-/// return `true`. When calls were refused in an interval, the first one of the next interval logs
-/// how many.
-///
-/// # Invariants
-///
-/// `state` is an initialised `struct ratelimit_state` whose interval and burst never change.
-///
-/// # Examples
-///
-/// ```
-/// use kernel::ratelimit::RateLimit;
-///
-/// // One call every hour.
-/// static LIMIT: RateLimit = RateLimit::new(c"example", 3600, 1);
-///
-/// assert!(LIMIT.allow());
-/// assert!(!LIMIT.allow());
-/// ```
-///
-/// [`allow`]: RateLimit::allow
-pub struct RateLimit {
-    state: Opaque<bindings::ratelimit_state>,
-    name: &'static CStr,
+/// What all users together may log at once, in bytes.
+const BURST: u64 = 16 << 10;
+/// What they may log after that, in bytes per second. With the default size of the log, this keeps
+/// older lines for a minute.
+const RATE: u64 = 2 << 10;
+
+/// A number of bytes that is spent at once and comes back in time.
+struct Budget {
+    /// When all that has been spent will have come back, in nanoseconds of the monotonic clock.
+    full_at: Atomic<u64>,
 }
 
-// SAFETY: `___ratelimit()` takes the lock inside the state, so it may be called from any context
-// on any CPU at the same time; `name` is never written.
-unsafe impl Sync for RateLimit {}
-
-impl RateLimit {
-    /// Creates a limit of `burst` calls in every `interval` seconds.
-    ///
-    /// `name` begins the log line that counts the refused calls.
-    pub const fn new(name: &'static CStr, interval: u16, burst: u16) -> Self {
-        // INVARIANT: This is what `RATELIMIT_STATE_INIT()` makes of its arguments: the lock is
-        // unlocked, and all else is zero. `u16 * HZ` and `u16` fit the `int` fields.
+impl Budget {
+    const fn new() -> Self {
         Self {
-            state: Opaque::new(bindings::ratelimit_state {
-                lock: raw_spin_lock_unlocked(name),
-                interval: interval as c_int * bindings::HZ as c_int,
-                burst: burst as c_int,
-                ..pin_init::zeroed()
-            }),
-            name,
+            full_at: Atomic::new(0),
         }
     }
 
-    /// Returns whether the caller is still within the limit, and counts the call.
-    ///
-    /// May be called in any context. It never waits: while another CPU holds the state's lock the
-    /// call is judged by what is left of the burst.
-    #[inline]
-    pub fn allow(&self) -> bool {
-        // SAFETY: By the type invariant the state is initialised, and it lives as long as `self`.
-        unsafe { bindings::___ratelimit(self.state.get(), self.name.as_char_ptr()) != 0 }
+    /// Spends `bytes`, unless that is more than there is at the time `now`.
+    fn spend(&self, now: u64, bytes: u64) -> bool {
+        const TIME: u64 = NSEC_PER_SEC as u64 / RATE;
+
+        let mut full_at = self.full_at.load(Relaxed);
+        loop {
+            let new = full_at.max(now) + bytes * TIME;
+            if new > now + BURST * TIME {
+                return false;
+            }
+            match self.full_at.cmpxchg(full_at, new, Relaxed) {
+                Ok(_) => return true,
+                Err(other) => full_at = other,
+            }
+        }
     }
 }
 
-/// An unlocked raw spinlock, as C's `__RAW_SPIN_LOCK_UNLOCKED` initialises it.
+/// Returns whether the current task may log so many bytes now.
 ///
-/// For a lock in a `static`, whose address serves lockdep as its class.
-#[cfg_attr(not(CONFIG_DEBUG_LOCK_ALLOC), expect(unused_variables))]
-const fn raw_spin_lock_unlocked(name: &'static CStr) -> bindings::raw_spinlock_t {
-    bindings::raw_spinlock_t {
-        // All bits zero is `__ARCH_SPIN_LOCK_UNLOCKED` on x86 and `asm-generic`.
-        raw_lock: pin_init::zeroed(),
-        #[cfg(CONFIG_DEBUG_SPINLOCK)]
-        magic: bindings::SPINLOCK_MAGIC,
-        #[cfg(CONFIG_DEBUG_SPINLOCK)]
-        owner_cpu: c_uint::MAX,
-        // `SPINLOCK_OWNER_INIT`
-        #[cfg(CONFIG_DEBUG_SPINLOCK)]
-        owner: core::ptr::without_provenance_mut(usize::MAX),
-        #[cfg(CONFIG_DEBUG_LOCK_ALLOC)]
-        dep_map: bindings::lockdep_map {
-            name: crate::str::as_char_ptr_in_const_context(name),
-            wait_type_inner: bindings::lockdep_wait_type_LD_WAIT_SPIN as u8,
-            ..pin_init::zeroed()
-        },
+/// For system calls that log what any user asks them to: ask once for all lines of a call, and log
+/// all or nothing. All such calls of all users share one limit of 16 KiB at once and 2 KiB a second
+/// after that. It does not apply to tasks with `CAP_SYSLOG`, which can clear the log anyway. When
+/// calls have been refused, the next one that is not comes with a line that says how many.
+///
+/// C's `printk_ratelimited()` limits lines at each place in the code, whatever their length: enough
+/// calls of it fill any log.
+///
+/// Must be called by a task, not in NMI, hard or soft interrupt context. Does not sleep.
+pub fn user_may_log(bytes: usize) -> bool {
+    static BUDGET: Budget = Budget::new();
+    static REFUSED: Atomic<u32> = Atomic::new(0);
+    /// The length of the line about refused calls, at most.
+    const NOTE: usize = 40;
+
+    let task = current!().as_ptr();
+    // SAFETY: The current task is valid.
+    if unsafe { bindings::has_capability_noaudit(task, bindings::CAP_SYSLOG as c_int) } {
+        return true;
+    }
+    let now = Instant::<Monotonic>::now().as_nanos() as u64;
+    if !BUDGET.spend(now, (bytes + NOTE) as u64) {
+        REFUSED.add(1, Relaxed);
+        return false;
+    }
+    let refused = match REFUSED.load(Relaxed) {
+        0 => 0,
+        _ => REFUSED.xchg(0, Relaxed),
+    };
+    if refused != 0 {
+        printk!(Notice, "{refused} calls were not logged\n");
+    }
+    true
+}
+
+#[kunit_tests(rust_ratelimit)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = NSEC_PER_SEC as u64;
+    const NOW: u64 = 1000 * SECOND;
+
+    #[test]
+    fn a_burst_is_all_there_is() {
+        let budget = Budget::new();
+
+        assert!(!budget.spend(NOW, BURST + 1));
+        assert!(budget.spend(NOW, BURST - 1));
+        assert!(!budget.spend(NOW, 2));
+        assert!(budget.spend(NOW, 1));
+        assert!(!budget.spend(NOW, 1));
+    }
+
+    #[test]
+    fn what_is_spent_comes_back() {
+        let budget = Budget::new();
+        assert!(budget.spend(NOW, BURST));
+
+        assert!(!budget.spend(NOW + SECOND, RATE + 1));
+        assert!(budget.spend(NOW + SECOND, RATE));
+        assert!(!budget.spend(NOW + SECOND, 1));
+        // No more than the burst, however long it takes.
+        assert!(!budget.spend(2 * NOW, BURST + 1));
+        assert!(budget.spend(2 * NOW, BURST));
+    }
+
+    #[test]
+    fn kernel_threads_are_not_limited() {
+        assert!(user_may_log(1 << 30));
     }
 }

@@ -66,34 +66,45 @@ refuses() {
 }
 
 test_hello() {
-	run ./hello$kind
-	prints 'System call sys_hello returned 0'
-	ends_with 0
-	logs "Hello World, i'm sys_hello with arg: 42"
-	test_result "hello$kind"
+	for program in hello hello_checked; do
+		run ./$program$kind
+		prints 'System call sys_hello returned 0'
+		ends_with 0
+		logs "Hello World, i'm sys_hello with arg: 42"
+		test_result "$program$kind"
+	done
 }
 
 test_xxxhal() {
-	run ./test$kind 'Hello World!'
-	prints 'Making system call with "Hello World!".
+	for program in test test_checked; do
+		run ./$program$kind 'Hello World!'
+		prints 'Making system call with "Hello World!".
 System call returned 0.'
-	ends_with 0
-	logs 'xxxhal syscall called with "Hello World!"'
-	test_result "test$kind"
+		ends_with 0
+		logs 'xxxhal syscall called with "Hello World!"'
+		test_result "$program$kind"
 
-	run ./test$kind
-	prints 'Must provide a string to give to system call.'
-	ends_with 255
-	logs_nothing
-	test_result "test$kind.no_string"
+		run ./$program$kind
+		prints 'Must provide a string to give to system call.'
+		ends_with 255
+		logs_nothing
+		test_result "$program$kind.no_string"
+	done
 
 	long=$(printf '%300s' x)
 	run ./test$kind "$long"
 	prints "Making system call with \"$long\".
+System call returned -1."
+	ends_with 255
+	logs_nothing
+	test_result "test$kind.long_string"
+
+	run ./test_checked$kind "$long"
+	prints "Making system call with \"$long\".
 xxxhal: Bad address"
 	ends_with 1
 	logs_nothing
-	test_result "test$kind.long_string"
+	test_result "test_checked$kind.long_string"
 }
 
 test_make_vcpu() {
@@ -205,7 +216,7 @@ if [ -r /proc/config.gz ] &&
 		if [ -x tester ]; then
 			refuses "tester$kind" ./tester$kind -o get_info -p cow
 		else
-			refuses "test$kind" ./test$kind 'Hello World!'
+			refuses "test_checked$kind" ./test_checked$kind 'Hello World!'
 			refuses "make_vcpu$kind" ./make_vcpu$kind
 		fi
 	done

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The handout about a new system call in Linux 5.18: call it, by number 548.
+ * The handout about a new system call in Linux 5.18: call it, by number 548, and
+ * print what syscall() returned. As the handout's, it always ends with status 0;
+ * hello_checked.c does not.
  */
-#include "handouts.h"
+#include <stdio.h>
+#include <unistd.h>
 
 int main(void)
 {
-	/* A number that no other call has. */
-	long ret = syscall(548, 42);
-
-	if (ret == -1)
-		fail("sys_hello (is CONFIG_HELLO_SYSCALLS on?)");
-	printf("System call sys_hello returned %ld\n", ret);
+	printf("System call sys_hello returned %ld\n", syscall(548, 42));
 	return 0;
 }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The handout about xxxhal(): pass a string to the kernel's log.
+ * The handout about xxxhal(): pass a string to the kernel's log. As the handout's,
+ * it calls whatever has the number 329, and ends with what syscall() returned:
+ * after an error with -1, which is status 255. test_checked.c does neither.
  */
-#include "handouts.h"
+#include <stdio.h>
+#include <unistd.h>
 
 #ifndef __x86_64__
 #error "Compile it for x86-64: on i386, 329 is epoll_create1()"
@@ -10,19 +13,14 @@
 
 int main(int argc, char **argv)
 {
-	long ret;
+	long ret = -1;
 
-	if (argc < 2) {
+	if (argc > 1) {
+		printf("Making system call with \"%s\".\n", argv[1]);
+		ret = syscall(329, argv[1]);
+		printf("System call returned %ld.\n", ret);
+	} else {
 		printf("Must provide a string to give to system call.\n");
-		return -1;
 	}
-	need_numbers();
-
-	printf("Making system call with \"%s\".\n", argv[1]);
-	fflush(stdout);
-	ret = syscall(329, argv[1]);
-	if (ret == -1)
-		fail("xxxhal");
-	printf("System call returned %ld.\n", ret);
-	return 0;
+	return ret;
 }

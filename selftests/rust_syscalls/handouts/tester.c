@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The tester of the handout about copy-on-write faults, INFO0940's project 1.
+ * A tester for the calls of INFO0940's project 1, about copy-on-write faults. The
+ * handout has none: its tester is given out apart from it. This one takes the
+ * options of one that was published with a solution.
  */
 #include <linux/pf_stat.h>
 
@@ -20,7 +22,7 @@ static void show_usage(void)
 	exit(2);
 }
 
-/* What the handout calls these errors. */
+/* In words, where the errno says less than the call means by it. */
 static void explain(const char *call)
 {
 	const char *text = strerror(errno);

@@ -8,6 +8,9 @@ use crate::io::File;
 use crate::io::Text;
 use crate::sys;
 use crate::sys::Result;
+use crate::sys::Status;
+use crate::task::become_user;
+use crate::task::Child;
 use crate::test;
 use core::fmt;
 use core::fmt::Write;
@@ -177,60 +180,69 @@ impl Log {
     }
 }
 
-/// Expects that hundreds of lines a second get into the log, and that a million calls do not fill
-/// it: `call` is a system call that logs one line with `prefix` each time.
-pub fn expect_rate_limit(prefix: &'static str, call: fn() -> Result) {
-    const BURST: usize = 200;
-    const CALLS: u32 = 1_000_000;
-    // The limit, in each second that begins.
-    const MAX_PER_SECOND: u64 = 300;
+/// What all users together may log at once, in bytes.
+pub const USERS_BURST: u64 = 16 << 10;
+/// What they may log after that, in bytes per second.
+pub const USERS_RATE: u64 = 2 << 10;
 
-    // What the tests before this one logged is of an earlier second.
-    sys::sleep_a_second();
+/// Expects that a user can log dozens of lines but not fill the log, and that a privileged task is
+/// not limited: `call` is a system call that logs one line with `prefix` each time.
+pub fn expect_limit(prefix: &'static str, call: fn() -> Result) {
+    const CALLS: u32 = 300_000;
+    let user = |calls: u32| {
+        let child = Child::fork(|| {
+            become_user(1000, &[]);
+            for _ in 0..calls {
+                assert_eq!(call(), Ok(0));
+            }
+        });
+        child.expect("fork")
+    };
+    let end = |child: Child| expect_eq!(child.wait(), Ok(Status::Exited(0)));
 
+    // Whatever has been logged before this, there is all that users may log at once.
+    sys::sleep_ms(9000);
     let mut log = Log::end(prefix);
-    for second in 0..5 {
-        for _ in 0..BURST {
-            expect_eq!(call(), Ok(0));
-        }
-        expect_eq!(log.count(), BURST, "lines in second {second}");
-        sys::sleep_a_second();
+    for _ in 0..500 {
+        expect_eq!(call(), Ok(0));
     }
+    expect_eq!(log.count(), 500);
 
-    // For some seconds at least: a fast machine makes all calls in less than one.
     let start = sys::now();
-    let mut lines = 0;
-    let mut calls = 0;
-    while calls < CALLS || sys::now() - start < 3_000_000_000 {
-        for _ in 0..1000 {
-            assert_eq!(call(), Ok(0));
-        }
-        calls += 1000;
-        lines += log.count() as u64;
+    end(user(60));
+    expect_eq!(log.count(), 60);
+    log.skip_to_end();
+
+    end(user(CALLS));
+    let mut bytes = 0;
+    while let Some(line) = log.next_line() {
+        bytes += line.text.as_bytes().len() as u64;
     }
-    let seconds = (sys::now() - start) / 1_000_000_000 + 2;
-    expect!(lines > 0);
+    let seconds = (sys::now() - start) / 1_000_000_000 + 1;
+    expect!(bytes > USERS_BURST / 8, "{bytes} bytes");
     expect!(
-        lines <= MAX_PER_SECOND * seconds,
-        "{lines} lines in {seconds} s"
+        bytes <= USERS_BURST + USERS_RATE * seconds,
+        "{bytes} bytes in {seconds} s"
     );
     expect_eq!(log.overruns, 0);
-    recover(prefix, call);
+
+    // The limit does not last, and what was refused is told.
+    let mut note = Log::end("");
+    sys::sleep_ms(2000);
+    end(user(1));
+    let mut notes = 0;
+    while let Some(line) = note.next_line() {
+        notes += usize::from(line.text.as_bytes().ends_with(b" calls were not logged"));
+    }
+    expect_eq!(notes, 1);
+    expect_eq!(log.count(), 1);
+    recover();
 }
 
-/// Waits until what `call` logs gets through again after a test has reached a limit, so that the
-/// next test finds the limit as if nothing had been.
-#[track_caller]
-pub fn recover(prefix: &'static str, call: impl Fn() -> Result) {
-    let mut log = Log::end(prefix);
-    for _ in 0..100 {
-        sys::sleep_ms(100);
-        expect_eq!(call(), Ok(0));
-        if log.count() > 0 {
-            return;
-        }
-    }
-    test::fail(format_args!("nothing gets into the log for 10 s"));
+/// Waits after a test that has reached the limit, so that the next one finds room for dozens of
+/// lines.
+pub fn recover() {
+    sys::sleep_ms(3000);
 }
 
 /// Expects the next line of a [`Log`]: `expect_log!(log, INFO, "make_vcpu: thread {tid} marked")`.

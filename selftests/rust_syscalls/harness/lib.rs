@@ -82,6 +82,7 @@ pub mod task;
 pub mod taskstats;
 pub mod test;
 pub mod trace;
+pub mod uffd;
 pub mod vcpu;
 
 pub use io::File;

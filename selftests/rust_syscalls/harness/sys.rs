@@ -112,6 +112,7 @@ pub mod nr {
     pub const MPROTECT: usize = 10;
     pub const MUNMAP: usize = 11;
     pub const BRK: usize = 12;
+    pub const IOCTL: usize = 16;
     pub const PREAD64: usize = 17;
     pub const PWRITE64: usize = 18;
     pub const SCHED_YIELD: usize = 24;
@@ -135,7 +136,7 @@ pub mod nr {
     pub const MKDIR: usize = 83;
     pub const RMDIR: usize = 84;
     pub const UNLINK: usize = 87;
-    pub const TIMES: usize = 100;
+    pub const CHMOD: usize = 90;
     pub const PTRACE: usize = 101;
     pub const SETPGID: usize = 109;
     pub const GETPPID: usize = 110;
@@ -161,12 +162,14 @@ pub mod nr {
     pub const OPENAT: usize = 257;
     pub const PPOLL: usize = 271;
     pub const UNSHARE: usize = 272;
+    pub const SET_ROBUST_LIST: usize = 273;
     pub const PIPE2: usize = 293;
     pub const PERF_EVENT_OPEN: usize = 298;
     pub const PROCESS_VM_READV: usize = 310;
     pub const PROCESS_VM_WRITEV: usize = 311;
     pub const FINIT_MODULE: usize = 313;
     pub const MEMFD_CREATE: usize = 319;
+    pub const USERFAULTFD: usize = 323;
 }
 
 /// The numbers of the system calls used here.
@@ -181,6 +184,7 @@ pub mod nr {
     pub const UNLINK: usize = 10;
     pub const EXECVE: usize = 11;
     pub const MKNOD: usize = 14;
+    pub const CHMOD: usize = 15;
     pub const LSEEK: usize = 19;
     pub const GETPID: usize = 20;
     pub const MOUNT: usize = 21;
@@ -189,8 +193,8 @@ pub mod nr {
     pub const KILL: usize = 37;
     pub const MKDIR: usize = 39;
     pub const RMDIR: usize = 40;
-    pub const TIMES: usize = 43;
     pub const BRK: usize = 45;
+    pub const IOCTL: usize = 54;
     pub const SETPGID: usize = 57;
     pub const DUP2: usize = 63;
     pub const GETPPID: usize = 64;
@@ -222,6 +226,7 @@ pub mod nr {
     pub const WAITID: usize = 284;
     pub const OPENAT: usize = 295;
     pub const UNSHARE: usize = 310;
+    pub const SET_ROBUST_LIST: usize = 311;
     pub const PIPE2: usize = 331;
     pub const PERF_EVENT_OPEN: usize = 336;
     pub const PROCESS_VM_READV: usize = 347;
@@ -231,6 +236,7 @@ pub mod nr {
     pub const SOCKET: usize = 359;
     pub const SENDTO: usize = 369;
     pub const RECVFROM: usize = 371;
+    pub const USERFAULTFD: usize = 374;
     pub const SHMGET: usize = 395;
     pub const SHMCTL: usize = 396;
     pub const SHMAT: usize = 397;
@@ -298,6 +304,7 @@ mod consts {
     pub const CLONE_FS: u32 = 0x200;
     pub const CLONE_FILES: u32 = 0x400;
     pub const CLONE_SIGHAND: u32 = 0x800;
+    pub const CLONE_PIDFD: u32 = 0x1000;
     pub const CLONE_VFORK: u32 = 0x4000;
     pub const CLONE_THREAD: u32 = 0x1_0000;
     pub const CLONE_NEWNS: u32 = 0x2_0000;
@@ -335,6 +342,7 @@ mod consts {
     pub const CAP_SYS_PTRACE: u32 = 19;
     pub const CAP_SYS_ADMIN: u32 = 21;
     pub const CAP_SYS_NICE: u32 = 23;
+    pub const CAP_SYSLOG: u32 = 34;
     pub const CAP_PERFMON: u32 = 38;
 
     pub const AF_NETLINK: u32 = 16;
@@ -596,6 +604,28 @@ pub fn execve(path: &CStr, argv: &[&CStr]) -> Errno {
     ret.expect_err("execve() returned without an error")
 }
 
+/// Tells the kernel where the list of this thread's robust futexes begins. It reads that when the
+/// thread gives up its memory.
+pub fn set_robust_list(head: usize) -> Result {
+    // `struct robust_list_head` is three words.
+    safe_syscall!(nr::SET_ROBUST_LIST, head, 3 * size_of::<usize>())
+}
+
+/// Makes a userfaultfd; its file descriptor.
+pub fn userfaultfd() -> Result<i32> {
+    safe_syscall!(nr::USERFAULTFD, 0).map(|fd| fd as i32)
+}
+
+/// Makes a request whose argument is a struct of 64-bit numbers.
+pub fn ioctl<const N: usize>(fd: i32, request: u32, argument: &mut [u64; N]) -> Result {
+    safe_syscall!(nr::IOCTL, fd, request, argument.as_mut_ptr())
+}
+
+/// Sets the mode of a file.
+pub fn chmod(path: &CStr, mode: u32) -> Result {
+    safe_syscall!(nr::CHMOD, addr(path), mode)
+}
+
 /// Ends this thread. Its memory stays.
 pub fn exit(status: i32) -> ! {
     let _ = safe_syscall!(nr::EXIT, status);
@@ -726,25 +756,6 @@ pub fn pin_to_cpu(cpu: usize) -> Result {
 /// Lets other tasks run.
 pub fn sched_yield() {
     let _ = safe_syscall!(nr::SCHED_YIELD);
-}
-
-/// The kernel's jiffies, in hundredths of a second, since some time.
-fn jiffies() -> usize {
-    match safe_syscall!(nr::TIMES, 0) {
-        Ok(jiffies) => jiffies,
-        // A number like any other.
-        Err(Errno(number)) => number.wrapping_neg() as usize,
-    }
-}
-
-/// Sleeps for a second, and as long as it takes that the kernel sees this by its jiffies, too: one
-/// that is emulated and has to wait for its CPUs can lose some.
-pub fn sleep_a_second() {
-    let start = jiffies();
-    sleep_ms(1000);
-    while jiffies().wrapping_sub(start) <= 101 {
-        sleep_ms(10);
-    }
 }
 
 /// Sleeps for so many milliseconds.

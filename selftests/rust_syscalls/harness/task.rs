@@ -16,7 +16,8 @@ use core::sync::atomic::Ordering;
 const STACK_PAGES: usize = 8;
 
 /// Clones a task that shares this one's memory (`CLONE_VM`), and runs `work` on a stack of its own;
-/// its id. The last word of the stack is what `CLONE_PARENT_SETTID` and its like are about.
+/// its id. The word at `place`, or else the last one of the stack, is what `CLONE_PARENT_SETTID` and
+/// its like are about.
 ///
 /// # Safety
 ///
@@ -24,6 +25,7 @@ const STACK_PAGES: usize = 8;
 unsafe fn clone_on<F: FnOnce() + Send + 'static>(
     stack: &Mapping,
     flags: u32,
+    place: Option<usize>,
     work: F,
 ) -> Result<i32> {
     extern "C" fn run<F: FnOnce()>(work: *mut F) -> ! {
@@ -50,7 +52,8 @@ unsafe fn clone_on<F: FnOnce() + Send + 'static>(
     unsafe { ptr::write(top as *mut [usize; 2], words) };
 
     // SAFETY: The task gets a stack prepared for it, which the caller leaves to it.
-    sys::check(unsafe { thread_clone(flags | sys::CLONE_VM, top, word) }).map(|id| id as i32)
+    let id = unsafe { thread_clone(flags | sys::CLONE_VM, top, place.unwrap_or(word)) };
+    sys::check(id).map(|id| id as i32)
 }
 
 /// A forked process, killed and reaped when dropped.
@@ -92,7 +95,7 @@ impl Child {
         let stack = Mapping::new(STACK_PAGES, sys::MAP_PRIVATE)?;
         let flags = flags & sys::CLONE_VFORK | sys::SIGCHLD as u32;
         // SAFETY: The stack stays until the process has been reaped.
-        let pid = unsafe { clone_on(&stack, flags, work)? };
+        let pid = unsafe { clone_on(&stack, flags, None, work)? };
         Ok(Child {
             pid,
             reaped: false,
@@ -131,6 +134,12 @@ pub struct Thread {
 }
 
 impl Thread {
+    const FLAGS: u32 = sys::CLONE_FS
+        | sys::CLONE_FILES
+        | sys::CLONE_SIGHAND
+        | sys::CLONE_THREAD
+        | sys::CLONE_SYSVSEM;
+
     /// Starts a thread that runs `work`.
     pub fn spawn<F: FnOnce() + Send + 'static>(work: F) -> Result<Thread> {
         Thread::spawn_on(Mapping::new(STACK_PAGES, sys::MAP_PRIVATE)?, work)
@@ -138,18 +147,19 @@ impl Thread {
 
     /// As [`Thread::spawn`], on the stack of one that has ended.
     pub fn spawn_on<F: FnOnce() + Send + 'static>(stack: Mapping, work: F) -> Result<Thread> {
-        let flags = sys::CLONE_VM
-            | sys::CLONE_FS
-            | sys::CLONE_FILES
-            | sys::CLONE_SIGHAND
-            | sys::CLONE_THREAD
-            | sys::CLONE_SYSVSEM
-            | sys::CLONE_PARENT_SETTID
-            | sys::CLONE_CHILD_CLEARTID;
+        let flags = Thread::FLAGS | sys::CLONE_PARENT_SETTID | sys::CLONE_CHILD_CLEARTID;
         let mut thread = Thread { tid: 0, stack };
         // SAFETY: The stack is there until the thread has ended, see `Drop`.
-        thread.tid = unsafe { clone_on(&thread.stack, flags, work)? };
+        thread.tid = unsafe { clone_on(&thread.stack, flags, None, work)? };
         Ok(thread)
+    }
+
+    /// Starts a thread that runs `work`, and that nobody waits for. The kernel writes a pidfd to
+    /// `place` after it has copied the task and before the thread can be found.
+    pub fn spawn_unjoined<F: FnOnce() + Send + 'static>(place: usize, work: F) -> Result<i32> {
+        let stack = ManuallyDrop::new(Mapping::new(STACK_PAGES, sys::MAP_PRIVATE)?);
+        // SAFETY: The stack stays for ever.
+        unsafe { clone_on(&stack, Thread::FLAGS | sys::CLONE_PIDFD, Some(place), work) }
     }
 
     /// The last word of the stack: the kernel clears it, and wakes its futex, when the thread has

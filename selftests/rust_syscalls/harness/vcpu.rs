@@ -106,6 +106,13 @@ pub fn child_of(pid: i32) -> Option<i32> {
     io::ids(c"/proc").ok()?.find(|id| parent(*id) == Some(pid))
 }
 
+/// Whether a process is the program `wait` by now. While one thread becomes the leader in the place
+/// of another, there is no status: then it is not.
+pub fn has_execed(pid: i32) -> bool {
+    let mut buf = [0; 4096];
+    status(pid, pid, &mut buf).is_some_and(|status| io::field(status, "Name") == Some("wait"))
+}
+
 /// What a [`Process`] shares with who started it.
 pub struct Shared {
     threads: AtomicU32,
@@ -174,12 +181,9 @@ impl Process {
         self.shared.end.pass();
     }
 
-    /// Whether it is another program by now. While one thread becomes the leader in the place of
-    /// another, there is no status: then it is not.
+    /// Whether it is another program by now.
     pub fn has_execed(&self) -> bool {
-        let mut buf = [0; 4096];
-        status(self.pid(), self.pid(), &mut buf)
-            .is_some_and(|status| io::field(status, "Name") == Some("wait"))
+        has_execed(self.pid())
     }
 
     /// Waits until it is another program.

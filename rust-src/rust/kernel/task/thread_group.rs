@@ -8,6 +8,7 @@ use super::Task;
 use crate::{
     bindings,
     container_of,
+    error::to_result,
     prelude::*,
     types::NotThreadSafe, //
 };
@@ -59,7 +60,64 @@ pub struct Threads<'a> {
     _locked: PhantomData<&'a Thread>,
 }
 
+/// Keeps a process from changing its credentials by `execve()`, see [`Task::lock_exec`].
+///
+/// # Invariants
+///
+/// `exec_update_lock` of the task's `signal` is held for reading.
+pub struct ExecGuard<'a> {
+    task: &'a Task,
+    _not_send: NotThreadSafe,
+}
+
+impl Drop for ExecGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant, the lock is held.
+        unsafe { bindings::up_read(self.task.exec_update_lock()) };
+    }
+}
+
 impl Task {
+    /// Locks the process of this task against `execve()`.
+    ///
+    /// While the guard exists, no thread of the process gets another address space or other
+    /// credentials by `execve()`. It can still replace its leader. The lock is a semaphore: may
+    /// sleep, also while it is held. Take it before any spinlock.
+    ///
+    /// Fails with [`EINTR`] if the current task is being killed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let current = current!();
+    /// let exec = current.lock_exec()?;
+    /// // What is asked about these stays true.
+    /// let _uid = current.get_cred().euid();
+    /// drop(exec);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias = "exec_update_lock")]
+    #[inline]
+    pub fn lock_exec(&self) -> Result<ExecGuard<'_>> {
+        // SAFETY: The lock is valid.
+        to_result(unsafe { bindings::down_read_killable(self.exec_update_lock()) })?;
+
+        // INVARIANT: It has been taken just now.
+        Ok(ExecGuard {
+            task: self,
+            _not_send: NotThreadSafe,
+        })
+    }
+
+    /// A valid lock.
+    #[inline]
+    fn exec_update_lock(&self) -> *mut bindings::rw_semaphore {
+        // SAFETY: By the type invariant, `self` is a valid task. It has one and the same `signal`
+        // from before it can be found until it is freed.
+        unsafe { &raw mut (*(*self.as_ptr()).signal).exec_update_lock }
+    }
+
     /// Locks the thread group that this task belongs to.
     ///
     /// Returns [`None`] when the task has been released: it was reaped, or it was the leader and
@@ -216,8 +274,8 @@ impl Thread {
     #[cfg(CONFIG_MAKE_VCPU)]
     #[inline]
     pub fn set_vcpu(&self, vcpu: bool) {
-        // SAFETY: By the type invariant, the task is valid. Others read the mark without the lock
-        // and `execve()` clears it without; the write is volatile to correspond to `WRITE_ONCE()`.
+        // SAFETY: By the type invariant, the task is valid. Others read the mark without the lock,
+        // and `execve()` clears it when there is one thread left; the write is volatile to correspond to `WRITE_ONCE()`.
         unsafe { (&raw mut (*self.as_ptr()).is_vcpu).write_volatile(vcpu.into()) };
     }
 }
