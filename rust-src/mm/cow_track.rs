@@ -247,10 +247,14 @@ impl Name {
         owner: &Owner,
         mm: &Mm,
         memory: Memory,
+        parent: Option<Parent>,
     ) -> (Arc<Space>, Arc<Image>) {
         let spare = memory.image;
         let image = self.live_image(owner.exec).unwrap_or_else(|| spare.clone());
         let space = Space::new(owner, mm, memory.faults, image, (self.id, tag));
+        if let Some(parent) = parent {
+            space.parent.populate(parent);
+        }
         let space: Arc<Space> = memory.space.write(space).into();
 
         self.spaces
@@ -420,10 +424,10 @@ impl Left {
 }
 
 /// Makes the tag of `mm` agree with the name of the process of `task`, if that process is its
-/// owner.
+/// owner. `parent` is for the record, when the process is new; another one may have tagged it.
 ///
 /// Where memory is lacking it has no tag, and is counted as missed.
-fn settle(task: &Task, mm: &MmWithUser) {
+fn settle(task: &Task, mm: &MmWithUser, mut parent: Option<Parent>) {
     let mut memory = None;
 
     loop {
@@ -440,6 +444,11 @@ fn settle(task: &Task, mm: &MmWithUser) {
         let tag = tracker.last_tag;
         let name = owner.name.and_then(|name| tracker.by_name(&name));
         if Space::name_of(mm) == name.as_ref().map(|name| name.id) {
+            drop(tracker);
+            drop(thread);
+            if let (Some(space), Some(parent)) = (Space::get(mm), parent) {
+                space.parent.populate(parent);
+            }
             return;
         }
 
@@ -453,7 +462,7 @@ fn settle(task: &Task, mm: &MmWithUser) {
                 continue;
             }
             Some((name, Some(Ok(memory)))) => {
-                let (new, spare) = name.add_space(tag, &owner, mm, memory);
+                let (new, spare) = name.add_space(tag, &owner, mm, memory, parent.take());
                 (Some(new), Some(spare))
             }
             Some((name, Some(Err(_)))) => {
@@ -522,7 +531,7 @@ fn settle_all(name: &ProcessName) {
         let mm: Option<ARef<Mm>> = leader.lock_user_thread().map(|thread| thread.mm().into());
         if let Some(mm) = mm.and_then(|mm| mm.mmget_not_zero()) {
             delay(bindings::COW_TRACK_SCAN);
-            settle(&leader, &mm);
+            settle(&leader, &mm, None);
         }
     }
 }
@@ -614,12 +623,8 @@ unsafe extern "C" fn __cow_track_named(
     // The name and the owner before the tag and `FILTER`. Pairs with `settle()` and `track()`.
     smp_mb(Full);
     if Space::name_of(mm).is_some() || ProcessName::may_be_tracked(leader) {
-        settle(leader, mm);
-        if point == bindings::COW_TRACK_FORK {
-            if let (Some(space), Some(parent)) = (Space::get(mm), Parent::current()) {
-                space.parent.populate(parent);
-            }
-        }
+        let parent = (point == bindings::COW_TRACK_FORK).then(Parent::current);
+        settle(leader, mm, parent.flatten());
     }
 }
 

@@ -8,16 +8,20 @@
 use core::ffi::CStr;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
+use harness::failslab::need_failslab;
+use harness::failslab::with_failures;
 use harness::io;
 use harness::mem;
 use harness::module;
 use harness::sys::EAGAIN;
+use harness::sys::EBADF;
 use harness::sys::EBUSY;
 use harness::sys::EFAULT;
 use harness::sys::EINVAL;
 use harness::sys::ENODEV;
 use harness::sys::ENOENT;
 use harness::sys::ENOSPC;
+use harness::sys::ENOTTY;
 use harness::sys::ENXIO;
 use harness::sys::O_APPEND;
 use harness::sys::O_NONBLOCK;
@@ -27,6 +31,10 @@ use harness::sys::O_TRUNC;
 use harness::sys::O_WRONLY;
 use harness::sys::POLLIN;
 use harness::sys::POLLOUT;
+use harness::sys::RWF_APPEND;
+use harness::sys::RWF_NOAPPEND;
+use harness::sys::RWF_NOWAIT;
+use harness::uring::Request;
 use harness::*;
 
 const CHRDEV: &CStr = c"rust_chrdev";
@@ -34,6 +42,10 @@ const DEV: [&CStr; 2] = [c"/dev/rust_chrdev0", c"/dev/rust_chrdev1"];
 
 /// How much a device can have.
 const CAPACITY: usize = 4096;
+
+/// The driver's `ioctl()` numbers. A `usize` is C's `unsigned long`.
+const GET_LEN: u32 = sys::ior::<u32>(b'|', 0x90);
+const ZERO: u32 = sys::iow::<[usize; 2]>(b'|', 0x91);
 
 fn load() -> Module {
     Module::load(CHRDEV, c"").unwrap()
@@ -76,6 +88,47 @@ fn wait_until_asleep(pid: i32) {
         vcpu::eventually(|| cow::asleep(pid)),
         "{pid} does not sleep"
     );
+}
+
+/// The number of bytes in a device.
+fn len(file: &File) -> sys::Result<u32> {
+    let mut len = u32::MAX;
+    // SAFETY: A `u32` is what the number has in it.
+    unsafe { sys::ioctl_at(file.fd, GET_LEN, &mut len as *mut u32 as usize)? };
+    Ok(len)
+}
+
+/// Zeroes bytes of a device.
+fn zero(file: &File, start: usize, end: usize) -> sys::Result {
+    let range = [start, end];
+    // SAFETY: This is what the number has in it, and it is only read.
+    unsafe { sys::ioctl_at(file.fd, ZERO, range.as_ptr() as usize) }
+}
+
+/// What the kernel tells of devices that come and go.
+struct Uevents(File);
+
+impl Uevents {
+    fn open() -> Uevents {
+        let (family, protocol) = (sys::AF_NETLINK, sys::NETLINK_KOBJECT_UEVENT);
+        let fd = sys::socket(family, sys::SOCK_RAW, protocol).unwrap();
+        sys::join_netlink_groups(fd, 1).unwrap();
+        Uevents(File { fd })
+    }
+
+    /// How many of our devices have been announced since last time.
+    fn count(&self) -> usize {
+        const ADD: &[u8] = b"add@/devices/virtual/rust_chrdev/rust_chrdev";
+        let mut count = 0;
+        let mut buf = [0; 4096];
+        while sys::poll(self.0.fd, POLLIN, 0) != Ok(0) {
+            // What did not get through for lack of memory is an error.
+            if let Ok(len) = sys::recv(self.0.fd, &mut buf) {
+                count += usize::from(buf[..len].starts_with(ADD));
+            }
+        }
+        count
+    }
 }
 
 /// A record of those that writers append at the same time: it says who wrote it, and which of his
@@ -148,8 +201,9 @@ tests! {
         let [zero, one] = DEV.map(|path| File::open(path, O_RDWR | O_NONBLOCK).unwrap());
         expect_read(&zero, b"zero");
         expect_read(&one, b"the other");
+        drop(File::open(DEV[0], O_WRONLY | O_TRUNC).unwrap());
         expect_eq!(sys::read(zero.fd, &mut [0]), Err(EAGAIN));
-        expect_eq!(sys::read(one.fd, &mut [0]), Err(EAGAIN));
+        expect_eq!(sys::read(one.fd, &mut [0]), Ok(0));
     }
 
     /// A read gets what is there, a write puts what fits, and both say how much that was.
@@ -162,6 +216,10 @@ tests! {
         expect_eq!(sys::pread(file.fd, &mut buf[..4], 0), Ok(4));
         expect_eq!(sys::pread(file.fd, &mut buf, 7), Ok(3));
         expect!(&buf[..3] == b"789");
+        // Behind the last byte is the end of the file.
+        expect_eq!(sys::pread(file.fd, &mut buf, 10), Ok(0));
+        expect_eq!(sys::pread(file.fd, &mut buf, 11), Ok(0));
+        expect_eq!(sys::pread(file.fd, &mut buf, 1 << 32), Ok(0));
 
         expect_eq!(sys::write(file.fd, &[b'x'; 5000]), Ok(CAPACITY - 10));
         expect_eq!(sys::write(file.fd, b"x"), Err(ENOSPC));
@@ -171,7 +229,6 @@ tests! {
         expect_eq!(sys::pread(file.fd, &mut buf, 0), Ok(CAPACITY));
         expect!(buf[9..12] == *b"9xx" && buf[CAPACITY - 2..CAPACITY] == *b"xy");
 
-        // The end of all there can be is the end of the file.
         expect_eq!(sys::read(file.fd, &mut buf), Ok(0));
         expect_eq!(sys::pread(file.fd, &mut buf, 1 << 32), Ok(0));
         // Nothing is always there, and always fits.
@@ -195,8 +252,8 @@ tests! {
     /// Each may do what it was opened for.
     fn keeps_to_the_mode() {
         let _chrdev = load();
-        expect_eq!(sys::write(open(O_RDONLY).fd, b"x"), Err(sys::EBADF));
-        expect_eq!(sys::read(open(O_WRONLY).fd, &mut [0]), Err(sys::EBADF));
+        expect_eq!(sys::write(open(O_RDONLY).fd, b"x"), Err(EBADF));
+        expect_eq!(sys::read(open(O_WRONLY).fd, &mut [0]), Err(EBADF));
         let child = Child::fork(|| {
             sys::setresuid(1000).unwrap();
             expect_eq!(File::open(DEV[0], O_RDONLY).err(), Some(sys::EACCES));
@@ -275,6 +332,164 @@ tests! {
         expect_read(&open(O_RDONLY), b"new");
     }
 
+    /// A write appends if its own flags say so, or else if the file's do, whatever position it is
+    /// given.
+    fn appends_by_the_flags_of_the_call() {
+        let _chrdev = load();
+        let file = open(O_RDWR);
+        file.write(b"0123").unwrap();
+        expect_eq!(sys::pwritev2(file.fd, b"45", 0, RWF_APPEND), Ok(2));
+        expect_eq!(sys::pwritev2(file.fd, b"67", 1 << 40, RWF_APPEND), Ok(2));
+        expect_eq!(sys::lseek64(file.fd, 0, sys::SEEK_CUR), Ok(4));
+        expect_eq!(sys::pwritev2(file.fd, b"8", -1, RWF_APPEND), Ok(1));
+        expect_eq!(sys::lseek64(file.fd, 0, sys::SEEK_CUR), Ok(9));
+        expect_read(&open(O_RDONLY), b"012345678");
+
+        let append = open(O_WRONLY | O_APPEND);
+        expect_eq!(sys::pwritev2(append.fd, b"9", 0, 0), Ok(1));
+        expect_eq!(sys::pwritev2(append.fd, b"AB", 0, RWF_NOAPPEND), Ok(2));
+        expect_eq!(len(&append), Ok(10));
+        expect_read(&open(O_RDONLY), b"AB23456789");
+    }
+
+    /// A call that may not wait does not, whatever the file's flags are.
+    fn waits_by_the_flags_of_the_call() {
+        let _chrdev = load();
+        let file = open(O_RDWR);
+        for pos in [-1, 0, 5, CAPACITY as i64] {
+            expect_eq!(sys::preadv2(file.fd, &mut [0; 9], pos, RWF_NOWAIT), Err(EAGAIN), "{pos}");
+        }
+        expect_eq!(sys::pwritev2(file.fd, b"012345", -1, RWF_NOWAIT), Ok(6));
+        expect_eq!(sys::pwritev2(file.fd, b"yz", 1, RWF_NOWAIT), Ok(2));
+        let mut buf = [0; 9];
+        expect_eq!(sys::preadv2(file.fd, &mut buf, 0, RWF_NOWAIT), Ok(6));
+        expect!(&buf[..6] == b"0yz345");
+        expect_eq!(sys::preadv2(file.fd, &mut buf, 4, RWF_NOWAIT), Ok(2));
+        expect_eq!(sys::preadv2(file.fd, &mut buf, -1, RWF_NOWAIT), Ok(0));
+        expect_eq!(sys::pwritev2(file.fd, b"x", CAPACITY as i64, RWF_NOWAIT), Err(ENOSPC));
+    }
+
+    /// io_uring reads and writes at its own positions, wherever that of the file is.
+    fn uring_has_its_own_positions() {
+        let _chrdev = load();
+        let file = open(O_RDWR);
+        let write = |bytes: &[u8], pos, rwf| {
+            Request::write(&file, bytes, pos, rwf).unwrap().wait(10_000)
+        };
+        let read = |pos| {
+            let mut read = Request::read(&file, pos, 0).unwrap();
+            let len = read.wait(10_000).expect("a read that waits").unwrap();
+            text!("{}", read.bytes()[..len].escape_ascii())
+        };
+        expect_eq!(write(b"0123456789", 0, 0), Some(Ok(10)));
+        expect_eq!(write(b"ab", 2, 0), Some(Ok(2)));
+        expect_eq!(write(b"end", 0, RWF_APPEND), Some(Ok(3)));
+        // At -1 it is that of the file, which none of the others has moved.
+        expect_eq!(read(-1).as_str(), "01ab456789end");
+        for (pos, rest) in [(0, "01ab456789end"), (5, "56789end"), (12, "d"), (13, ""), (99, "")] {
+            expect_eq!(read(pos).as_str(), rest);
+        }
+        expect_eq!(read(-1).as_str(), "");
+        expect_eq!(write(b"x", -1, 0), Some(Ok(1)));
+        expect_eq!(len(&file), Ok(14));
+        expect_eq!(write(&[0; CAPACITY], CAPACITY as i64 - 1, 0), Some(Ok(1)));
+        expect_eq!(write(b"x", 0, RWF_APPEND), Some(Err(ENOSPC)));
+    }
+
+    /// A read by io_uring that has to wait does not hold up who starts it, and ends when there is
+    /// something, wherever the position of the file is by then. One that may not wait does not.
+    fn uring_waits() {
+        let _chrdev = load();
+        let file = open(O_RDWR);
+        for file_pos in [0, 3, 100] {
+            drop(open(O_WRONLY | O_TRUNC));
+            sys::lseek64(file.fd, file_pos, sys::SEEK_SET).unwrap();
+            let nowait = Request::read(&file, 0, RWF_NOWAIT).unwrap();
+            expect_eq!(nowait.wait(10_000), Some(Err(EAGAIN)));
+
+            let reads = [0, 2, 50].map(|pos| (pos, Request::read(&file, pos, 0).unwrap()));
+            for (pos, read) in &reads {
+                expect_eq!(read.wait(50), None, "{pos}");
+            }
+            open(O_WRONLY).write(b"012345").unwrap();
+            for (pos, mut read) in reads {
+                let want = b"012345".get(pos as usize..).unwrap_or(b"");
+                expect_eq!(read.wait(10_000), Some(Ok(want.len())), "{pos}");
+                expect!(&read.bytes()[..want.len()] == want);
+            }
+        }
+    }
+
+    /// ioctl() tells how many bytes there are, for 32-bit programs, too.
+    fn ioctl_tells_the_length() {
+        let _chrdev = load();
+        let file = open(O_RDWR);
+        expect_eq!(len(&file), Ok(0));
+        file.write(b"12345").unwrap();
+        expect_eq!(len(&open(O_RDONLY)), Ok(5));
+        expect_eq!(len(&File::open(DEV[1], O_RDONLY).unwrap()), Ok(0));
+
+        let mut guarded = Mapping::with_guard(1).unwrap();
+        let edge = guarded.put_at_end(&[0xff; 4]);
+        // SAFETY: What is written goes to the mapping's last bytes, or nowhere.
+        let call = |addr| unsafe { sys::ioctl_at(file.fd, GET_LEN, addr) };
+        expect_eq!(call(edge), Ok(0));
+        expect!(guarded.bytes().ends_with(&5u32.to_ne_bytes()));
+        for addr in [0, edge + 1, guarded.end(), usize::MAX - 1] {
+            expect_eq!(call(addr), Err(EFAULT), "{addr:x}");
+        }
+    }
+
+    /// ioctl() zeroes a part of what there is, given by numbers that have another size in 32-bit
+    /// programs: it must not take one for the other.
+    fn ioctl_zeroes() {
+        let _chrdev = load();
+        let file = open(O_RDWR);
+        file.write(b"0123456789").unwrap();
+        expect_eq!(zero(&file, 3, 6), Ok(0));
+        expect_read(&open(O_RDONLY), b"012\0\0\x006789");
+        expect_eq!(zero(&file, 9, 10), Ok(0));
+        expect_eq!(zero(&file, 10, 10), Ok(0));
+        expect_read(&open(O_RDONLY), b"012\0\0\x00678\0");
+
+        for (start, end) in [(0, 11), (11, 11), (6, 3), (0, usize::MAX), (usize::MAX, 0)] {
+            expect_eq!(zero(&file, start, end), Err(EINVAL), "{start} {end}");
+        }
+        expect_eq!(zero(&open(O_RDONLY), 0, 1), Err(EBADF));
+        // SAFETY: It is only read, and there is nothing.
+        expect_eq!(unsafe { sys::ioctl_at(file.fd, ZERO, 0) }, Err(EFAULT));
+        expect_read(&open(O_RDONLY), b"012\0\0\x00678\0");
+        expect_eq!(len(&file), Ok(10));
+    }
+
+    /// Numbers that the driver does not know are refused, among them those that programs of the
+    /// other width have.
+    fn ioctl_refuses_the_rest() {
+        let _chrdev = load();
+        let file = open(O_RDWR);
+        file.write(&[b'x'; 16]).unwrap();
+        let argument = [0u64; 8];
+        for cmd in [
+            0,
+            u32::MAX,
+            sys::ior::<u64>(b'|', 0x90),
+            sys::iow::<u32>(b'|', 0x90),
+            sys::iow::<[u32; 2]>(b'|', 0x91),
+            sys::iow::<[u64; 2]>(b'|', 0x91),
+            sys::ior::<[usize; 2]>(b'|', 0x91),
+            sys::iow::<u32>(b'|', 0x92),
+            // FIONREAD, which is for regular files only.
+            0x541b,
+        ] {
+            if cmd != ZERO {
+                // SAFETY: There is room for what any of them would write.
+                let ret = unsafe { sys::ioctl_at(file.fd, cmd, argument.as_ptr() as usize) };
+                expect_eq!(ret, Err(ENOTTY), "{cmd:x}");
+            }
+        }
+        expect_read(&open(O_RDONLY), &[b'x'; 16]);
+    }
+
     /// Memory that is not there: what was copied before counts, and if nothing was, nothing has
     /// changed.
     fn survives_bad_addresses() {
@@ -313,18 +528,22 @@ tests! {
         open(O_WRONLY).write(b"at last").unwrap();
         expect_eq!(reader.wait(), Ok(Status::Exited(0)));
 
-        // Also behind what is there, and what is taken away.
-        let reader = Child::fork(|| {
-            let file = open(O_RDONLY);
-            sys::lseek64(file.fd, 100, sys::SEEK_SET).unwrap();
-            expect_read(&file, b"x");
+        // Also where what there was has been taken away, and each of several.
+        drop(open(O_WRONLY | O_TRUNC));
+        let readers = [0, 4, 100].map(|pos| {
+            let reader = Child::fork(|| {
+                let mut buf = [0; 100];
+                let len = sys::pread(open(O_RDONLY).fd, &mut buf, pos as u64).unwrap();
+                expect!(&buf[..len] == b"at last".get(pos..).unwrap_or(b""));
+            });
+            let reader = reader.unwrap();
+            wait_until_asleep(reader.pid);
+            reader
         });
-        let reader = reader.unwrap();
-        wait_until_asleep(reader.pid);
-        open(O_WRONLY | O_TRUNC).write(&[b' '; 100]).unwrap();
-        wait_until_asleep(reader.pid);
-        open(O_WRONLY | O_APPEND).write(b"x").unwrap();
-        expect_eq!(reader.wait(), Ok(Status::Exited(0)));
+        open(O_WRONLY).write(b"at last").unwrap();
+        for reader in readers {
+            expect_eq!(reader.wait(), Ok(Status::Exited(0)));
+        }
     }
 
     /// A signal ends the wait.
@@ -341,24 +560,24 @@ tests! {
         chrdev.unload();
     }
 
-    /// poll() knows, by the position of the file, what would not wait.
+    /// poll() knows what would wait: a read of what is empty, and no write.
     fn polls() {
         let _chrdev = load();
         let file = open(O_RDWR);
         let both = POLLIN | POLLOUT;
         expect_eq!(sys::poll(file.fd, both, 0), Ok(POLLOUT));
         file.write(b"x").unwrap();
-        expect_eq!(sys::poll(file.fd, both, 0), Ok(POLLOUT));
-        sys::lseek64(file.fd, 0, sys::SEEK_SET).unwrap();
-        expect_eq!(sys::poll(file.fd, both, 0), Ok(both));
-        // At the end, reading and writing do not wait: one gets nothing, the other ENOSPC.
-        sys::lseek64(file.fd, CAPACITY as i64, sys::SEEK_SET).unwrap();
-        expect_eq!(sys::poll(file.fd, both, 0), Ok(POLLIN));
-        // A file that appends has room until all is full.
+        // Where the position of the file is does not count: the next read may be for another one.
+        for pos in [0, 1, CAPACITY as i64] {
+            sys::lseek64(file.fd, pos, sys::SEEK_SET).unwrap();
+            expect_eq!(sys::poll(file.fd, both, 0), Ok(both));
+        }
+        // What is full fails a write, which does not wait.
         let append = open(O_WRONLY | O_APPEND);
-        expect_eq!(sys::poll(append.fd, POLLOUT, 0), Ok(POLLOUT));
         expect_eq!(sys::write(append.fd, &[0; CAPACITY]), Ok(CAPACITY - 1));
-        expect_eq!(sys::poll(append.fd, POLLOUT, 0), Ok(0));
+        expect_eq!(sys::poll(append.fd, both, 0), Ok(both));
+        drop(open(O_WRONLY | O_TRUNC));
+        expect_eq!(sys::poll(file.fd, both, 0), Ok(POLLOUT));
     }
 
     /// poll() waits, and one write wakes all who do.
@@ -417,7 +636,7 @@ tests! {
         let chrdev = load();
         let node = open(O_PATH);
         chrdev.unload();
-        expect_eq!(sys::read(node.fd, &mut [0]), Err(sys::EBADF));
+        expect_eq!(sys::read(node.fd, &mut [0]), Err(EBADF));
     }
 
     /// Those who append at the same time do not tear or lose each other's records, and all who
@@ -437,7 +656,10 @@ tests! {
                     let mut len = 0;
                     while len < CAPACITY {
                         let end = (len + size).min(CAPACITY);
-                        len += sys::read(file.fd, &mut data[len..end]).unwrap();
+                        match sys::read(file.fd, &mut data[len..end]).unwrap() {
+                            0 => sys::sleep_ms(1),
+                            more => len += more,
+                        }
                     }
                     let mut next = [0; WRITERS as usize];
                     for got in data.chunks(RECORD) {
@@ -533,6 +755,35 @@ tests! {
         }
         let opened = opened.load(Ordering::Acquire);
         diag!("unloaded {unloaded} times, refused {refused} times, opened {opened} times");
+    }
+
+    /// All devices are registered, or none: if loading fails for lack of memory, whenever that is,
+    /// no device has been announced, and nothing is left behind.
+    fn registers_all_or_none(timeout: 600) {
+        need_failslab(true);
+        let uevents = Uevents::open();
+        load().unload();
+        expect_eq!(uevents.count(), 2);
+
+        let image = module::open(CHRDEV).unwrap();
+        let mut errors = 0;
+        let allocations = with_failures(|| match sys::finit_module(image.fd, c"") {
+            Ok(_) => {
+                expect_eq!(sys::delete_module(CHRDEV), Ok(0));
+                uevents.count();
+            }
+            Err(err) => {
+                expect_eq!(uevents.count(), 0, "announced before {err:?}");
+                expect_eq!(major(), None);
+                expect_eq!(File::open(DEV[0], O_RDWR).err(), Some(ENOENT));
+                errors += 1;
+            }
+        });
+        diag!("{errors} errors, {allocations} allocations");
+        expect!(errors > 0);
+        uevents.count();
+        load().unload();
+        expect_eq!(uevents.count(), 2);
     }
 
     /// The major number can be asked for; one that is taken, or that cannot be, fails the module,

@@ -10,6 +10,7 @@
 
 use core::ffi::CStr;
 use core::sync::atomic::AtomicBool;
+use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering;
 use harness::cow;
 use harness::cow::Area;
@@ -23,6 +24,7 @@ use harness::cow::TARGET;
 use harness::cow::TARGET_AREA;
 use harness::sys::EACCES;
 use harness::sys::MAP_PRIVATE;
+use harness::sys::PAGE_SIZE;
 use harness::*;
 
 const NAME: &CStr = c"subject";
@@ -231,6 +233,83 @@ tests! {
         expect_eq!(report(NAME).faults(&area), 8);
         subject.step();
         expect_eq!(report(NAME).faults(&area), 10);
+    }
+
+    /// A second call for the name finds a child, and tags it, before its fork is over: the child has
+    /// a parent all the same.
+    fn name_is_set_again_during_a_fork() {
+        cow::set(NAME).unwrap();
+        let mut subject = Subject::start(NAME, |stops| {
+            stops.stop();
+            let child = Subject::fork(|stops| stops.stop());
+            stops.stop();
+            child.end();
+        });
+        let delays = Delays::at(&[(Point::Fork, DELAY)]);
+        subject.go();
+        sys::sleep_ms(SOON);
+        expect_eq!(cow::set(NAME), Ok(0));
+        expect_eq!(live("subject"), (2, 1));
+        subject.wait();
+        drop(delays);
+        let parent = |process: &cow::Process| process.parent.0;
+        let mut buf = [0; 65536];
+        let view = View::read(&mut buf);
+        let child = view.processes("subject").find(|line| line.pid != subject.pid());
+        expect_eq!(child.as_ref().map(parent), Some(subject.pid()));
+        subject.end();
+    }
+
+    /// Threads that need blocks at the same time get no more together than one of them would.
+    fn threads_share_the_limit() {
+        static GO: Turnstile = Turnstile::new();
+        const THREADS: usize = 8;
+        const BLOCK: usize = 2 << 20;
+
+        let free = || View::read(&mut [0; 65536]).blocks().0;
+        let at_first = free();
+        if at_first > 1000 {
+            skip!("{at_first} blocks are too many to be used up");
+        }
+        // One more than there may be, with those of the stacks and the program.
+        let pages = at_first.div_ceil(2) * (BLOCK / PAGE_SIZE);
+        let area = Area::anonymous(pages + THREADS * (BLOCK / PAGE_SIZE), MAP_PRIVATE);
+        cow::set(NAME).unwrap();
+        let mut subject = Subject::start(NAME, |stops| {
+            let block = move |number: usize| {
+                area.read([number * (BLOCK / PAGE_SIZE)]);
+                area.write([number * (BLOCK / PAGE_SIZE)]);
+            };
+            let threads = [(); THREADS].map(|()| {
+                static NUMBER: AtomicUsize = AtomicUsize::new(0);
+                let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+                Thread::spawn(move || {
+                    GO.wait_for(1);
+                    block(number);
+                })
+                .unwrap()
+            });
+            stops.stop();
+            // All but two that it may have.
+            let mut next = THREADS;
+            while 2 * (at_first - free()) + 4 < at_first {
+                block(next);
+                next += 1;
+            }
+            stops.stop();
+            GO.pass();
+            drop(threads);
+            stops.stop();
+        });
+        subject.step();
+        let before = free();
+        let delays = Delays::at(&[(Point::Grow, DELAY)]);
+        subject.step();
+        drop(delays);
+        let has = at_first - free();
+        expect!(before > free());
+        expect!(has <= at_first.div_ceil(2), "{has} of {at_first} blocks");
+        subject.end();
     }
 
     /// Names are forgotten, and set again, during a fork.

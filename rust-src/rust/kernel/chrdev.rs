@@ -19,26 +19,41 @@
 //!         CharDevice,
 //!         Registration, //
 //!     },
-//!     fs::{
-//!         File,
-//!         Kiocb, //
-//!     },
+//!     fs::Kiocb,
 //!     iov::IovIterDest,
 //!     prelude::*,
 //!     sync::{
+//!         atomic::{
+//!             Atomic,
+//!             Relaxed, //
+//!         },
 //!         Arc,
 //!         ArcBorrow, //
 //!     },
 //! };
 //!
-//! struct Empty;
+//! struct Empty {
+//!     open_files: Atomic<u32>,
+//! }
+//!
+//! impl Empty {
+//!     fn new() -> Result<Arc<Self>> {
+//!         let open_files = Atomic::new(0);
+//!         Ok(Arc::new(Empty { open_files }, GFP_KERNEL)?)
+//!     }
+//! }
 //!
 //! #[vtable]
 //! impl CharDevice for Empty {
 //!     type Ptr = Arc<Empty>;
 //!
-//!     fn open(device: ArcBorrow<'_, Self>, _file: &File) -> Result<Self::Ptr> {
+//!     fn open(device: ArcBorrow<'_, Self>, _flags: u32) -> Result<Self::Ptr> {
+//!         device.open_files.fetch_add(1, Relaxed);
 //!         Ok(device.into())
+//!     }
+//!
+//!     fn release(device: Self::Ptr) {
+//!         device.open_files.fetch_sub(1, Relaxed);
 //!     }
 //!
 //!     fn read_iter(_kiocb: Kiocb<'_, Self::Ptr>, _iov: &mut IovIterDest<'_>) -> Result<usize> {
@@ -47,7 +62,7 @@
 //! }
 //!
 //! // `/dev/rust_empty0` and `/dev/rust_empty1`, until the registration is dropped.
-//! let devices = [Arc::new(Empty, GFP_KERNEL)?, Arc::new(Empty, GFP_KERNEL)?];
+//! let devices = [Empty::new()?, Empty::new()?];
 //! let registration = Registration::new(c"rust_empty", 0, &devices)?;
 //! assert_ne!(registration.major(), 0);
 //!
@@ -70,6 +85,7 @@ use crate::{
     },
     fs::{
         file::Offset,
+        shims,
         File,
         Kiocb,
         LocalFile, //
@@ -96,6 +112,7 @@ use core::{
     marker::PhantomData,
     ptr::NonNull, //
 };
+use pin_init::init_zeroed;
 
 /// A character device: what the files of one minor do.
 ///
@@ -106,26 +123,34 @@ pub trait CharDevice: Send + Sync + Sized + 'static {
     /// What an open file has as its own: an [`Arc`] of the device, for instance.
     type Ptr: ForeignOwnable + Send + Sync;
 
+    /// Whether [`Self::read_iter`] and [`Self::write_iter`] fail with [`EAGAIN`] instead of waiting
+    /// when [`Kiocb::nowait`] says so. It must be honoured in any case where the file has
+    /// `O_NONBLOCK`; this allows `RWF_NOWAIT`, which fails with [`EOPNOTSUPP`] otherwise.
+    const NOWAIT: bool = false;
+
     /// Called when the device is opened.
     ///
-    /// `file` has all the flags that the caller of `open(2)` has given, [`O_TRUNC`] too.
-    ///
-    /// [`O_TRUNC`]: crate::fs::file::flags::O_TRUNC
-    fn open(device: ArcBorrow<'_, Self>, file: &File) -> Result<Self::Ptr>;
+    /// `flags` are those that the caller of `open(2)` has given, see
+    /// [`fs::file::flags`](crate::fs::file::flags). There is no [`File`] yet: others who get hold
+    /// of one may use it, and for that it needs the data that this function returns.
+    fn open(device: ArcBorrow<'_, Self>, flags: u32) -> Result<Self::Ptr>;
 
-    /// Called when the last reference to an open file is gone.
-    fn release(data: Self::Ptr, _file: &File) {
+    /// Called when the last reference to an open file is gone, with what [`Self::open`] returned.
+    ///
+    /// There is no [`File`] any more: no one may get a reference to it again.
+    fn release(data: Self::Ptr) {
         drop(data);
     }
 
-    /// Reads from the device; returns the number of bytes, 0 at the end.
+    /// Reads from the device, at [`Kiocb::ki_pos`]; returns the number of bytes, 0 at the end.
     ///
     /// Without this function, reading fails with [`EINVAL`].
     fn read_iter(_kiocb: Kiocb<'_, Self::Ptr>, _iov: &mut IovIterDest<'_>) -> Result<usize> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Writes to the device; returns the number of bytes.
+    /// Writes to the device, at [`Kiocb::ki_pos`], or where [`Kiocb::append`] says so, behind its
+    /// end; returns the number of bytes.
     ///
     /// Without this function, writing fails with [`EINVAL`].
     fn write_iter(_kiocb: Kiocb<'_, Self::Ptr>, _iov: &mut IovIterSource<'_>) -> Result<usize> {
@@ -145,12 +170,45 @@ pub trait CharDevice: Send + Sync + Sized + 'static {
     /// Says for which events `file` is ready, out of those in [`crate::sync::poll::events`], after
     /// it has registered `table` with what will be notified of a change.
     ///
+    /// Which position the next call will be for is not known: `pread(2)` has one of its own, and
+    /// `io_uring`, which waits by this function, too. A file that is not ready for reading should
+    /// not be so at any position.
+    ///
     /// Without this function, the file is always ready for reading and for writing.
     fn poll(
         _data: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
         _file: &File,
         _table: PollTable<'_>,
     ) -> u32 {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Handles a call of `ioctl(2)`. See [`kernel::ioctl`](mod@crate::ioctl) for what is in `cmd`;
+    /// `arg` is a number, or the address of something in user space.
+    ///
+    /// For a `cmd` that it does not know, it should return [`ENOTTY`]; without this function, each
+    /// fails with that.
+    fn ioctl(
+        _data: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _file: &File,
+        _cmd: u32,
+        _arg: usize,
+    ) -> Result<isize> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Handles a call of `ioctl(2)` by a 32-bit program on a 64-bit kernel.
+    ///
+    /// Without this function, [`Self::ioctl`] is called, with `arg` as the address that it is to
+    /// such a program. So this is for what has another layout there: types like C's `long` and
+    /// pointers. A `cmd` with the size of such a type is another number there, too.
+    #[cfg(CONFIG_COMPAT)]
+    fn compat_ioctl(
+        _data: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _file: &File,
+        _cmd: u32,
+        _arg: usize,
+    ) -> Result<isize> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
@@ -190,25 +248,37 @@ impl<T: CharDevice> FileOperations<T> {
     /// # Safety
     ///
     /// `inode` and `file` must be those of a file that is being opened, by way of a cdev in a
-    /// [`Minor<T>`].
+    /// [`Minors<T>`].
     unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // SAFETY: The inode of a character device that is being opened has its cdev there.
-        let cdev = unsafe { (*inode).__bindgen_anon_5.i_cdev };
-        // SAFETY: By this function's requirements, that is part of a `Minor<T>`.
-        let minor = unsafe { container_of!(Opaque::cast_from(cdev), Minor<T>, cdev) };
-        // SAFETY: `chrdev_open()` has got a reference to the cdev, which has one to the device,
-        // which keeps the memory. Only shared references are ever made to a `Minor` that is added.
-        let device = unsafe { &(*minor).data }.lock().clone();
-        // The device is no longer registered, and this call was on its way before.
+        // SAFETY: The inode of a character device that is being opened has its cdev there, and its
+        // number.
+        let (cdev, dev) = unsafe { ((*inode).__bindgen_anon_5.i_cdev, (*inode).i_rdev) };
+        // SAFETY: By this function's requirements, that is part of a `Minors<T>`.
+        let minors = unsafe { container_of!(Opaque::cast_from(cdev), Minors<T>, cdev) };
+        // SAFETY: `chrdev_open()` has got a reference to the cdev, which has one to the kobject,
+        // which keeps the memory. Only shared references are ever made to a `Minors` that is added.
+        let devices = unsafe { &(*minors).devices }.lock();
+        let device = devices
+            .as_ref()
+            .and_then(|devices| devices.get((dev & bindings::MINORMASK) as usize))
+            .cloned();
+        drop(devices);
+        // The devices are no longer registered, and this call was on its way before.
         let Some(device) = device else {
             return ENXIO.to_errno();
         };
 
         // SAFETY: The file is valid during this call, and nobody else has it yet.
-        match T::open(device.as_arc_borrow(), unsafe { File::from_raw_file(file) }) {
+        let flags = unsafe { LocalFile::from_raw_file(file) }.flags();
+        match T::open(device.as_arc_borrow(), flags) {
             Ok(data) => {
-                // SAFETY: The private data is for the file's operations to use.
-                unsafe { (*file).private_data = data.into_foreign() };
+                // SAFETY: These are for an `open` operation to set, and nobody else has the file.
+                unsafe {
+                    (*file).private_data = data.into_foreign();
+                    if T::NOWAIT {
+                        (*file).f_mode |= bindings::FMODE_NOWAIT;
+                    }
+                }
                 0
             }
             Err(err) => err.to_errno(),
@@ -220,9 +290,7 @@ impl<T: CharDevice> FileOperations<T> {
     /// `file` must be a file that [`Self::open`] has opened and that is being released.
     unsafe extern "C" fn release(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         // SAFETY: `open` has put it there. Nothing is called for this file after this.
-        let data = unsafe { T::Ptr::from_foreign((*file).private_data) };
-        // SAFETY: The file is valid during this call, and nobody else has it any more.
-        T::release(data, unsafe { File::from_raw_file(file) });
+        T::release(unsafe { T::Ptr::from_foreign((*file).private_data) });
         0
     }
 
@@ -235,13 +303,7 @@ impl<T: CharDevice> FileOperations<T> {
         iter: *mut bindings::iov_iter,
     ) -> isize {
         // SAFETY: `open` has set the private data, and `release` has yet to come.
-        let kiocb = unsafe { Kiocb::from_raw(kiocb) };
-        // SAFETY: By this function's requirements.
-        let iov = unsafe { IovIterDest::from_raw(iter) };
-        match T::read_iter(kiocb, iov) {
-            Ok(len) => len as isize,
-            Err(err) => err.to_errno() as isize,
-        }
+        unsafe { shims::read_iter::<T::Ptr>(kiocb, iter, T::read_iter) }
     }
 
     /// # Safety
@@ -253,13 +315,7 @@ impl<T: CharDevice> FileOperations<T> {
         iter: *mut bindings::iov_iter,
     ) -> isize {
         // SAFETY: `open` has set the private data, and `release` has yet to come.
-        let kiocb = unsafe { Kiocb::from_raw(kiocb) };
-        // SAFETY: By this function's requirements.
-        let iov = unsafe { IovIterSource::from_raw(iter) };
-        match T::write_iter(kiocb, iov) {
-            Ok(len) => len as isize,
-            Err(err) => err.to_errno() as isize,
-        }
+        unsafe { shims::write_iter::<T::Ptr>(kiocb, iter, T::write_iter) }
     }
 
     /// # Safety
@@ -299,6 +355,29 @@ impl<T: CharDevice> FileOperations<T> {
         T::poll(data, file, unsafe { PollTable::from_raw(table) })
     }
 
+    /// # Safety
+    ///
+    /// `file` must be a file that [`Self::open`] has opened.
+    unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
+        // SAFETY: `open` has set the private data, and `release` has yet to come. This call is not
+        // made within `fdget_pos()`.
+        unsafe { shims::ioctl::<T::Ptr>(file, cmd, arg, T::ioctl) }
+    }
+
+    /// # Safety
+    ///
+    /// `file` must be a file that [`Self::open`] has opened.
+    #[cfg(CONFIG_COMPAT)]
+    unsafe extern "C" fn compat_ioctl(
+        file: *mut bindings::file,
+        cmd: c_uint,
+        arg: c_ulong,
+    ) -> c_long {
+        // SAFETY: `open` has set the private data, and `release` has yet to come. This call is not
+        // made within `fdget_pos()`.
+        unsafe { shims::ioctl::<T::Ptr>(file, cmd, arg, T::compat_ioctl) }
+    }
+
     const VTABLE: bindings::file_operations = bindings::file_operations {
         owner: this_module::<T::OwnerModule>().as_ptr(),
         open: Some(Self::open),
@@ -319,6 +398,19 @@ impl<T: CharDevice> FileOperations<T> {
             None
         },
         poll: if T::HAS_POLL { Some(Self::poll) } else { None },
+        unlocked_ioctl: if T::HAS_IOCTL {
+            Some(Self::ioctl)
+        } else {
+            None
+        },
+        #[cfg(CONFIG_COMPAT)]
+        compat_ioctl: if T::HAS_COMPAT_IOCTL {
+            Some(Self::compat_ioctl)
+        } else if T::HAS_IOCTL {
+            bindings::compat_ptr_ioctl
+        } else {
+            None
+        },
         ..pin_init::zeroed()
     };
 
@@ -327,95 +419,96 @@ impl<T: CharDevice> FileOperations<T> {
     }
 }
 
-/// What C refers to of one minor.
+/// What C refers to of the minors of a registration.
 ///
-/// Its memory belongs to `device`, whose last reference frees it: the cdev in it has one, and an
-/// open file has one to the cdev. What the driver has put in, it loses when it is taken off the
+/// Its memory belongs to `kobj`, whose last reference frees it: the cdev in it has one, and an open
+/// file has one to the cdev. What the driver has put in, it loses when the cdev is taken off the
 /// system. From then on nothing in it needs the code of the driver's module.
 #[pin_data]
 #[repr(C)]
-struct Minor<T> {
-    // Must be first: see `release_minor`.
-    device: Opaque<bindings::device>,
+struct Minors<T> {
+    // Must be first: see `release_minors`.
+    kobj: Opaque<bindings::kobject>,
     cdev: Opaque<bindings::cdev>,
-    /// The driver's device, while it can be opened.
+    /// The driver's devices by their minors, while they can be opened.
     #[pin]
-    data: Mutex<Option<Arc<T>>>,
+    devices: Mutex<Option<KVec<Arc<T>>>>,
 }
 
-/// The name of the one lock class of all [`Minor::data`]. A literal in a generic function would be
-/// in every module that calls it, and gone with the first of them.
-static DATA_LOCK_NAME: &CStr = c"chrdev::Minor::data";
+/// The name of the one lock class of all [`Minors::devices`]. A literal in a generic function would
+/// be in every module that calls it, and gone with the first of them.
+static DEVICES_LOCK_NAME: &CStr = c"chrdev::Minors::devices";
 
-/// Frees a [`Minor`], of whichever type.
+/// A type of kobjects.
+struct KobjType(bindings::kobj_type);
+
+// SAFETY: Nothing in it changes.
+unsafe impl Sync for KobjType {}
+
+/// The type of all [`Minors::kobj`], which may outlive the driver's module, too.
+static MINORS_TYPE: KobjType = KobjType(bindings::kobj_type {
+    release: Some(release_minors),
+    ..pin_init::zeroed()
+});
+
+/// Frees a [`Minors`], of whichever type.
 ///
 /// It is not generic, thus part of the kernel: it may be called after the driver's module is gone.
 ///
 /// # Safety
 ///
-/// `device` must be that of a [`Minor`] whose `data` is [`None`], and nobody may use it any more.
-unsafe extern "C" fn release_minor(device: *mut bindings::device) {
-    // SAFETY: The device is the first field of what a `KBox` has allocated, by `kmalloc()`. There
+/// `kobj` must be that of a [`Minors`] whose `devices` are [`None`], and nobody may use it any
+/// more.
+unsafe extern "C" fn release_minors(kobj: *mut bindings::kobject) {
+    // SAFETY: The kobject is the first field of what a `KBox` has allocated, by `kmalloc()`. There
     // is nothing left in it that has a destructor.
-    unsafe { bindings::kfree(device.cast()) };
+    unsafe { bindings::kfree(kobj.cast()) };
 }
 
-/// A reference to a [`Minor`] that is not on the system, or not any more.
+/// A reference to a [`Minors`] that is not on the system, or not any more.
 ///
 /// # Invariants
 ///
-/// It points to a valid [`Minor`] and owns a reference to the device in it. There is no other of
+/// It points to a valid [`Minors`] and owns a reference to the kobject in it. There is no other of
 /// its kind that points to the same.
-struct MinorRef<T>(NonNull<Minor<T>>);
+struct MinorsRef<T>(NonNull<Minors<T>>);
 
-impl<T: CharDevice> MinorRef<T> {
-    /// Makes the minor `minor` of `region`, with the node `/dev/<name><minor>`.
-    fn new(
-        name: &CStr,
-        minor: c_uint,
-        region: &Region,
-        class: &Class,
-        data: Arc<T>,
-    ) -> Result<Self> {
+impl<T: CharDevice> MinorsRef<T> {
+    fn new(devices: &[Arc<T>]) -> Result<Self> {
+        let mut clones = KVec::with_capacity(devices.len(), GFP_KERNEL)?;
+        for device in devices {
+            clones.push(device.clone(), GFP_KERNEL)?;
+        }
         let new = KBox::pin_init(
-            pin_init!(Minor {
-                device: Opaque::zeroed(),
+            pin_init!(Minors {
+                kobj: Opaque::zeroed(),
                 cdev: Opaque::zeroed(),
-                data <- Mutex::new(Some(data), DATA_LOCK_NAME, static_lock_class!()),
+                devices <- Mutex::new(Some(clones), DEVICES_LOCK_NAME, static_lock_class!()),
             }),
             GFP_KERNEL,
         )?;
         // SAFETY: It is not moved until it is freed.
         let ptr = NonNull::from(KBox::leak(unsafe { Pin::into_inner_unchecked(new) }));
-        // SAFETY: It has just been made.
-        let (device, cdev) = unsafe { ((*ptr.as_ptr()).device.get(), (*ptr.as_ptr()).cdev.get()) };
-
-        // SAFETY: Both are zeroed and nobody else's. `class` is registered and remains so for as
-        // long as this device is on the system. Files that have `FileOperations<T>` are opened by
-        // way of this cdev, which is in a `Minor<T>`, and hold a reference to the module.
-        unsafe {
-            bindings::device_initialize(device);
-            (*device).class = class.0.as_ptr();
-            (*device).devt = region.first + minor;
-            (*device).release = Some(release_minor);
-            bindings::cdev_init(cdev, FileOperations::<T>::build());
-            (*cdev).owner = this_module::<T::OwnerModule>().as_ptr();
-        }
-        // INVARIANT: This is the reference that `device_initialize()` makes.
+        // INVARIANT: The reference is that which `kobject_init()` makes below.
         let this = Self(ptr);
 
-        // SAFETY: The device is initialized, and the format asks for a string and an unsigned int.
-        to_result(unsafe {
-            bindings::dev_set_name(device, c"%s%u".as_char_ptr(), name.as_char_ptr(), minor)
-        })?;
+        // SAFETY: Both are zeroed and nobody else's. Files that have `FileOperations<T>` are opened
+        // by way of this cdev, which is in a `Minors<T>`, and hold a reference to the module.
+        unsafe {
+            bindings::kobject_init(this.kobj(), &raw const MINORS_TYPE.0);
+            bindings::cdev_init(this.cdev(), FileOperations::<T>::build());
+            (*this.cdev()).owner = this_module::<T::OwnerModule>().as_ptr();
+            // As `cdev_set_parent()` does.
+            (*this.cdev()).kobj.parent = this.kobj();
+        }
         Ok(this)
     }
 }
 
-impl<T> MinorRef<T> {
-    fn device(&self) -> *mut bindings::device {
+impl<T> MinorsRef<T> {
+    fn kobj(&self) -> *mut bindings::kobject {
         // SAFETY: Valid by the invariants.
-        unsafe { self.0.as_ref() }.device.get()
+        unsafe { self.0.as_ref() }.kobj.get()
     }
 
     fn cdev(&self) -> *mut bindings::cdev {
@@ -424,41 +517,107 @@ impl<T> MinorRef<T> {
     }
 }
 
-impl<T> Drop for MinorRef<T> {
+impl<T> Drop for MinorsRef<T> {
     fn drop(&mut self) {
         // SAFETY: Valid by the invariants.
-        let data = unsafe { self.0.as_ref() }.data.lock().take();
+        let devices = unsafe { self.0.as_ref() }.devices.lock().take();
         // Not under the lock.
-        drop(data);
-        // SAFETY: By the invariants the reference is ours to drop. `data` is `None`, and nothing
-        // ever makes it anything else, as `release_minor` requires.
-        unsafe { bindings::put_device(self.device()) };
+        drop(devices);
+        // SAFETY: By the invariants the reference is ours to drop. `devices` are `None`, and
+        // nothing ever makes them anything else, as `release_minors` requires.
+        unsafe { bindings::kobject_put(self.kobj()) };
     }
 }
 
-/// A minor on the system.
+/// Minors on the system.
 ///
 /// # Invariants
 ///
-/// Cdev and device have been added by `cdev_device_add()`.
-struct Added<T>(MinorRef<T>);
+/// The cdev has been added by `cdev_add()`.
+struct Added<T>(MinorsRef<T>);
 
 impl<T> Added<T> {
-    /// Puts a minor on the system: from here on it can be opened, even if this fails.
-    fn new(minor: MinorRef<T>) -> Result<Self> {
-        // SAFETY: Both are initialized, the device has a name and a number, and they are part of
-        // the same memory, whose lifetime is managed by the device.
-        to_result(unsafe { bindings::cdev_device_add(minor.cdev(), minor.device()) })?;
+    /// Puts all minors on the system at once: unless this fails, they can be opened from here on.
+    fn new(minors: MinorsRef<T>, region: &Region) -> Result<Self> {
+        // SAFETY: The cdev is initialized, and keeps the memory that it is a part of. The numbers
+        // are ours.
+        to_result(unsafe { bindings::cdev_add(minors.cdev(), region.first, region.count) })?;
         // INVARIANT: Just added.
-        Ok(Self(minor))
+        Ok(Self(minors))
     }
 }
 
 impl<T> Drop for Added<T> {
     fn drop(&mut self) {
-        // SAFETY: Added by the invariants, and valid until the `MinorRef` in it is dropped.
-        unsafe { bindings::cdev_device_del(self.0.cdev(), self.0.device()) };
+        // SAFETY: Added by the invariants, and valid until the `MinorsRef` in it is dropped.
+        unsafe { bindings::cdev_del(self.0.cdev()) };
     }
+}
+
+/// A node in devtmpfs, and a device in sysfs that stands for it.
+///
+/// # Invariants
+///
+/// It has been added by `device_add()`, and owns a reference.
+struct Node(NonNull<bindings::device>);
+
+impl Node {
+    /// Makes the node `/dev/<name><minor>`, which is announced to nobody yet.
+    fn new(name: &CStr, minor: c_uint, region: &Region, class: &Class) -> Result<Self> {
+        let device = KBox::init(init_zeroed::<Opaque<bindings::device>>(), GFP_KERNEL)?;
+        let device = KBox::leak(device).get();
+        // SAFETY: It is zeroed and nobody else's. `class` is registered and remains so for as long
+        // as this device is on the system.
+        unsafe {
+            bindings::device_initialize(device);
+            (*device).class = class.0.as_ptr();
+            (*device).devt = region.first + minor;
+            (*device).release = Some(release_device);
+            bindings::kobject::set_uevent_suppress_raw(&raw mut (*device).kobj, 1);
+        }
+        // SAFETY: The device is initialized, and the format asks for a string and an unsigned int.
+        let added = to_result(unsafe {
+            bindings::dev_set_name(device, c"%s%u".as_char_ptr(), name.as_char_ptr(), minor)
+        })
+        // SAFETY: The device is initialized, and has a name.
+        .and_then(|()| to_result(unsafe { bindings::device_add(device) }));
+        if let Err(err) = added {
+            // SAFETY: This is the reference that `device_initialize()` makes.
+            unsafe { bindings::put_device(device) };
+            return Err(err);
+        }
+        // INVARIANT: Just added, and the reference is that of `device_initialize()`.
+        // SAFETY: It comes from a box.
+        Ok(Self(unsafe { NonNull::new_unchecked(device) }))
+    }
+
+    /// Tells user space that the device is there.
+    fn announce(&mut self) {
+        // SAFETY: Valid by the invariants. What user space is not told for lack of memory is no
+        // error, as in `device_add()`.
+        unsafe {
+            let kobj = &raw mut (*self.0.as_ptr()).kobj;
+            bindings::kobject::set_uevent_suppress_raw(kobj, 0);
+            bindings::kobject_uevent(kobj, bindings::kobject_action_KOBJ_ADD);
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // SAFETY: By the invariants.
+        unsafe { bindings::device_unregister(self.0.as_ptr()) };
+    }
+}
+
+/// Frees the device of a [`Node`].
+///
+/// # Safety
+///
+/// `device` must be that of a [`Node`], and nobody may use it any more.
+unsafe extern "C" fn release_device(device: *mut bindings::device) {
+    // SAFETY: It is what a `KBox` has allocated, by `kmalloc()`.
+    unsafe { bindings::kfree(device.cast()) };
 }
 
 /// A range of device numbers, with one major and minors from 0.
@@ -532,7 +691,8 @@ impl Drop for Class {
 /// is there, it may be opened, and the module of an open file must not go away.
 pub struct Registration<T: CharDevice> {
     // Dropped in this order.
-    _minors: KVec<Added<T>>,
+    _nodes: KVec<Node>,
+    _minors: Added<T>,
     _class: Class,
     region: Region,
 }
@@ -550,6 +710,9 @@ impl<T: CharDevice> Registration<T> {
     /// Their class and the line in `/proc/devices` are called `name`, and their nodes `<name>0`,
     /// `<name>1` and so on.
     ///
+    /// All of them can be opened from the same moment on, after which nothing can fail. The nodes
+    /// are there a little earlier, and lead nowhere: [`ENXIO`].
+    ///
     /// Errors: [`EINVAL`] when there are no devices, or too many, or `major` is too big; [`EBUSY`]
     /// when the numbers are taken, or no major is left; [`EEXIST`] when the name is taken;
     /// [`ENOMEM`].
@@ -557,19 +720,16 @@ impl<T: CharDevice> Registration<T> {
         let count = devices.len().try_into().map_err(|_| EINVAL)?;
         let region = Region::new(name, major, count)?;
         let class = Class::new(name)?;
-
-        // Whatever can be done before the first of them can be opened.
-        let mut refs = KVec::with_capacity(devices.len(), GFP_KERNEL)?;
-        for (minor, device) in (0..count).zip(devices) {
-            let minor = MinorRef::new(name, minor, &region, &class, device.clone())?;
-            refs.push(minor, GFP_KERNEL)?;
-        }
-        let mut minors = KVec::with_capacity(devices.len(), GFP_KERNEL)?;
-        for minor in refs {
-            minors.push(Added::new(minor)?, GFP_KERNEL)?;
+        let minors = MinorsRef::new(devices)?;
+        let mut nodes = KVec::with_capacity(devices.len(), GFP_KERNEL)?;
+        for minor in 0..count {
+            nodes.push(Node::new(name, minor, &region, &class)?, GFP_KERNEL)?;
         }
 
+        let minors = Added::new(minors, &region)?;
+        nodes.iter_mut().for_each(Node::announce);
         Ok(Self {
+            _nodes: nodes,
             _minors: minors,
             _class: class,
             region,

@@ -6,9 +6,10 @@
 //! `/dev/rust_chrdev0` and `/dev/rust_chrdev1`. One can read, write and seek as in a file of at
 //! most [`CAPACITY`] bytes, and empty it by opening it with `O_TRUNC`, with these differences:
 //!
-//! - Who reads where nothing has been written yet waits for it, or gets `EAGAIN` with
-//!   `O_NONBLOCK`. Only behind the last byte that there can be is the end of the file.
+//! - Who reads while it is empty waits until it is not, or gets `EAGAIN` with `O_NONBLOCK` or
+//!   `RWF_NOWAIT`. Behind the last byte of one that is not empty is the end of the file.
 //! - What does not fit is not written; if nothing fits, that is `ENOSPC`.
+//! - `ioctl(2)` has [`RUST_CHRDEV_GET_LEN`] and [`RUST_CHRDEV_ZERO`].
 //!
 //! See `Documentation/rust/modules.rst`.
 
@@ -22,8 +23,6 @@ use kernel::{
         file::{
             flags::{
                 O_ACCMODE,
-                O_APPEND,
-                O_NONBLOCK,
                 O_RDONLY,
                 O_TRUNC, //
             },
@@ -31,6 +30,10 @@ use kernel::{
         },
         File,
         Kiocb, //
+    },
+    ioctl::{
+        _IOR,
+        _IOW, //
     },
     iov::{
         IovIterDest,
@@ -53,7 +56,8 @@ use kernel::{
         Arc,
         ArcBorrow,
         Mutex, //
-    }, //
+    },
+    uaccess::UserSlice, //
 };
 
 module! {
@@ -75,13 +79,24 @@ module! {
 /// How many bytes a buffer can have.
 const CAPACITY: usize = 4096;
 
+/// The `ioctl(2)` that tells how many bytes there are, as C's `__u32`.
+const RUST_CHRDEV_GET_LEN: u32 = _IOR::<u32>('|' as u32, 0x90);
+
+/// The `ioctl(2)` that zeroes the bytes from the first position to the one before the second. These
+/// are an `unsigned long[2]` of C, which in a 32-bit program is something else.
+const RUST_CHRDEV_ZERO: u32 = _IOW::<[usize; 2]>('|' as u32, 0x91);
+
+/// What [`RUST_CHRDEV_ZERO`] is in a 32-bit program.
+#[cfg(CONFIG_COMPAT)]
+const RUST_CHRDEV_ZERO_COMPAT: u32 = _IOW::<[u32; 2]>('|' as u32, 0x91);
+
 /// One of the devices.
 #[pin_data]
 struct Buffer {
     /// What has been written. There is memory for [`CAPACITY`] bytes.
     #[pin]
     data: Mutex<KVec<u8>>,
-    /// Notified when `data` gets longer or shorter.
+    /// Notified when `data` gets longer.
     #[pin]
     changed: PollCondVar,
 }
@@ -97,35 +112,52 @@ impl Buffer {
             GFP_KERNEL,
         )
     }
+
+    fn zero(&self, file: &File, [start, end]: [usize; 2]) -> Result<isize> {
+        if !may_write(file.flags()) {
+            return Err(EBADF);
+        }
+        self.data.lock().get_mut(start..end).ok_or(EINVAL)?.fill(0);
+        Ok(0)
+    }
+}
+
+/// Whether a file with these flags was opened for writing.
+fn may_write(flags: u32) -> bool {
+    flags & O_ACCMODE != O_RDONLY
 }
 
 #[vtable]
 impl CharDevice for Buffer {
     type Ptr = Arc<Self>;
 
-    fn open(device: ArcBorrow<'_, Self>, file: &File) -> Result<Self::Ptr> {
-        if file.flags() & O_TRUNC != 0 && file.flags() & O_ACCMODE != O_RDONLY {
+    const NOWAIT: bool = true;
+
+    fn open(device: ArcBorrow<'_, Self>, flags: u32) -> Result<Self::Ptr> {
+        if flags & O_TRUNC != 0 && may_write(flags) {
             device.data.lock().clear();
-            device.changed.notify_all();
         }
         Ok(device.into())
     }
 
     fn read_iter(mut kiocb: Kiocb<'_, Self::Ptr>, iov: &mut IovIterDest<'_>) -> Result<usize> {
         let me = kiocb.file();
-        if iov.is_empty() || kiocb.ki_pos() >= CAPACITY as Offset {
+        if iov.is_empty() {
             return Ok(0);
         }
 
         let mut data = me.data.lock();
-        while kiocb.ki_pos() >= data.len() as Offset {
-            if kiocb.file_flags() & O_NONBLOCK != 0 {
+        while data.is_empty() {
+            if kiocb.nowait() {
                 return Err(EAGAIN);
             }
             // Others have the lock meanwhile.
             if me.changed.wait_interruptible(&mut data) {
                 return Err(ERESTARTSYS);
             }
+        }
+        if kiocb.ki_pos() >= data.len() as Offset {
+            return Ok(0);
         }
         match iov.simple_read_from_buffer(kiocb.ki_pos_mut(), &data)? {
             0 => Err(EFAULT),
@@ -142,9 +174,9 @@ impl CharDevice for Buffer {
         // Held over the copy, such that no writer comes in between.
         let mut data = me.data.lock();
         let old_len = data.len();
-        let pos = match kiocb.file_flags() & O_APPEND {
-            0 => usize::try_from(kiocb.ki_pos()).map_err(|_| ENOSPC)?,
-            _ => old_len,
+        let pos = match kiocb.append() {
+            true => old_len,
+            false => usize::try_from(kiocb.ki_pos()).map_err(|_| ENOSPC)?,
         };
         if pos >= CAPACITY {
             return Err(ENOSPC);
@@ -175,22 +207,45 @@ impl CharDevice for Buffer {
     fn poll(me: ArcBorrow<'_, Self>, file: &File, table: PollTable<'_>) -> u32 {
         table.register_wait(file, &me.changed);
 
-        const END: Offset = CAPACITY as Offset;
-        let len = me.data.lock().len() as Offset;
-        let read_at = file.pos();
-        let write_at = match file.flags() & O_APPEND {
-            0 => read_at,
-            _ => len,
-        };
-
-        let mut events = 0;
-        if read_at < len || read_at >= END {
+        // No write waits. A read does while the buffer is empty, whatever its position.
+        let mut events = EPOLLOUT | EPOLLWRNORM;
+        if !me.data.lock().is_empty() {
             events |= EPOLLIN | EPOLLRDNORM;
         }
-        if write_at < END {
-            events |= EPOLLOUT | EPOLLWRNORM;
-        }
         events
+    }
+
+    fn ioctl(me: ArcBorrow<'_, Self>, file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        let arg = UserPtr::from_addr(arg);
+        match cmd {
+            RUST_CHRDEV_GET_LEN => {
+                let len = me.data.lock().len() as u32;
+                UserSlice::new(arg, size_of_val(&len))
+                    .writer()
+                    .write(&len)?;
+                Ok(0)
+            }
+            RUST_CHRDEV_ZERO => {
+                let range = UserSlice::new(arg, size_of::<[usize; 2]>())
+                    .reader()
+                    .read()?;
+                me.zero(file, range)
+            }
+            _ => Err(ENOTTY),
+        }
+    }
+
+    #[cfg(CONFIG_COMPAT)]
+    fn compat_ioctl(me: ArcBorrow<'_, Self>, file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        match cmd {
+            RUST_CHRDEV_ZERO_COMPAT => {
+                let arg = UserPtr::from_addr(arg);
+                let range: [u32; 2] = UserSlice::new(arg, size_of::<[u32; 2]>()).reader().read()?;
+                me.zero(file, range.map(|pos| pos as usize))
+            }
+            RUST_CHRDEV_ZERO => Err(ENOTTY),
+            _ => Self::ioctl(me, file, cmd, arg),
+        }
     }
 }
 

@@ -70,6 +70,7 @@ pub mod arch;
 pub mod calls;
 pub mod cgroup;
 pub mod cow;
+pub mod failslab;
 pub mod io;
 pub mod klog;
 pub mod maps;
@@ -83,6 +84,7 @@ pub mod taskstats;
 pub mod test;
 pub mod trace;
 pub mod uffd;
+pub mod uring;
 pub mod vcpu;
 
 pub use io::File;

@@ -10,16 +10,21 @@ use crate::sys::Result;
 use crate::text;
 use core::ffi::CStr;
 
-/// Loads a sample and leaves it loaded.
-pub fn load(name: &CStr, params: &CStr) -> Result {
+/// Opens the file of a sample. Skips the test when there is none.
+pub fn open(name: &CStr) -> Result<File> {
     let mut buf = [0; 6 * 65];
     let release = sys::release(&mut buf)?;
     let name = name.to_str().map_err(|_| sys::EINVAL)?;
     let path = text!("/lib/modules/{release}/kernel/samples/rust/{name}.ko");
     match File::open(path.as_cstr(), sys::O_RDONLY) {
-        Ok(file) => sys::finit_module(file.fd, params),
+        Ok(file) => Ok(file),
         Err(err) => skip!("{}: {err:?}", path.as_str()),
     }
+}
+
+/// Loads a sample and leaves it loaded.
+pub fn load(name: &CStr, params: &CStr) -> Result {
+    sys::finit_module(open(name)?.fd, params)
 }
 
 /// Unloads modules that a test before may have left, in this order.

@@ -76,6 +76,7 @@ errnos! {
     EEXIST = 17,
     ENODEV = 19,
     EINVAL = 22,
+    ENOTTY = 25,
     ENOSPC = 28,
     ESPIPE = 29,
     EPIPE = 32,
@@ -127,6 +128,7 @@ pub mod nr {
     pub const SOCKET: usize = 41;
     pub const SENDTO: usize = 44;
     pub const RECVFROM: usize = 45;
+    pub const BIND: usize = 49;
     pub const CLONE: usize = 56;
     pub const EXECVE: usize = 59;
     pub const EXIT: usize = 60;
@@ -170,6 +172,10 @@ pub mod nr {
     pub const FINIT_MODULE: usize = 313;
     pub const MEMFD_CREATE: usize = 319;
     pub const USERFAULTFD: usize = 323;
+    pub const PREADV2: usize = 327;
+    pub const PWRITEV2: usize = 328;
+    pub const IO_URING_SETUP: usize = 425;
+    pub const IO_URING_ENTER: usize = 426;
 }
 
 /// The numbers of the system calls used here.
@@ -234,9 +240,12 @@ pub mod nr {
     pub const FINIT_MODULE: usize = 350;
     pub const MEMFD_CREATE: usize = 356;
     pub const SOCKET: usize = 359;
+    pub const BIND: usize = 361;
     pub const SENDTO: usize = 369;
     pub const RECVFROM: usize = 371;
     pub const USERFAULTFD: usize = 374;
+    pub const PREADV2: usize = 378;
+    pub const PWRITEV2: usize = 379;
     pub const SHMGET: usize = 395;
     pub const SHMCTL: usize = 396;
     pub const SHMAT: usize = 397;
@@ -244,6 +253,8 @@ pub mod nr {
     pub const CLOCK_NANOSLEEP: usize = 407; // clock_nanosleep_time64
     pub const PPOLL: usize = 414; // ppoll_time64
     pub const FUTEX: usize = 422; // futex_time64
+    pub const IO_URING_SETUP: usize = 425;
+    pub const IO_URING_ENTER: usize = 426;
 }
 
 // A macro of our own, for the calls below that cannot hurt the process: nothing but numbers, and
@@ -278,6 +289,10 @@ mod consts {
 
     pub const POLLIN: u16 = 1;
     pub const POLLOUT: u16 = 4;
+
+    pub const RWF_NOWAIT: u32 = 0x8;
+    pub const RWF_APPEND: u32 = 0x10;
+    pub const RWF_NOAPPEND: u32 = 0x20;
 
     pub const PROT_NONE: u32 = 0;
     pub const PROT_READ: u32 = 1;
@@ -347,6 +362,7 @@ mod consts {
 
     pub const AF_NETLINK: u32 = 16;
     pub const SOCK_RAW: u32 = 3;
+    pub const NETLINK_KOBJECT_UEVENT: u32 = 15;
     pub const NETLINK_GENERIC: u32 = 16;
 }
 
@@ -436,6 +452,54 @@ pub fn pread(fd: i32, buf: &mut [u8], pos: u64) -> Result {
     // In 64-bit programs, the second is not looked at.
     let (low, high) = (pos, pos >> 32);
     safe_syscall!(nr::PREAD64, fd, buf.as_mut_ptr(), buf.len(), low, high)
+}
+
+/// Reads with `RWF_*` flags from a place in a file, or from its position if `pos` is -1.
+pub fn preadv2(fd: i32, buf: &mut [u8], pos: i64, flags: u32) -> Result {
+    let (low, high) = (pos, pos >> 32);
+    let to = IoVec {
+        base: buf.as_mut_ptr() as usize,
+        len: buf.len(),
+    };
+    // In 64-bit programs, the upper half is not looked at.
+    safe_syscall!(nr::PREADV2, fd, &to as *const IoVec, 1, low, high, flags)
+}
+
+/// Writes with `RWF_*` flags to a place in a file, or to its position if `pos` is -1.
+pub fn pwritev2(fd: i32, buf: &[u8], pos: i64, flags: u32) -> Result {
+    let (low, high) = (pos, pos >> 32);
+    let from = IoVec {
+        base: buf.as_ptr() as usize,
+        len: buf.len(),
+    };
+    // In 64-bit programs, the upper half is not looked at.
+    safe_syscall!(nr::PWRITEV2, fd, &from as *const IoVec, 1, low, high, flags)
+}
+
+/// The number of an `ioctl()` as C's `_IOR()` and `_IOW()` make it: who reads or writes, a letter,
+/// a number and the size of what the argument points to.
+const fn ioc(dir: u32, letter: u8, number: u8, size: usize) -> u32 {
+    dir << 30 | (size as u32) << 16 | (letter as u32) << 8 | number as u32
+}
+
+/// C's `_IOR()`: the caller reads a `T`.
+pub const fn ior<T>(letter: u8, number: u8) -> u32 {
+    ioc(2, letter, number, size_of::<T>())
+}
+
+/// C's `_IOW()`: the caller writes a `T`.
+pub const fn iow<T>(letter: u8, number: u8) -> u32 {
+    ioc(1, letter, number, size_of::<T>())
+}
+
+/// `ioctl()` with a number, or the address of anything.
+///
+/// # Safety
+///
+/// If `arg` is an address, what is there must fit.
+pub unsafe fn ioctl_at(fd: i32, cmd: u32, arg: usize) -> Result {
+    // SAFETY: As the caller promises.
+    check(unsafe { syscall!(nr::IOCTL, fd, cmd, arg) })
 }
 
 /// Waits until a file is ready for one of `events` or the time is over; for which it is ready.
@@ -839,6 +903,45 @@ pub fn process_vm_writev(pid: i32, remote: usize, buf: &[u8]) -> Result {
 /// Makes a socket.
 pub fn socket(family: u32, kind: u32, protocol: u32) -> Result<i32> {
     safe_syscall!(nr::SOCKET, family, kind, protocol).map(|fd| fd as i32)
+}
+
+/// Lets a netlink socket receive what is sent to groups: one bit each.
+pub fn join_netlink_groups(fd: i32, groups: u32) -> Result {
+    // C's `struct sockaddr_nl`, on a machine with the low byte first.
+    let address = [AF_NETLINK, 0, groups];
+    safe_syscall!(nr::BIND, fd, address.as_ptr(), size_of_val(&address))
+}
+
+/// Makes a ring of io_uring, with room for `entries` requests; `params` are C's `struct
+/// io_uring_params`.
+///
+/// # Safety
+///
+/// Addresses in `params` must be those of memory that nobody else uses.
+pub unsafe fn io_uring_setup(entries: u32, params: &mut [u32; 30]) -> Result<i32> {
+    // SAFETY: As the caller promises.
+    check(unsafe { syscall!(nr::IO_URING_SETUP, entries, params.as_mut_ptr()) }).map(|fd| fd as i32)
+}
+
+/// Starts so many requests that are in a ring, and looks after those that are under way.
+///
+/// # Safety
+///
+/// What the requests do is up to the caller.
+pub unsafe fn io_uring_enter(fd: i32, submit: u32) -> Result {
+    const IORING_ENTER_GETEVENTS: u32 = 1;
+    // SAFETY: As the caller promises.
+    check(unsafe {
+        syscall!(
+            nr::IO_URING_ENTER,
+            fd,
+            submit,
+            0,
+            IORING_ENTER_GETEVENTS,
+            0,
+            0
+        )
+    })
 }
 
 /// Sends a message to where the socket's family sends by default.

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Allocations that fail, where a test asks for it.
+
+use crate::io;
+use crate::skip;
+use crate::sys;
+use crate::text;
+
+/// Lets allocations of slab memory fail, without a line in the log: one, by `fail_nth`, or all of a
+/// task that asks for it. Of the latter, those that may sleep only when `sleeping` says so. Skips
+/// the test when the kernel cannot.
+pub fn need_failslab(sleeping: bool) {
+    const DEBUGFS: &str = "/sys/kernel/debug";
+    let set = |file, value: &str| {
+        let path = text!("{DEBUGFS}/failslab/{file}");
+        io::write_file(path.as_cstr(), value.as_bytes())
+    };
+    if set("verbose", "0").is_err() {
+        let _ = sys::mount(c"debugfs", text!("{DEBUGFS}").as_cstr(), 0);
+    }
+    for (file, value) in [
+        ("verbose", "0"),
+        ("ignore-gfp-wait", if sleeping { "N" } else { "Y" }),
+        ("task-filter", "Y"),
+        ("times", "-1"),
+        ("probability", "100"),
+    ] {
+        if let Err(err) = set(file, value) {
+            skip!("no failslab: {err:?}");
+        }
+    }
+}
+
+/// Calls `work` while all allocations of this thread fail that [`need_failslab`] was told about.
+pub fn without_memory(work: impl FnOnce()) {
+    let fails = io::File::open(c"/proc/thread-self/make-it-fail", sys::O_WRONLY).unwrap();
+    fails.write(b"1").unwrap();
+    work();
+    fails.write(b"0").unwrap();
+}
+
+/// Makes a call with each of its allocations failing in turn. How many there were.
+pub fn with_failures(mut call: impl FnMut()) -> u32 {
+    let mut nth = 1;
+    loop {
+        // Opened before, for that takes allocations, too.
+        let fail_nth = io::File::open(c"/proc/thread-self/fail-nth", sys::O_RDWR).unwrap();
+        fail_nth.write(text!("{nth}").as_bytes()).expect("fail-nth");
+        call();
+        let mut left = [0; 16];
+        let left = fail_nth.read_all(&mut left).expect("fail-nth");
+        fail_nth.write(b"0").expect("fail-nth");
+        if left != b"0\n" {
+            return nth - 1;
+        }
+        nth += 1;
+        assert!(nth < 10_000, "there is no end to allocations");
+    }
+}
