@@ -95,7 +95,8 @@ fi
 set -- "$qemu" -accel "$accel" -cpu "$cpu" -smp "${SMP:-2}" -m "${MEM:-512M}" \
 	-nodefaults -display none -no-reboot -kernel "$kernel" -initrd "$initramfs" "$@"
 # A busy host can be too slow for the kernel's check that the timer works.
-append="console=ttyS0 panic=-1 oops=panic no_timer_check $append"
+# A guest that has to wait for its CPUs must not think that its clock is wrong.
+append="console=ttyS0 panic=-1 oops=panic no_timer_check tsc=nowatchdog $append"
 
 if [ "$interactive" ]; then
 	# Ctrl-A X ends QEMU; all else, Ctrl-C too, goes to the guest.
