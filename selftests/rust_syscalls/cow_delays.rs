@@ -235,8 +235,8 @@ tests! {
         expect_eq!(report(NAME).faults(&area), 10);
     }
 
-    /// A second call for the name finds a child, and tags it, before its fork is over: the child has
-    /// a parent all the same.
+    /// A second call for the name finds a child, and tags it, before its fork is over: the child
+    /// has a parent all the same.
     fn name_is_set_again_during_a_fork() {
         cow::set(NAME).unwrap();
         let mut subject = Subject::start(NAME, |stops| {

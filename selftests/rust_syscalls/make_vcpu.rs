@@ -8,13 +8,13 @@
 #![no_main]
 
 use core::ffi::CStr;
+use harness::mem::Stop;
 use harness::sys::CAP_SYS_NICE;
 use harness::sys::EINVAL;
 use harness::sys::EPERM;
 use harness::sys::ESRCH;
 use harness::task;
 use harness::task::become_user;
-use harness::uffd::Stop;
 use harness::vcpu;
 use harness::vcpu::is_dead;
 use harness::vcpu::is_marked;

@@ -83,7 +83,6 @@ pub mod task;
 pub mod taskstats;
 pub mod test;
 pub mod trace;
-pub mod uffd;
 pub mod uring;
 pub mod vcpu;
 

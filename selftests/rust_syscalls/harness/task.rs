@@ -16,8 +16,8 @@ use core::sync::atomic::Ordering;
 const STACK_PAGES: usize = 8;
 
 /// Clones a task that shares this one's memory (`CLONE_VM`), and runs `work` on a stack of its own;
-/// its id. The word at `place`, or else the last one of the stack, is what `CLONE_PARENT_SETTID` and
-/// its like are about.
+/// its id. The word at `place`, or else the last one of the stack, is what `CLONE_PARENT_SETTID`
+/// and its like are about.
 ///
 /// # Safety
 ///

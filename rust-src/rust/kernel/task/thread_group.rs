@@ -275,7 +275,8 @@ impl Thread {
     #[inline]
     pub fn set_vcpu(&self, vcpu: bool) {
         // SAFETY: By the type invariant, the task is valid. Others read the mark without the lock,
-        // and `execve()` clears it when there is one thread left; the write is volatile to correspond to `WRITE_ONCE()`.
+        // and `execve()` clears it when there is one thread left; the write is volatile to
+        // correspond to `WRITE_ONCE()`.
         unsafe { (&raw mut (*self.as_ptr()).is_vcpu).write_volatile(vcpu.into()) };
     }
 }
