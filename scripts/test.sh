@@ -18,10 +18,6 @@ EOF
 
 all_modes='x86_64/x86_64 x86_64/i386 i386/i386'
 
-case ${1:-} in
--h | --help) usage; exit ;;
-esac
-
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -48,42 +44,34 @@ part() {
 
 # guest MODE: the selftests in a guest.
 guest() {
-	_name=test-$(echo "$1" | tr / -)
-	_output=$BUILD/log/$_name.output
-	_initramfs=$BUILD/run/$_name.cpio
+	claim "test-$(echo "$1" | tr / -)"
 	_arch=${1%/*}
 
+	with_lock
 	if ! ARCH=$_arch "$TOP/scripts/kernel.sh" || ! _tests=$("$TOP/scripts/selftests.sh" "${1#*/}"); then
 		fail "$1: does not build"
 		return
 	fi
-	mkdir -p "$BUILD/run"
 	# shellcheck disable=SC2046 # one word per file
-	ARCH=$_arch "$TOP/scripts/initramfs.sh" "$_initramfs" "$TOP/scripts/guest/kselftest:/work" "$_tests:/kselftest" \
+	ARCH=$_arch "$TOP/scripts/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/kselftest:/work" "$_tests:/kselftest" \
 		$([ ! "$HANDOUT" ] || "$TOP/scripts/libc.sh" "${1#*/}")
+	drop_lock
 
 	# In one mode, more blocks of counters than its memory is for: cow_limits looks
 	# at an image with 40,000.
 	_blocks=''
 	[ "$1" != x86_64/x86_64 ] || _blocks=' cow_track.blocks=80000'
 
-	rm -f "$_output.status"
 	{
-		ARCH=$_arch "$TOP/scripts/qemu.sh" -n "$_name" -t "${DEADLINE:-1800}" \
+		ARCH=$_arch "$TOP/scripts/qemu.sh" -d "$run" -t "${DEADLINE:-1800}" \
 			-a "kunit.enable=1 kunit.autorun=1$_blocks" \
-			"$(ARCH=$_arch && kernel_dir)" "$_initramfs" ||
-			echo $? >"$_output.status"
-	} | tee "$_output" | grep --line-buffered -aE '^(not )?ok ' || :
+			"$(ARCH=$_arch && kernel_dir)" "$run/initramfs" && : >"$run/ended-well"
+	} | tee "$run/output" | grep --line-buffered -aE '^(not )?ok ' || :
 	_before=$failed
-	judge "$1" "$_output" "$_tests/kselftest-list.txt"
-	judge_kunit "KUnit-$1" "$_name"
-	if [ -e "$_output.status" ]; then
-		# What the guest does not say by a failed test, it says by its status.
-		if [ "$failed" = "$_before" ]; then
-			fail "$1: the guest ended with status $(cat "$_output.status")"
-		fi
-		rm "$_output.status"
-	fi
+	judge "$1" "$run/output" "$_tests/kselftest-list.txt"
+	judge_kunit "KUnit-$1"
+	# What the guest does not say by a failed test, it says by its status.
+	[ -e "$run/ended-well" ] || [ "$failed" != "$_before" ] || fail "$1: the guest failed, though no test did"
 }
 
 # redis ARCH: a program of a distribution, and its own count.
