@@ -48,7 +48,6 @@ END
 . "$(dirname "$0")/lib.sh"
 [ $# = 0 ] || misused
 
-check_arch
 load_toolchain
 with_lock
 
@@ -155,7 +154,6 @@ hooks() {
 	done
 }
 
-mkdir -p "$BUILD/log"
 build "$measured"
 control off HEAD '# CONFIG_COW_TRACK is not set' twins
 control base base '# CONFIG_RUST is not set'

@@ -14,7 +14,6 @@ EOF
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-check_arch
 if [ "$ARCH" = x86_64 ]; then
 	command -v busybox || die "busybox (package busybox-static) is missing: run 'make deps'"
 	exit

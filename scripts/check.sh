@@ -117,10 +117,8 @@ run_quietly() {
 	return 1
 }
 
-check_arch
 with_lock
 load_toolchain
-mkdir -p "$BUILD/log"
 work=$(mktemp -d "$BUILD/check.XXXXXX")
 at_exit "rm -rf '$work'"
 

@@ -14,6 +14,5 @@ usage() {
 . "$(dirname "$0")/lib.sh"
 [ $# = 0 ] || misused
 
-[ -d "$BUILD" ] || exit 0
 with_lock
 find "$BUILD" -mindepth 1 -maxdepth 1 ! -name linux ! -name .lock -exec rm -rf {} +

@@ -25,9 +25,7 @@ EOF
 . "$(dirname "$0")/lib.sh"
 [ $# = 0 ] || misused
 
-check_arch
 started=$(date +%s)
-mkdir -p "$BUILD/log"
 
 case $ARCH in
 x86_64)

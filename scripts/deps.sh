@@ -268,7 +268,6 @@ wait_for_bindgen() {
 
 # check_arguments: what make was given, before anything takes long.
 check_arguments() {
-	check_arch
 	[ "$(uname -sm)" = 'Linux x86_64' ] || die "this machine is $(uname -sm); these tools need Linux on x86-64"
 	plain_path CONFIG= "$CONFIG"
 	case $CONFIG in
@@ -286,7 +285,6 @@ check_arguments
 with_lock
 cache=$(cache_dir)
 path='' library='' chosen='' cargo=''
-mkdir -p "$BUILD/log"
 [ -d "$TREE" ] || need_space "$BUILD" 4096 "the kernel source and one build"
 [ -d "$TREE" ] || need_space "$cache" 4096 "the cache, with room for unpacking,"
 

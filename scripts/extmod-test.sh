@@ -20,7 +20,6 @@ EOF
 . "$(dirname "$0")/lib.sh"
 [ $# = 0 ] || misused
 
-check_arch
 load_toolchain
 # Not to be taken for another compiler, by which host programs are to be rebuilt.
 CC=${CC#ccache }

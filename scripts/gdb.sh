@@ -23,7 +23,6 @@ case ${1:-} in
 *) misused ;;
 esac
 
-check_arch
 command -v gdb >/dev/null || die "gdb is missing: install the package gdb"
 export CONFIG=gdb
 "$TOP/scripts/kernel.sh"

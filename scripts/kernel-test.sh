@@ -10,7 +10,6 @@ usage() {
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-check_arch
 fragment=$BUILD/kernel-test.config
 out=$(CONFIG=$fragment && kernel_dir)
 at_exit "rm -rf '$fragment' '$out'"

@@ -29,7 +29,6 @@ case ${1:-} in
 *) misused ;;
 esac
 
-check_arch
 load_toolchain
 with_lock
 
@@ -37,7 +36,7 @@ kconfig=$TOP/kconfig
 out=$(kernel_dir)
 log=$BUILD/log/${out##*/}.log
 title="kernel $ARCH $(basename "$CONFIG" .config)${HANDOUT:+ handout}"
-mkdir -p "$out" "$BUILD/log"
+mkdir -p "$out"
 
 # A configuration as Kconfig writes it names the compiler; a fragment does not.
 is_complete() {

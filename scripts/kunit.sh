@@ -18,7 +18,6 @@ EOF
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-check_arch
 load_toolchain
 arch=$ARCH
 CONFIG=kunit
@@ -49,7 +48,6 @@ run() {
 	names "$run/kunit.ktap" >"$BUILD/log/kunit-$1.names"
 }
 
-mkdir -p "$BUILD/log"
 run "$arch"
 if [ "$arch" = i386 ]; then
 	run x86_64

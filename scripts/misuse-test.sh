@@ -18,7 +18,6 @@ EOF
 . "$(dirname "$0")/lib.sh"
 [ $# = 0 ] || misused
 
-check_arch
 load_toolchain
 
 cases=$TOP/scripts/fixtures/syscall-misuse.rs

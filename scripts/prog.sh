@@ -17,7 +17,6 @@ EOF
 . "$(dirname "$0")/lib.sh"
 [ $# != 0 ] || misused
 
-check_arch
 load_toolchain
 
 source=$1

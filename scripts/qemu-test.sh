@@ -11,7 +11,6 @@ usage() {
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-check_arch
 tmp=$(mktemp -d)
 at_exit "rm -rf '$tmp'"
 

@@ -38,7 +38,6 @@ shift $((OPTIND - 1))
 kernel=$1 initramfs=$2
 shift 2
 
-check_arch
 config=$kernel/.config
 [ ! -d "$kernel" ] || kernel=$kernel/arch/x86/boot/bzImage
 [ -r "$kernel" ] || die "$kernel: no such kernel: run 'make kernel'"

@@ -42,13 +42,11 @@ unpack() {
 		cpio --quiet -pdm "$1"
 }
 
-check_arch
 root=$(cache_dir)/redis-$SUITE-$ARCH
 if [ ! -d "$root" ]; then
 	tmp=$(mktemp -d "$root.XXXXXX")
 	at_exit "rm -rf '$tmp'"
 	log=$BUILD/log/redis-$ARCH.log
-	mkdir -p "$BUILD/log"
 	printf 'Getting Redis from Debian ...' >&2
 	isolated unpack "$tmp/root" >"$log" 2>&1
 	if [ "$status" != 0 ]; then

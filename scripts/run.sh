@@ -18,7 +18,6 @@ EOF
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-check_arch
 with_lock
 set --
 if [ "${PROG:-}${CMD:-}" ]; then

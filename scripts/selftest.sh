@@ -157,7 +157,8 @@ kernel() {
 	all: ; @mkdir -p \$(O)/arch/x86/boot; [ ! "\$(KCFLAGS)" ] && \$\${FAKE_BUILD:-date +%N} >\$(O)/arch/x86/boot/bzImage
 	modules_install: ; @mkdir -p \$(INSTALL_MOD_PATH)/lib/modules/7; touch \$(INSTALL_MOD_PATH)/lib/modules/7/build \$(INSTALL_MOD_PATH)/lib/modules/7/a.ko
 	END
-	printf 'install: ; @mkdir -p $(INSTALL_PATH)\n' >"$1/tools/testing/selftests/Makefile"
+	printf '%s\n' 'install: ; @mkdir -p $(INSTALL_PATH) && printf "c:a_%s\\n" 1 2 3 >$(INSTALL_PATH)/kselftest-list.txt' \
+		>"$1/tools/testing/selftests/Makefile"
 	touch "$1/tools/testing/selftests/rust_syscalls/Makefile" "$1/include/uapi/linux/pf_stat.h"
 	printf '#!/bin/sh\nshift\ncat "$@" >"$KCONFIG_CONFIG"\n' >"$1/scripts/kconfig/merge_config.sh"
 	chmod +x "$1/scripts/kconfig/merge_config.sh"
@@ -507,6 +508,14 @@ works 'make run PROG= CMD=' with_fakes env FAKE_GUEST="$tmp/good" PROG="$tmp/m.c
 cd "$repo/build/run/program-x86_64"
 same 'the command is in the guest' "$(cpio --quiet -i --to-stdout command <initramfs)" '/program $1'
 same 'and all is for everybody' "$(cpio --quiet -tv <initramfs | grep -c '^.......---')" 0
+cd "$tmp"
+echo 'echo Linux >"$console"; printf "TAP version 13\n1..1\n# TAP version 13\n# 1..1\n# ok 1 x\nok 1 selftests: c: a_2\n\001exit 0\n"' >ktap
+works 'make test TESTS=' with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='*_2.x a_2.y' scripts/test.sh
+same 'the choice is in the guest' "$(cpio --quiet -i --to-stdout choice <"$repo/build/run/test-x86_64-x86_64/initramfs" |
+	paste -sd';')" 'set -- "$@" -t c:a_2;export KSELFTEST_A_2_ARGS=" x y"'
+refuses 'a test that there is not' 'no such tests' with_fakes env MODES=x86_64/x86_64 TESTS=b scripts/test.sh
+refuses 'a test that did not run' 'a_3: did not run' \
+	with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='a_[23]' scripts/test.sh
 echo | fake gdb
 refuses 'make gdb without a guest' 'address is in use' with_fakes env FAKE_GUEST="$tmp/dead" scripts/gdb.sh
 echo 'sleep 9' | fake cpio

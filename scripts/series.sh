@@ -50,7 +50,6 @@ if [ "$tree" = "$TREE" ]; then
 $changes"
 fi
 
-mkdir -p "$BUILD"
 new=$(mktemp -d "$BUILD/series.XXXXXX")
 at_exit "rm -rf '$new'"
 

@@ -36,7 +36,7 @@ cache=$(cache_dir)
 downloads=$cache/downloads
 bases=$cache/base
 log=$BUILD/log/source.log
-mkdir -p "$downloads/partial" "$bases" "$BUILD/log"
+mkdir -p "$downloads/partial" "$bases"
 
 # One at a time in the cache, which other clones share.
 exec 8>>"$cache/.lock"
