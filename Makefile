@@ -5,8 +5,24 @@
 ARCH   ?= x86_64
 CONFIG ?= lean
 JOBS   ?= $(shell nproc)
+GOALS  := $(MAKECMDGOALS)
 
-export ARCH CONFIG JOBS V KVM LINUX LINUX_TARBALL PROG ADD HANDOUT
+variables := ARCH CONFIG HANDOUT PROG CMD ADD TESTS MODES DEADLINE LINUX LINUX_TARBALL LLVM RUST_LIB_SRC \
+	KERNEL_ORG KVM SMP MEM JOBS V
+given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
+unknown := $(filter-out $(variables) GOALS,$(given))
+ifneq ($(unknown),)
+$(error No such variable: $(unknown). 'make help' lists them)
+endif
+
+# A $ in a command is for the guest's shell. LLVM in the environment is for other kernels.
+override CMD := $(value CMD)
+ifneq ($(origin LLVM),command line)
+override undefine LLVM
+endif
+
+# What is not given stays unset: the kernel's make tells that from nothing.
+export GOALS $(foreach v,$(variables),$(if $(filter undefined,$(origin $v)),,$v))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -14,11 +30,11 @@ export ARCH CONFIG JOBS V KVM LINUX LINUX_TARBALL PROG ADD HANDOUT
 ##@ From a fresh machine to system calls in Rust
 
 .PHONY: run
-run: kernel ## boot the kernel and show each system call (PROG=file.c|file.rs: run that program)
+run: kernel ## boot the kernel and show each system call, or run PROG= or CMD= in it
 	@scripts/run.sh
 
 .PHONY: test
-test: tree ## run all tests; the last line is 'N passed, N failed'
+test: tree ## run all tests (or TESTS=); the last line is 'N passed, N failed'
 	@scripts/test.sh
 
 .PHONY: kunit

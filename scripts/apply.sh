@@ -1,9 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/lib.sh"
-
 usage() {
 	cat <<-'END'
 	usage: apply.sh REPOSITORY DIRECTORY
@@ -17,16 +14,16 @@ usage() {
 	END
 }
 
-case $# in
-1) [ "$1" = --help ] && { usage; exit; } ;;
-2) repository=$1 directory=$2 ;;
-esac
-[ "${directory:-}" ] || { usage >&2; exit 1; }
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+[ $# = 2 ] || misused
+repository=$1 directory=$2
 
 patches=$(find "$TOP/patches" -name '*.patch' | sort)
 
 rm -rf "$directory"
-plain_git clone -q --shared --no-checkout -b base "$repository" "$directory"
+git clone -q --shared --no-checkout -b base "$repository" "$directory"
 cd "$directory"
 git config core.sparseCheckout true
 {
@@ -34,8 +31,8 @@ git config core.sparseCheckout true
 	# shellcheck disable=SC2086 # one word per patch
 	[ ! "$patches" ] || sed -n 's|^\(---\|+++\) [ab]/|/|p' $patches
 } | sort -u >.git/info/sparse-checkout
-plain_git checkout -q -b series base
+git checkout -q -b series base
 
 # shellcheck disable=SC2086
 [ ! "$patches" ] || GIT_COMMITTER_NAME=series GIT_COMMITTER_EMAIL=series@localhost \
-	plain_git am --committer-date-is-author-date $patches
+	git am --committer-date-is-author-date $patches

@@ -1,9 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/lib.sh"
-
 usage() {
 	cat <<-'END'
 	usage: apt.sh [--arch=ARCH] [--depends] SUITE PACKAGE [VERSION-PREFIX]
@@ -22,6 +19,9 @@ usage() {
 	END
 }
 
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
 # The URI of the Debian archive proper, whatever the format it is written in.
 mirror() {
 	# shellcheck source=/dev/null
@@ -36,14 +36,13 @@ mirror() {
 arch=$(dpkg --print-architecture 2>/dev/null || echo amd64) depends=
 while :; do
 	case ${1:-} in
-	--help) usage; exit ;;
 	--arch=*) arch=${1#*=} ;;
 	--depends) depends=1 ;;
 	*) break ;;
 	esac
 	shift
 done
-[ $# -ge 2 ] || { usage >&2; exit 1; }
+[ $# -ge 2 ] || misused
 suite=$1 package=$2 prefix=${3:-}
 
 command -v apt-get >/dev/null || die "this machine has no apt"
@@ -71,8 +70,8 @@ apt() {
 }
 
 log=$BUILD/log/apt.log
-run_logged "$log" "Asking the Debian mirror for $package in $suite" apt apt-get update ||
-	die "the mirror cannot be reached or has no $suite: no network?"
+attempt "$log" "Asking the Debian mirror for $package in $suite" apt apt-get update
+[ "$status" = 0 ] || die "the mirror cannot be reached or has no $suite: no network?"
 version=$(apt apt-cache madison "$package" | tr -d ' ' | cut -d'|' -f2 |
 	awk -v prefix="$prefix" 'index($0, prefix) == 1 { print; exit }')
 if [ ! "$version" ]; then
@@ -104,11 +103,10 @@ done)
 if [ "$missing" ]; then
 	cd "$downloads/partial"
 	# shellcheck disable=SC2086 # one word per package
-	run_logged "$log" "Downloading $package $version${depends:+ with what it needs}" apt apt-get download $missing ||
-		die "the download of $package $version failed"
+	run_logged "$log" "Downloading $package $version${depends:+ with what it needs}" apt apt-get download $missing
 	for name in $missing; do
 		file=$(file "${name%%=*}" "${name#*=}")
-		mv "${name%%=*}"_*.deb "$file"
+		mv "${name%%=*}_$(echo "${name#*=}" | sed 's/:/%3a/')"_*.deb "$file"
 		(cd "$downloads" && sha256sum "${file##*/}" >"$file.sha256")
 	done
 fi

@@ -44,16 +44,10 @@ The first time, four kernels are built: 20 minutes on two cores.
 END
 }
 
-case ${1:-} in
-'') ;;
--h | --help) usage; exit ;;
-*) usage >&2; exit 2 ;;
-esac
-
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
+[ $# = 0 ] || misused
 
-check_arch
 load_toolchain
 with_lock
 
@@ -62,7 +56,7 @@ series=$TREE
 controls=$BUILD/bench-linux
 measured=$BUILD/kernel-$ARCH-bench
 results=$BUILD/log/bench-$ARCH.tsv
-initramfs=$BUILD/run/bench-$ARCH.cpio
+claim "bench-$ARCH"
 
 # configure OUT [LINE…]: what the measured kernel has, but for these lines.
 configure() {
@@ -129,8 +123,8 @@ control() {
 measure() {
 	_output=$BUILD/log/${1##*/}.output
 	say "measuring ${1##*/kernel-}"
-	KVM=off SMP=1 "$TOP/scripts/qemu.sh" -n "${1##*/}" -t "${DEADLINE:-600}" -a norandmaps \
-		"$1" "$initramfs" -icount shift=0,sleep=off -rtc base=2026-01-01,clock=vm >"$_output" || {
+	KVM=off SMP=1 "$TOP/scripts/qemu.sh" -d "$run" -t "${DEADLINE:-600}" -a norandmaps \
+		"$1" "$run/initramfs" -icount shift=0,sleep=off -rtc base=2026-01-01,clock=vm >"$_output" || {
 		cat "$_output"
 		die "the guest of ${1##*/} ended with status $?"
 	}
@@ -160,13 +154,12 @@ hooks() {
 	done
 }
 
-mkdir -p "$BUILD/log" "$BUILD/run"
 build "$measured"
 control off HEAD '# CONFIG_COW_TRACK is not set' twins
 control base base '# CONFIG_RUST is not set'
 build "$measured-kprobe" CONFIG_FTRACE=y CONFIG_KPROBES=y CONFIG_KPROBE_EVENTS=y CONFIG_HIST_TRIGGERS=y
 tests=$("$TOP/scripts/selftests.sh" "$ARCH")
-"$TOP/scripts/initramfs.sh" "$initramfs" "$TOP/scripts/guest/bench:/work" "$tests/rust_syscalls/bench:/bench"
+"$TOP/scripts/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/bench:/work" "$tests/rust_syscalls/bench:/bench"
 
 : >"$results"
 measure "$measured-base" base

@@ -11,14 +11,9 @@ Print the path of a statically linked busybox for ARCH.
 EOF
 }
 
-case ${1:-} in
--h | --help) usage; exit ;;
-esac
-
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-check_arch
 if [ "$ARCH" = x86_64 ]; then
 	command -v busybox || die "busybox (package busybox-static) is missing: run 'make deps'"
 	exit
@@ -29,7 +24,7 @@ busybox=$(cache_dir)/busybox-$ARCH
 if [ ! -x "$busybox" ]; then
 	deb=$("$TOP/scripts/apt.sh" --arch="$ARCH" "$(. /etc/os-release && echo "$VERSION_CODENAME")" busybox-static)
 	tmp=$(mktemp -d)
-	trap 'rm -rf "$tmp"' EXIT
+	at_exit "rm -rf '$tmp'"
 	dpkg-deb -x "$deb" "$tmp"
 	cp "$(find "$tmp" -path '*/bin/busybox')" "$busybox.new"
 	mv "$busybox.new" "$busybox"

@@ -1,9 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/lib.sh"
-
 usage() {
 	cat <<-'END'
 	usage: [ARCH=x86_64|i386] check.sh [CHECK…]
@@ -22,12 +19,11 @@ usage() {
 	END
 }
 
-case ${1:-} in
---help) usage; exit ;;
-esac
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
 
 in_tree() {
-	plain_git -C "$TREE" "$@"
+	git -C "$TREE" "$@"
 }
 
 # rust_files FILTER: the .rs files that the series adds (A) or touches (AM)
@@ -121,12 +117,10 @@ run_quietly() {
 	return 1
 }
 
-check_arch
 with_lock
 load_toolchain
-mkdir -p "$BUILD/log"
 work=$(mktemp -d "$BUILD/check.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+at_exit "rm -rf '$work'"
 
 [ -d "$TREE" ] || die "there is no build/linux: run 'make tree' first"
 [ ! "$(own_work)" ] || die "build/linux has work that patches/ has not: commit it and run 'make series' first"
@@ -134,7 +128,8 @@ trap 'rm -rf "$work"' EXIT
 failed=
 [ $# != 0 ] || set -- apply mirrors checkpatch rustfmt shellcheck mandoc names clippy
 for check; do
-	"check_$check" >"$BUILD/log/check-$check.log" 2>&1 && [ ! -s "$BUILD/log/check-$check.log" ] && continue
+	isolated "check_$check" >"$BUILD/log/check-$check.log" 2>&1
+	[ "$status" != 0 ] || [ -s "$BUILD/log/check-$check.log" ] || continue
 	failed="$failed $check"
 	say "check: $check:"
 	head -n 40 "$BUILD/log/check-$check.log" >&2

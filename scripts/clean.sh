@@ -1,24 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/lib.sh"
-
 usage() {
 	cat <<-'END'
-	usage: clean.sh [--help]
+	usage: clean.sh
 
 	Remove what was built.  The tree build/linux stays, which may have work of
 	yours: remove it by hand, and the next make makes a new one.
 	END
 }
 
-case ${1:-} in
-'') ;;
---help) usage; exit ;;
-*) usage >&2; exit 1 ;;
-esac
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+[ $# = 0 ] || misused
 
-[ -d "$BUILD" ] || exit 0
 with_lock
 find "$BUILD" -mindepth 1 -maxdepth 1 ! -name linux ! -name .lock -exec rm -rf {} +

@@ -21,18 +21,11 @@ The last line is 'N passed, N failed'; the exit status agrees with it.
 EOF
 }
 
-case ${1:-} in
-'') ;;
--h | --help) usage; exit ;;
-*) usage >&2; exit 2 ;;
-esac
-
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
+[ $# = 0 ] || misused
 
-check_arch
 started=$(date +%s)
-mkdir -p "$BUILD/log"
 
 case $ARCH in
 x86_64)
@@ -51,23 +44,22 @@ export ARCH CONFIG
 
 # boot MODE: one guest, and all that it said.
 boot() {
-	_run=debug-$(echo "$1" | tr / -)
-	_output=$BUILD/log/$_run.output
-	_initramfs=$BUILD/run/$_run.cpio
-
+	claim "debug-$(echo "$1" | tr / -)"
+	with_lock
 	_tests=$("$TOP/scripts/selftests.sh" "${1#*/}") || { fail "$1: the selftests do not build"; return; }
-	"$TOP/scripts/initramfs.sh" "$_initramfs" "$TOP/scripts/guest/debug:/work" "$_tests:/kselftest"
+	"$TOP/scripts/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/debug:/work" "$_tests:/kselftest"
+	drop_lock
 
 	_before=$failed _status=0
-	MEM=${MEM:-2G} "$TOP/scripts/qemu.sh" -n "$_run" -t "${DEADLINE:-7200}" \
-		"$(kernel_dir)" "$_initramfs" >"$_output" || _status=$?
+	MEM=${MEM:-2G} "$TOP/scripts/qemu.sh" -d "$run" -t "${DEADLINE:-7200}" \
+		"$(kernel_dir)" "$run/initramfs" >"$run/output" || _status=$?
 
 	# KUnit ran at boot, before all else, and reports in the log.
-	judge_kunit "kunit-$ARCH" "$_run"
-	judge "debug-$1" "$_output" "$_tests/kselftest-list.txt"
+	judge_kunit "kunit-$ARCH"
+	judge "debug-$1" "$run/output" "$_tests/kselftest-list.txt"
 	# A splat or a leak is no test's result.
 	if [ $_status != 0 ] && [ "$failed" = "$_before" ]; then
-		fail "$1: the guest ended with status $_status; its output: $_output"
+		fail "$1: the guest ended with status $_status; its output: $run/output"
 	fi
 }
 

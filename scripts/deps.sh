@@ -1,9 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/lib.sh"
-
 RUSTC_MIN=1.85.0
 RUSTC_MIN_I386=1.91.0
 BINDGEN_MIN=0.71.1
@@ -25,15 +22,14 @@ usage() {
 	    RUST_LIB_SRC=dir, the compiler's own, 'rustup component add rust-src',
 	    Debian's rust-src, or Debian's pair rustc-web + rust-web-src
 
-	When all is there it needs no network and next to no time.
+	When all is there it needs no network and next to no time.  What only some
+	targets of make need is asked for when they are in GOALS.
 	END
 }
 
-case ${1:-} in
-'') ;;
---help) usage; exit ;;
-*) usage >&2; exit 1 ;;
-esac
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+[ $# = 0 ] || misused
 
 # What is needed, how one sees that it is there, and Debian's package.
 needs() {
@@ -42,38 +38,42 @@ needs() {
 	flex     flex           Kconfig
 	bison    bison          Kconfig
 	bc       bc             the kernel's time constants
-	patch    patch          make test: a page that says what to change
 	perl     perl           checkpatch, build scripts
 	python3  python3        build scripts
 	rsync    rsync          kernel headers, kselftest's install
 	xz       xz-utils       kernel source
 	lz4      lz4            kernel image
-	zstd     zstd           kernel image of CONFIG=running
 	cpio     cpio           initramfs, kernel headers
 	curl     curl           kernel source from kernel.org
 	kmod     kmod           modules
-	pahole   dwarves        BTF of CONFIG=running
 	cc       gcc            what bindgen's and clang's links need
-	gdb      gdb            make gdb
 	ccache   ccache         the second build
-	shellcheck          shellcheck       make check
-	mandoc              mandoc           make check
 	qemu-system-x86_64  qemu-system-x86  the guest
 	busybox             busybox-static   the guest's shell
-	/etc/ssl/certs/ca-certificates.crt  ca-certificates  curl, cargo
-	/usr/include/libelf.h       libelf-dev  objtool
-	/usr/include/openssl/ssl.h  libssl-dev  certificates of CONFIG=running
+	certificates        ca-certificates  curl, cargo
+	libelf.h            libelf-dev       objtool
 	END
+	for _goal in ${GOALS:-}; do
+		case $_goal in
+		check) printf '%s\n' shellcheck\ shellcheck mandoc\ mandoc ;;
+		gdb) echo gdb gdb ;;
+		menuconfig) echo ncurses.h libncurses-dev ;;
+		test) echo patch patch "a page that says what to change" ;;
+		esac
+	done
+	# What lean has not: BTF, another compression, certificates.
+	[ "$CONFIG" = lean ] || printf '%s\n' pahole\ dwarves zstd\ zstd openssl/ssl.h\ libssl-dev
 	[ ! "$HANDOUT" ] || echo gcc-m32 gcc-multilib "the handouts' programs"
 }
 
 have() {
 	case $1 in
-	/*) [ -e "$1" ] ;;
-	gcc-m32) { [ -r "$(gcc -m32 -print-libgcc-file-name)" ] && [ -r "$(gcc -m32 -print-file-name=libc.a)" ]; } 2>/dev/null ;;
-	busybox) command -v busybox >/dev/null && ! ldd "$(command -v busybox)" >/dev/null 2>&1 ;;
-	*) command -v "$1" >/dev/null ;;
-	esac
+	*.h) echo "#include <$1>" | cc -E - ;;
+	gcc-m32) [ -r "$(gcc -m32 -print-libgcc-file-name)" ] && [ -r "$(gcc -m32 -print-file-name=libc.a)" ] ;;
+	busybox) _busybox=$(command -v busybox) && _elf=$(readelf -lW "$_busybox") && [ "${_elf##* INTERP *}" ] ;;
+	certificates) ls /etc/ssl/certs/*.crt || ls /etc/ssl/*.pem || ls /etc/pki/tls/certs/*.crt ;;
+	*) command -v "$1" ;;
+	esac >/dev/null 2>&1
 }
 
 # version_of COMMAND…: the first number with dots that it prints
@@ -116,12 +116,17 @@ install() {
 	if [ "$(id -u)" != 0 ]; then
 		_sudo=sudo
 		command -v sudo >/dev/null || die "$_why: as root, run: apt-get install $*"
+		# It asks for the password here, where no ticker overwrites the prompt.
+		sudo apt-get --version >/dev/null || die "$_why: sudo does not let you run: apt-get install $*"
 	fi
 	need_space /usr 2500 "installing packages"
-	run_logged "$BUILD/log/apt.log" "Asking apt what there is" $_sudo apt-get -q update ||
-		die "the Debian mirror cannot be reached; missing: $*"
-	run_logged "$BUILD/log/apt.log" "Installing $*" $_sudo env DEBIAN_FRONTEND=noninteractive \
-		apt-get -q install -y --no-install-recommends "$@" || die "apt cannot install: $*"
+	attempt "$BUILD/log/apt-update.log" "Asking apt what there is" $_sudo apt-get -q update
+	[ "$status" = 0 ] || say "not all that apt asks has answered, see above; going on with what it knows"
+	_unknown=$(for _package; do [ "$(candidate "$_package")" ] || echo "$_package"; done | paste -sd' ')
+	[ ! "$_unknown" ] || die "$_why: $*; apt knows no package that is named: $_unknown"
+	attempt "$BUILD/log/apt.log" "Installing $*" $_sudo env DEBIAN_FRONTEND=noninteractive \
+		apt-get -q install -y --no-install-recommends --no-remove "$@"
+	[ "$status" = 0 ] || die "apt cannot install, or not without removing others: $*"
 }
 
 install_packages() {
@@ -156,17 +161,21 @@ check_rustc() {
 # library_version DIRECTORY: which Rust a library source belongs to: that of the
 # newest thing that it calls stable.
 library_version() {
+	case $(rustc --version) in
+	# A nightly does not know its own version there.
+	*-nightly* | *-dev*) ! grep -rqF 'since = "CURRENT_RUSTC_VERSION"' "$1/core/src" || { echo "${rust%.*}"; return; } ;;
+	esac
 	grep -rhoE '\bstable\(feature = "[a-z0-9_]+", since = "1\.[0-9]+' "$1/core/src" 2>/dev/null |
 		grep -oE '1\.[0-9]+$' | sort -V | tail -n 1
 }
 
 # accept DIRECTORY WHAT: take it as the library's source if the version is right.
 accept() {
-	[ -f "$1/core/src/lib.rs" ] || return
+	[ -f "$1/core/src/lib.rs" ] || return 0
 	_found=$(library_version "$1")
 	if [ "$_found" != "${rust%.*}" ]; then
 		say "standard library source: $2 is of Rust $_found, rustc is $rust: not used"
-		return 1
+		return 0
 	fi
 	library=$1
 	chosen=$2
@@ -177,8 +186,9 @@ sysroot_library() {
 }
 
 rustup_library() {
-	command -v rustup >/dev/null && rustup which rustc >/dev/null 2>&1 || return
-	run_logged "$BUILD/log/rustup.log" "Asking rustup for rust-src" rustup component add rust-src && sysroot_library
+	command -v rustup >/dev/null && rustup which rustc >/dev/null 2>&1 || return 0
+	attempt "$BUILD/log/rustup.log" "Asking rustup for rust-src" rustup component add rust-src
+	[ "$status" != 0 ] || sysroot_library
 }
 
 cached_library() {
@@ -187,7 +197,7 @@ cached_library() {
 
 # Debian's package of the same version, from any suite that still has it.
 debian_library() {
-	command -v apt-get >/dev/null || return
+	command -v apt-get >/dev/null || return 0
 	for _suite in trixie-backports trixie sid; do
 		_deb=$("$TOP/scripts/apt.sh" $_suite rust-src "$rust") || continue
 		_tmp=$(mktemp -d "$cache/tmp.XXXXXX")
@@ -195,14 +205,14 @@ debian_library() {
 		rm -rf "$cache/rust-src-$rust"
 		mv "$_tmp"/usr/src/rustc-*/library "$cache/rust-src-$rust"
 		rm -rf "$_tmp"
-		accept "$cache/rust-src-$rust" "Debian's rust-src of $_suite" && return
+		accept "$cache/rust-src-$rust" "Debian's rust-src of $_suite"
+		return
 	done
-	return 1
 }
 
 # Another compiler, with its source: the last resort.
 web_pair() {
-	command -v apt-get >/dev/null && [ "$(candidate rust-web-src)" ] || return
+	command -v apt-get >/dev/null && [ "$(candidate rust-web-src)" ] || return 0
 	install "rustc $rust has no source of its standard library" \
 		rustc-web cargo-web rust-web-src rustfmt-web rust-web-clippy
 	PATH=/usr/bin:$PATH
@@ -214,13 +224,15 @@ web_pair() {
 
 find_library() {
 	if [ "${RUST_LIB_SRC:-}" ]; then
-		accept "$RUST_LIB_SRC" "RUST_LIB_SRC" || die "RUST_LIB_SRC=$RUST_LIB_SRC is not the library of Rust $rust"
+		accept "$RUST_LIB_SRC" "RUST_LIB_SRC"
+		[ "$library" ] || die "RUST_LIB_SRC=$RUST_LIB_SRC is not the library of Rust $rust"
 		return
 	fi
-	for _route in sysroot cached rustup debian; do
-		"${_route}_library" && return
+	for _route in sysroot_library cached_library rustup_library debian_library web_pair; do
+		$_route
+		[ ! "$library" ] || return 0
 	done
-	web_pair || die "no source of the standard library of Rust $rust: not in the compiler's folder, not from" \
+	die "no source of the standard library of Rust $rust: not in the compiler's folder, not from" \
 		"rustup, not in Debian; install it, or give RUST_LIB_SRC=dir"
 }
 
@@ -235,29 +247,44 @@ find_bindgen() {
 		return
 	fi
 	command -v cargo >/dev/null || die "bindgen >= $BINDGEN_MIN is missing, and cargo, which could build it"
-	# Built for a few short runs: less optimised it builds in half the time.
-	CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
-		cargo install --quiet --locked --root "$cache/tools" bindgen-cli >"$BUILD/log/bindgen.log" 2>&1 &
+	# Built for a few short runs: less optimised it builds in half the time. /tmp may
+	# be noexec, and the user's own settings of cargo may be for another target.
+	CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off RUSTFLAGS='' CARGO_TARGET_DIR="$cache/bindgen" \
+		cargo install --quiet --locked --root "$cache/tools" --target "$(rustc -vV | sed -n 's/^host: //p')" \
+		bindgen-cli >"$BUILD/log/bindgen.log" 2>&1 &
 	cargo=$!
-	trap 'kill $cargo 2>/dev/null' EXIT
-	trap 'exit 130' INT TERM HUP
+	at_exit "kill \$cargo 2>/dev/null || :; rm -rf '$cache/bindgen'"
 }
 
 wait_for_bindgen() {
 	[ "$cargo" ] || return 0
 	run_logged "$BUILD/log/bindgen.wait" "Building bindgen" tail --pid="$cargo" -f /dev/null
-	trap - EXIT
 	wait "$cargo" || {
 		tail -n 5 "$BUILD/log/bindgen.log" >&2
 		die "cargo cannot build bindgen >= $BINDGEN_MIN; the log: $BUILD/log/bindgen.log"
 	}
+	cargo=''
 }
 
-check_arch
+# check_arguments: what make was given, before anything takes long.
+check_arguments() {
+	[ "$(uname -sm)" = 'Linux x86_64' ] || die "this machine is $(uname -sm); these tools need Linux on x86-64"
+	plain_path CONFIG= "$CONFIG"
+	case $CONFIG in
+	lean | defconfig | running) ;;
+	*) [ -f "$CONFIG" ] || [ -f "$TOP/kconfig/$CONFIG.config" ] ||
+		die "CONFIG=$CONFIG: neither lean, defconfig, running, a name in kconfig/ nor a file" ;;
+	esac
+	[ ! "${PROG:-}" ] || check_prog "$PROG"
+	for _path in ${ADD:-}; do
+		check_add "$_path"
+	done
+}
+
+check_arguments
 with_lock
 cache=$(cache_dir)
 path='' library='' chosen='' cargo=''
-mkdir -p "$BUILD/log"
 [ -d "$TREE" ] || need_space "$BUILD" 4096 "the kernel source and one build"
 [ -d "$TREE" ] || need_space "$cache" 4096 "the cache, with room for unpacking,"
 

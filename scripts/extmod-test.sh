@@ -16,32 +16,27 @@ Then load, use and remove them in a guest. The last line is 'N passed, N failed'
 EOF
 }
 
-case ${1:-} in
-'') ;;
--h | --help) usage; exit ;;
-*) usage >&2; exit 2 ;;
-esac
-
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
+[ $# = 0 ] || misused
 
-check_arch
 load_toolchain
 # Not to be taken for another compiler, by which host programs are to be rebuilt.
 CC=${CC#ccache }
 out=$(kernel_dir)
 release=$(cat "$out/include/config/kernel.release")
-work=$BUILD/run/extmod-$ARCH
+claim "extmod-$ARCH"
+work=$run/work
 headers=$work/lib/modules/$release/build
-rm -rf "$work"
-trap 'rm -rf "$work"' EXIT
+at_exit "rm -rf '$work'"
 mkdir -p "$headers" "$work/modules"
 
 # run TITLE COMMAND…: one test.
 run() {
 	_title=$1
 	shift
-	if "$@" >"$work/log" 2>&1 </dev/null; then
+	isolated "$@" >"$work/log" 2>&1 </dev/null
+	if [ "$status" = 0 ]; then
 		passed=$((passed + 1))
 		echo "ok $_title"
 	else
@@ -56,14 +51,15 @@ build() {
 	mkdir "$work/$_file"
 	cp "$1" "$work/$_file"
 	echo "obj-m += ${_file%.*}.o" >"$work/$_file/Makefile"
-	env -i HOME="$HOME" PATH="$PATH" make -C "$headers" M="$work/$_file" modules || return
-	! grep -iE 'warning|skipping' "$work/log" && mv "$work/$_file/${_file%.*}.ko" "$work/modules"
+	env -i HOME="$HOME" PATH="$PATH" make -C "$headers" M="$work/$_file" modules
+	if grep -qiE 'warning|skipping' "$work/log"; then return 1; fi
+	mv "$work/$_file/${_file%.*}.ko" "$work/modules"
 }
 
 # guest: scripts/guest/extmod says by its status how it went.
 guest() {
-	"$TOP/scripts/initramfs.sh" "$work/cpio" "$TOP/scripts/guest/extmod:/work" "$work/modules:/root" &&
-		"$TOP/scripts/qemu.sh" -n "extmod-$ARCH" -t 120 "$out" "$work/cpio"
+	"$TOP/scripts/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/extmod:/work" "$work/modules:/root"
+	"$TOP/scripts/qemu.sh" -d "$run" -t 120 "$out" "$run/initramfs"
 }
 
 # shellcheck disable=SC2016 # make fills it in

@@ -5,7 +5,7 @@
 
 usage() {
 	cat <<EOF
-usage: [ARCH=x86_64|i386] [GDB_PORT=1234] ${0##*/} [--batch]
+usage: [ARCH=x86_64|i386] ${0##*/} [--batch]
 
 Build the kernel with debug information (CONFIG=gdb), boot it with the demo,
 stopped, and attach gdb: symbols by lx-symbols, a breakpoint in sys_hello.
@@ -13,18 +13,16 @@ stopped, and attach gdb: symbols by lx-symbols, a breakpoint in sys_hello.
 EOF
 }
 
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
 batch=''
 case ${1:-} in
 '') ;;
 --batch) batch=1 ;;
--h | --help) usage; exit ;;
-*) usage >&2; exit 2 ;;
+*) misused ;;
 esac
 
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/lib.sh"
-
-check_arch
 command -v gdb >/dev/null || die "gdb is missing: install the package gdb"
 export CONFIG=gdb
 "$TOP/scripts/kernel.sh"
@@ -33,24 +31,31 @@ case $ARCH in
 x86_64) stub=__x64_sys_hello ;;
 i386) stub=__ia32_sys_hello ;;
 esac
-port=${GDB_PORT:-1234}
 
-mkdir -p "$BUILD/run"
+claim "gdb-$ARCH"
+with_lock
 tests=$("$TOP/scripts/selftests.sh" "$ARCH")
-"$TOP/scripts/initramfs.sh" "$BUILD/run/gdb.cpio" "$TOP/scripts/guest/demo:/work" "$tests:/kselftest"
+"$TOP/scripts/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/demo:/work" "$tests:/kselftest"
+drop_lock
 
 # A session of its own: Ctrl-C is for gdb. A guest that waits for its debugger
-# has no deadline; it ends when gdb does.
-setsid "$TOP/scripts/qemu.sh" -n "gdb-$ARCH" -t 1000000 "$out" "$BUILD/run/gdb.cpio" \
-	-S -gdb "tcp:127.0.0.1:$port" >"$BUILD/log/gdb.log" 2>&1 &
+# has no deadline; it ends when gdb does. They meet at a socket of this run's own,
+# by its short name, as the name of a socket has to be.
+cd "$run"
+setsid "$TOP/scripts/qemu.sh" -d "$run" -t 1000000 "$out" "$run/initramfs" \
+	-S -gdb unix:gdb.socket,server=on,wait=off >"$run/log" 2>&1 &
 guest=$!
-trap 'kill -- -$guest 2>/dev/null || :' EXIT
+at_exit "kill -- -$guest 2>/dev/null || :"
+while [ ! -S gdb.socket ]; do
+	kill -0 $guest 2>/dev/null || { cat "$run/log" >&2; die "QEMU has ended: see above"; }
+	sleep 0.2
+done
 
-say "the guest's console: build/run/gdb-$ARCH/console.log"
+say "the guest's console: $run/console.log"
 # Before the kernel's first C function its memory is not where the symbols say.
 debug() {
 	gdb -q -iex "add-auto-load-safe-path $out" -iex 'set pagination off' -iex 'set confirm off' "$out/vmlinux" \
-		-ex "set tcp connect-timeout 30" -ex "target remote 127.0.0.1:$port" \
+		-ex 'target remote gdb.socket' \
 		-ex 'thbreak start_kernel' -ex continue -ex lx-symbols -ex "hbreak $stub" "$@"
 }
 if [ "$batch" ]; then

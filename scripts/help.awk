@@ -5,10 +5,18 @@ BEGIN { FS = ":[^#]*## " }
 /^[a-z][a-z-]*:[^#]*## / { printf "  make %-11s %s\n", $1, $2 }
 END {
 	print "\nVariables"
-	print "  ARCH=x86_64|i386     CONFIG=lean|defconfig|running|FILE     JOBS=N"
+	print "  ARCH=x86_64|i386     CONFIG=lean|defconfig|running|NAME|FILE     JOBS=N"
+	print "  PROG=file.c|file.rs  run: your program, as /program in the guest"
+	print "  CMD='command'        run: this in the guest, with PROG= or without"
+	print "  ADD='path...'        shell: put files and folders into the guest"
+	print "  TESTS='pattern...'   test: these programs or tests only, as in 'cow_* make_vcpu.*'"
+	print "  MODES='mode...'      test, debug-test: x86_64/x86_64, x86_64/i386, i386/i386"
+	print "  HANDOUT=1            the numbers and programs of the handouts (run, test, shell)"
 	print "  LINUX=dir            build on a tree of your own (never modified)"
 	print "  LINUX_TARBALL=file   build on a kernel tarball of your own"
-	print "  HANDOUT=1            the numbers and programs of the handouts (run, test, shell)"
+	print "  KERNEL_ORG=url       where the source is looked for, but for Debian's package"
+	print "  LLVM=-N|1            which LLVM   RUST_LIB_SRC=dir  the source of Rust's library"
 	print "  KVM=on|off           do not probe, use or leave KVM"
+	print "  SMP=N MEM=size       the guest's CPUs and memory   DEADLINE=s  how long it may run"
 	print "  V=1                  show all output"
 }

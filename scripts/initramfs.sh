@@ -14,19 +14,14 @@ it. The same files give the same archive, byte for byte.
 EOF
 }
 
-case ${1:-} in
--h | --help) usage; exit ;;
-'') usage >&2; exit 2 ;;
-esac
-
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
+[ $# != 0 ] || misused
 
 out=$1
 shift
 root=$(mktemp -d)
-trap 'rm -rf "$root"' EXIT
-chmod 755 "$root"
+at_exit "rm -rf '$root'"
 
 # put FILE PATH: copy FILE, or the contents of a folder, links followed at the top.
 put() {
@@ -51,6 +46,8 @@ done
 
 (
 	cd "$root" || exit
+	# What a clone made under another umask has.
+	chmod -R u+w,go-w,a+rX .
 	find . -mindepth 1 -exec touch -h -d @0 {} +
 	find . -mindepth 1 -print0 | sort -z |
 		cpio --null --create --quiet --format=newc --owner=+0:+0 --reproducible

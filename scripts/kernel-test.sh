@@ -3,17 +3,16 @@
 #
 # Test scripts/kernel.sh: a configuration that cannot be had is refused by name.
 
-case ${1:-} in
--h | --help) echo "usage: [ARCH=x86_64|i386] ${0##*/}"; exit ;;
-esac
+usage() {
+	echo "usage: [ARCH=x86_64|i386] ${0##*/}"
+}
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-check_arch
 fragment=$BUILD/kernel-test.config
 out=$(CONFIG=$fragment && kernel_dir)
-trap 'rm -rf "$fragment" "$out"' EXIT
+at_exit "rm -rf '$fragment' '$out'"
 
 # configured TEXT LINE…: a fragment of these lines is refused with TEXT; without
 # TEXT it is taken.

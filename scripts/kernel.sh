@@ -21,16 +21,14 @@ they stay until the configuration that is asked for changes, or 'make clean'.
 EOF
 }
 
-case ${1:-} in
-'' | config | menuconfig) ;;
--h | --help) usage; exit ;;
-*) usage >&2; exit 2 ;;
-esac
-
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-check_arch
+case ${1:-} in
+'' | config | menuconfig) ;;
+*) misused ;;
+esac
+
 load_toolchain
 with_lock
 
@@ -38,11 +36,16 @@ kconfig=$TOP/kconfig
 out=$(kernel_dir)
 log=$BUILD/log/${out##*/}.log
 title="kernel $ARCH $(basename "$CONFIG" .config)${HANDOUT:+ handout}"
-mkdir -p "$out" "$BUILD/log"
+mkdir -p "$out"
 
 # A configuration as Kconfig writes it names the compiler; a fragment does not.
 is_complete() {
 	grep -q '^CONFIG_CC_VERSION_TEXT=' "$1"
+}
+
+# copy_config FROM TO: as it is in /proc, or as Windows writes it, too
+copy_config() {
+	{ gzip -dc <"$1" 2>/dev/null || cat "$1"; } | tr -d '\r' >"$2"
 }
 
 # choose: where the configuration starts and which fragments are laid over it.
@@ -62,11 +65,15 @@ choose() {
 			die "CONFIG=running: there is neither /boot/config-$(uname -r) nor /proc/config.gz"
 		fragments="$kconfig/distro.config $fragments" ;;
 	*)
-		if [ -f "$CONFIG" ] && is_complete "$CONFIG"; then
-			start=$CONFIG
-			fragments="$kconfig/distro.config $fragments"
-		elif [ -f "$CONFIG" ]; then
-			fragments="$fragments $kconfig/base.config $CONFIG"
+		if [ -f "$CONFIG" ]; then
+			copy_config "$CONFIG" "$out/asked.config"
+			grep -q 'CONFIG_[A-Z0-9]' "$out/asked.config" || die "CONFIG=$CONFIG: no configuration"
+			if is_complete "$out/asked.config"; then
+				start=$out/asked.config
+				fragments="$kconfig/distro.config $fragments"
+			else
+				fragments="$fragments $kconfig/base.config $out/asked.config"
+			fi
 		elif [ -f "$kconfig/$CONFIG.config" ]; then
 			fragments="$fragments $kconfig/base.config $kconfig/$CONFIG.config"
 		else
@@ -86,9 +93,8 @@ starting_point() {
 	defconfig)
 		kmake "$out/start" defconfig
 		return ;;
-	*.gz) gzip -dc "$start" >"$out/start/.config" ;;
-	*) cat "$start" >"$out/start/.config" ;;
 	esac
+	copy_config "$start" "$out/start/.config"
 	[ "$CONFIG" != running ] || yes '' | kmake "$out/start" localmodconfig
 }
 
@@ -107,7 +113,9 @@ generate() {
 
 # verify: each line of each fragment must be in the result as it stands. What is
 # not there to begin with may be turned off only by distro.config, and where a
-# fragment takes back what one before it asked for.
+# fragment takes back what one before it asked for. What distro.config cannot have
+# of a distribution's configuration, such as no MODULE_SIG under LOCKDOWN_LSM, is
+# only said: what excludes Rust shows by Rust's own line.
 verify() {
 	# shellcheck disable=SC2086 # a list
 	awk '
@@ -124,22 +132,27 @@ verify() {
 		file[symbol] = FILENAME
 	}
 	END {
-		for (symbol in want)
-			if (!(symbol in have))
-				line[++n] = file[symbol] ": " symbol "=" want[symbol] ": Kconfig drops it (no such symbol, or what it depends on is off)"
-			else if (have[symbol] != want[symbol])
-				line[++n] = file[symbol] ": " symbol "=" want[symbol] ": Kconfig makes it " have[symbol]
+		for (symbol in want) {
+			there = symbol in have
+			if (have[symbol] == want[symbol])
+				continue
+			line[++n] = file[symbol] ": " symbol "=" want[symbol] ": Kconfig " (there ? \
+				"makes it " have[symbol] : "drops it (no such symbol, or what it depends on is off)")
+			if (file[symbol] !~ /\/distro\.config$/)
+				bad = 1
+		}
 		for (i = 1; i <= n; i++)
 			print line[i] | "sort"
 		close("sort")
-		exit n > 0
+		exit bad
 	}' "$out/.config.generated" $fragments >&2
 }
 
 # configure: the wanted configuration into $out/.config, unless it is what was
 # wanted before: then the user may have changed it since, by menuconfig.
 configure() {
-	generate >"$log" 2>&1 </dev/null || {
+	isolated generate >"$log" 2>&1 </dev/null
+	[ $status = 0 ] || {
 		tail -n 25 "$log" >&2
 		die "configuring failed; the whole log: $log"
 	}
@@ -151,67 +164,49 @@ configure() {
 	fi
 }
 
-# inputs: all that decides what a build gives, and what it gave. Fails when that
-# cannot be said cheaply because build/linux has uncommitted changes.
+# inputs: a sum of all that decides what a build gives: the tree as it is, the tools,
+# the configuration asked for and the one in use.
+# shellcheck disable=SC2015 # a failure of any of them counts
 inputs() {
-	[ -z "$(git -C "$TREE" status --porcelain)" ] &&
+	{
 		git -C "$TREE" rev-parse 'HEAD^{tree}' &&
-		cat "$BUILD/toolchain.env" &&
-		"$RUSTC" -vV &&
-		$CC --version &&
-		bindgen --version &&
-		{ [ ! -f "$start" ] || cat "$start"; } &&
-		echo "$fragments" | xargs cat "$TOP/scripts/kernel.sh" "$out/.config" "$out/arch/x86/boot/bzImage"
+			git -C "$TREE" diff --binary HEAD &&
+			(cd "$TREE" && git ls-files -z --others --exclude-standard | xargs -0r sha256sum) &&
+			cat "$BUILD/toolchain.env" &&
+			"$RUSTC" -vV &&
+			$CC --version &&
+			bindgen --version &&
+			{ [ ! -f "$start" ] || cat "$start"; } &&
+			echo "$fragments" | xargs cat "$TOP/scripts/kernel.sh" "$out/.config" ||
+			date +%s%N # never seen before
+	} | sha256sum
 }
 
-# fingerprint: of the inputs, or what was never seen before.
-fingerprint() {
-	{ inputs 2>/dev/null || date +%s%N; } | sha256sum
+# outputs: a sum of what a build has given; none, where the kernel is missing.
+outputs() {
+	sha256sum <"$out/arch/x86/boot/bzImage" 2>/dev/null &&
+		find "$out/vmlinux" "$out/installed" -type f -printf '%p %s %T@\n' 2>/dev/null | sort | sha256sum
 }
 
-# follow: while a build runs, say how far it is: on a terminal each second in
-# place, elsewhere a line every half minute.
-follow() {
-	begin=$(date +%s)
-	if [ -t 2 ]; then pause=1 form='\r\033[K%s: %d s, step %d: %.50s'
-	else pause=30 form='%s: %d s, step %d: %.50s\n'; fi
+# ticker TITLE BEGIN LOG: in place of lib.sh's, how far the build is: on a terminal
+# each second in place, elsewhere a line every half minute.
+ticker() {
+	if [ -t 2 ]; then pause=1 form='\r\033[K%s ... %d s, step %d: %.50s'
+	else pause=30 form='\n%s ... %d s, step %d: %.50s'; fi
 	while sleep $pause && kill -0 $$ 2>/dev/null; do
-		now=$(tail -n 1 "$log" | tr -s ' \t' ' ')
+		now=$(tail -n 1 "$3" | tr -s ' \t' ' ')
 		# shellcheck disable=SC2059 # one of the two above
-		printf "$form" "$title" $(($(date +%s) - begin)) "$(wc -l <"$log")" "${now# }" >&2
+		printf "$form" "$1" $(($(date +%s) - $2)) "$(wc -l <"$3")" "${now# }" >&2
 	done
 }
 
 # make_all: the kernel, and its modules where modprobe in a guest finds them.
 make_all() {
-	kmake "$out" all || return
+	kmake "$out" all
 	rm -rf "$out/installed"
 	grep -q '^CONFIG_MODULES=y' "$out/.config" || return 0
-	kmake "$out" INSTALL_MOD_PATH="$out/installed" INSTALL_MOD_STRIP=1 modules_install &&
-		rm "$out"/installed/lib/modules/*/build
-}
-
-build() {
-	if [ "$V" = 1 ]; then
-		make_all >&2
-		return
-	fi
-	began=$(date +%s) status=0
-	: >"$log"
-	follow 9>&- & # its sleep must not keep the lock
-	follower=$!
-	make_all >"$log" 2>&1 </dev/null || status=$?
-	kill $follower 2>/dev/null || :
-	wait $follower 2>/dev/null || :
-	[ ! -t 2 ] || printf '\r\033[K' >&2
-	if [ $status != 0 ]; then
-		# With several jobs at once the errors need not be at the end.
-		grep -n -A 12 -E '^error|[: ]error:|fatal:' "$log" | head -n 60 >&2 || :
-		tail -n 10 "$log" >&2
-		say "$title: the build failed; the whole log: $log"
-		return $status
-	fi
-	say "$title: built in $(($(date +%s) - began)) s"
+	kmake "$out" INSTALL_MOD_PATH="$out/installed" INSTALL_MOD_STRIP=1 modules_install
+	rm "$out"/installed/lib/modules/*/build
 }
 
 choose
@@ -221,11 +216,20 @@ if [ $# != 0 ]; then
 	exit
 fi
 
-if [ -r "$out/.built" ] && [ "$(cat "$out/.built")" = "$(fingerprint)" ]; then
+# .built has the inputs and the outputs of the last build that went well.
+if [ -e "$out/.config" ] && built=$(outputs) && printf '%s\n%s\n' "$(inputs)" "$built" | cmp -s - "$out/.built"; then
 	say "$title: up to date"
 	exit
 fi
 rm -f "$out/.built"
 configure
-build
-fingerprint >"$out/.built"
+before=$(inputs)
+attempt "$log" "$title" make_all
+if [ "$status" != 0 ]; then
+	# With several jobs at once the errors need not be at the end.
+	grep -n -A 12 -E '^error|[: ]error:|fatal:' "$log" | head -n 60 >&2 || :
+	die "$title: the build failed; the whole log: $log"
+fi
+built=$(outputs) || die "$title: the build gave no kernel; its log: $log"
+[ "$(inputs)" = "$before" ] || die "$title: build/linux or the tools have changed while it was built: build it again"
+printf '%s\n%s\n' "$before" "$built" >"$out/.built"

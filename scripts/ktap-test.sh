@@ -3,22 +3,23 @@
 #
 # Test scripts/ktap.awk: what must not count as passed does not.
 
-case ${1:-} in
--h | --help) echo "usage: ${0##*/}"; exit ;;
-esac
+usage() {
+	echo "usage: ${0##*/}"
+}
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
+at_exit "rm -rf '$tmp'"
 : >"$tmp/verdicts"
-printf 'c:hello\n' >"$tmp/list"
+list=$tmp/list
+printf 'c:hello\n' >"$list"
 : >"$tmp/skips"
 
 # judged WHAT SUM: the KTAP on standard input is judged so.
 judged() {
-	sum=$(awk -f "$TOP/scripts/ktap.awk" -v mode=m -v list="$tmp/list" -v skips="$tmp/skips" |
+	sum=$(awk -f "$TOP/scripts/ktap.awk" -v mode=m -v list="$list" -v skips="$tmp/skips" |
 		tail -n 1)
 	if [ "$sum" = "m: $2" ]; then
 		echo passed
@@ -83,9 +84,18 @@ printf 'm hello.b\n' >"$tmp/skips"
 program ok/ 'TAP version 13' 1..1 'ok 1 b # SKIP why' |
 	judged 'a row without a reason' '0 passed, 1 failed, 1 skipped as listed'
 
-# KUnit: four spaces, and suites without a list.
+# What is to judge by has to be there.
+rm "$tmp/skips"
+program ok/ 'TAP version 13' 1..1 'ok 1 a' |
+	judged 'no file of skips' '1 passed, 1 failed, 0 skipped as listed'
 : >"$tmp/skips"
-: >"$tmp/list"
+for list in /dev/null "$tmp/none"; do
+	program ok/ 'TAP version 13' 1..1 'ok 1 a' |
+		judged "the list $list" '1 passed, 1 failed, 0 skipped as listed'
+done
+
+# KUnit: four spaces, and suites without a list.
+list=
 printf 'KTAP version 1\n1..1\n    KTAP version 1\n    # Subtest: s\n    1..2\n    ok 1 a\n    ok 2 b\nok 1 s\n' |
 	judged 'KUnit' '2 passed, 0 failed, 0 skipped as listed'
 printf 'KTAP version 1\n1..2\n    KTAP version 1\n    # Subtest: s\n    1..2\n    ok 1 a\n    ok 2 b\nok 1 s\n' |

@@ -107,7 +107,7 @@ function complain(what) {
 }
 
 BEGIN {
-	while (skips && (getline line < skips) > 0) {
+	while (skips && (more = (getline line < skips)) > 0) {
 		if (line ~ /^(#|[ \t]*$)/)
 			continue
 		n = split(line, field)
@@ -119,6 +119,8 @@ BEGIN {
 		if (line == "")
 			fail(skips ": " field[2] ": a skip without a reason")
 	}
+	if (more < 0)
+		fail(skips ": cannot be read")
 }
 
 {
@@ -176,9 +178,11 @@ END {
 	if (!opened[0])
 		fail("no KTAP at all")
 	finish(0)
-	while (list && (getline line < list) > 0)
+	for (n = 0; list && (getline line < list) > 0; n++)
 		if (!(line in ran))
 			fail(line ": did not run")
+	if (list && !n)
+		fail(list ": is empty or cannot be read")
 	for (i = 1; i <= rows; i++)
 		if (!used[i])
 			fail(skips ": " row_id[i] ": listed as a skip, but not skipped")

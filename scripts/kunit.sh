@@ -15,14 +15,9 @@ The last line is 'N passed, N failed'; the exit status agrees with it.
 EOF
 }
 
-case ${1:-} in
--h | --help) usage; exit ;;
-esac
-
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-check_arch
 load_toolchain
 arch=$ARCH
 CONFIG=kunit
@@ -34,30 +29,29 @@ names() {
 		/^ +(not )?ok / { sub(/^ +not /, ""); print suite "." $3 }' "$1" | sort
 }
 
-# run ARCH: build, boot and judge; the report is build/log/kunit-ARCH.ktap.
+# run ARCH: build, boot and judge; the names of the tests go to build/log/kunit-ARCH.names.
 run() {
-	_out=$BUILD/log/kunit-$1.ktap
-	rm -f "$_out" "$_out.names"
+	claim "kunit-$1"
+	rm -f "$BUILD/log/kunit-$1.names"
 	if ! ARCH=$1 "$TOP/scripts/kernel.sh"; then
 		fail "kunit $1: does not build"
 		return
 	fi
 	# All is over before the guest's first program runs: it has nothing to do.
-	printf '#!/bin/sh\n' >"$BUILD/run/nothing"
-	chmod +x "$BUILD/run/nothing"
-	ARCH=$1 "$TOP/scripts/initramfs.sh" "$BUILD/run/kunit-$1.cpio" "$BUILD/run/nothing:/work"
-	ARCH=$1 "$TOP/scripts/qemu.sh" -n "kunit-$1" -t "${DEADLINE:-300}" \
-		"$(ARCH=$1 && kernel_dir)" "$BUILD/run/kunit-$1.cpio" >&2 ||
+	printf '#!/bin/sh\n' >"$run/nothing"
+	chmod +x "$run/nothing"
+	ARCH=$1 "$TOP/scripts/initramfs.sh" "$run/initramfs" "$run/nothing:/work"
+	ARCH=$1 "$TOP/scripts/qemu.sh" -d "$run" -t "${DEADLINE:-300}" \
+		"$(ARCH=$1 && kernel_dir)" "$run/initramfs" >&2 ||
 		fail "kunit $1: the guest ended with status $?"
-	judge_kunit "kunit-$1" "kunit-$1"
-	names "$_out" >"$_out.names"
+	judge_kunit "kunit-$1"
+	names "$run/kunit.ktap" >"$BUILD/log/kunit-$1.names"
 }
 
-mkdir -p "$BUILD/log" "$BUILD/run"
 run "$arch"
 if [ "$arch" = i386 ]; then
 	run x86_64
-	if difference=$(diff "$BUILD/log/kunit-x86_64.ktap.names" "$BUILD/log/kunit-i386.ktap.names"); then
+	if difference=$(diff "$BUILD/log/kunit-x86_64.names" "$BUILD/log/kunit-i386.names"); then
 		passed=$((passed + 1))
 	else
 		fail "kunit: these are on x86_64 (<) or i386 (>) only:"

@@ -12,17 +12,16 @@ gcc's programs for the given instruction set: PATH is where they are looked for.
 EOF
 }
 
-case ${1:-} in
-x86_64) width=64 loader=/lib64/ld-linux-x86-64.so.2 ;;
-i386) width=32 loader=/lib/ld-linux.so.2 ;;
--h | --help) usage; exit ;;
-*) usage >&2; exit 2 ;;
-esac
-
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-libc=$(realpath -s "$(gcc -m$width -print-file-name=libc.so.6)")
+case ${1:-} in
+x86_64) width=64 loader=/lib64/ld-linux-x86-64.so.2 ;;
+i386) width=32 loader=/lib/ld-linux.so.2 ;;
+*) misused ;;
+esac
+
+libc=$(realpath -s "$(gcc -m"$width" -print-file-name=libc.so.6)")
 for file in "$loader" "$libc"; do
 	[ -r "$file" ] || die "there is no C library of $width bits for gcc's programs: run 'make deps HANDOUT=1'"
 	echo "$file:$file"

@@ -14,23 +14,17 @@ with what the case expects. The last line is 'N passed, N failed'.
 EOF
 }
 
-case ${1:-} in
-'') ;;
--h | --help) usage; exit ;;
-*) usage >&2; exit 2 ;;
-esac
-
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
+[ $# = 0 ] || misused
 
-check_arch
 load_toolchain
 
 cases=$TOP/scripts/fixtures/syscall-misuse.rs
 out=$(kernel_dir)
 [ -r "$out/kernel/.hello.o.cmd" ] || die "$out has no kernel/hello.o: run 'make kernel' first"
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+at_exit "rm -rf '$work'"
 
 # The command that compiled kernel/hello.rs, for another file.
 sed -n '1{

@@ -15,14 +15,9 @@ fails is the last thing done. The last line is 'N passed, N failed'.
 EOF
 }
 
-case ${1:-} in
-'') ;;
--h | --help) usage; exit ;;
-*) usage >&2; exit 2 ;;
-esac
-
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
+[ $# = 0 ] || misused
 
 ARCH=x86_64 CONFIG=lean
 load_toolchain
@@ -35,7 +30,7 @@ need_space "$BUILD" 4000 "a copy of build/linux and its kernel"
 
 # The same place each time, so that ccache knows its files.
 work=$BUILD/own-syscall
-trap 'rm -rf "$work"' EXIT
+at_exit "rm -rf '$work'"
 rm -rf "$work"
 
 # copy: the tree and the kernel. The kernel's build is told that it was done here,
@@ -94,7 +89,7 @@ session() {
 	END
 	chmod +x "$work/type"
 	"$TOP/scripts/initramfs.sh" "$work/initramfs" "$work/type:/work" "$1:/session" "$work/guest:/guest" &&
-		"$TOP/scripts/qemu.sh" -n own-syscall "$work/kernel" "$work/initramfs" >"$work/said" &&
+		"$TOP/scripts/qemu.sh" "$work/kernel" "$work/initramfs" >"$work/said" &&
 		diff -u "$1" "$work/said"
 }
 
@@ -122,7 +117,8 @@ for block in "$work"/blocks/*; do
 	[ -e "$block" ] || die "$page has no code block"
 	name=${block##*/}
 	began=$(date +%s)
-	if carry_out "$block" >"$work/log" 2>&1 </dev/null; then
+	isolated carry_out "$block" >"$work/log" 2>&1 </dev/null
+	if [ "$status" = 0 ]; then
 		passed=$((passed + 1))
 		echo "ok $name ($(($(date +%s) - began)) s): $(title "$block")"
 	else

@@ -13,22 +13,17 @@ program with #![no_std] is built as the selftests are and can use their harness
 EOF
 }
 
-case ${1:-} in
--h | --help) usage; exit ;;
-'') usage >&2; exit 2 ;;
-esac
-
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
+[ $# != 0 ] || misused
 
-check_arch
 load_toolchain
 
 source=$1
-[ -r "$source" ] || die "PROG=$source: there is no such file"
+check_prog "$source"
 program=$BUILD/prog/$(basename "${source%.*}")-$ARCH
 mkdir -p "$BUILD/prog"
-cc=clang$LLVM
+cc=clang${LLVM#1}
 case $ARCH in
 x86_64) bits=64 ;;
 i386) bits=32 ;;
@@ -46,7 +41,9 @@ can_link() {
 case $source in
 *.c)
 	can_link || die "a static libc of $bits bits is missing: install the package gcc-multilib"
-	"$cc" -m"$bits" -static -O2 -Wall -pthread "$source" -o "$program" >&2 ||
+	# The system's headers have neither the series' numbers nor its structures.
+	"$cc" -m"$bits" -static -O2 -Wall -pthread -isystem "$(kernel_dir)/arch/x86/include/generated/uapi" \
+		-idirafter "$TREE/include/uapi" "$source" -lm -o "$program" >&2 ||
 		die "PROG=$source does not build" ;;
 *.rs)
 	if grep -q '^#!\[no_std\]' "$source"; then
@@ -57,6 +54,5 @@ case $source in
 			-Clinker="$cc" "$source" -o "$program" >&2 ||
 			die "PROG=$source does not build (needs Rust's standard library for $target)"
 	fi ;;
-*) die "PROG=$source: neither a .c nor a .rs file" ;;
 esac
 echo "$program"

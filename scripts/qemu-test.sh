@@ -4,16 +4,15 @@
 # Test scripts/qemu.sh and what runs programs by it: a guest that hangs, crashes,
 # warns or ends early must not look like one that did its work.
 
-case ${1:-} in
--h | --help) echo "usage: [ARCH=x86_64|i386] ${0##*/}"; exit ;;
-esac
+usage() {
+	echo "usage: [ARCH=x86_64|i386] ${0##*/}"
+}
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-check_arch
 tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
+at_exit "rm -rf '$tmp'"
 
 # ends WHAT STATUS TEXT COMMAND…: COMMAND ends with STATUS and its output has TEXT.
 ends() {
@@ -37,7 +36,7 @@ guest() {
 	printf '%s\n' "$@" >>"$tmp/work"
 	chmod +x "$tmp/work"
 	"$TOP/scripts/initramfs.sh" "$tmp/cpio" "$tmp/work:/work" &&
-		"$TOP/scripts/qemu.sh" -n qemu-test -t "$_deadline" "$(kernel_dir)" "$tmp/cpio"
+		"$TOP/scripts/qemu.sh" -t "$_deadline" "$(kernel_dir)" "$tmp/cpio"
 }
 
 ends 'the status of the work' 7 'no newline' guest 120 'printf "no newline"' 'exit 7'
@@ -70,7 +69,9 @@ done <<'EOF'
 [    1.234567] kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)
 [    1.234567] Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000b
 [    1.234567] UBSAN: array-index-out-of-bounds in kernel/fork.c:1:2
+BUG: KASAN: a kernel that does not log the time
 EOF
+ends 'no log' 2 'missing or empty' "$TOP/scripts/trouble.sh" "$tmp/none"
 for line in 'xxxhal syscall called with "BUG: WARNING: Oops"' 'sh[12]: segfault at 8 ip 8'; do
 	ends "the log line $line" 1 '' logged "[    1.234567] $line"
 done

@@ -12,43 +12,40 @@ its output is shown and its exit status is this script's. The guest fails, too,
 when it passes its deadline, ends without a result, or its kernel logs an oops,
 a BUG, a warning or the like.
 
-  -n NAME     name of the run: console.log and output go to build/run/NAME
+  -d DIR      the run's own folder, for console.log and the like; the caller has
+              claimed it (build/run/guest)
   -t SECONDS  deadline (60)
   -a TEXT     more for the kernel's command line
   -i          interactive: a shell on this terminal, no deadline
 EOF
 }
 
-name=guest deadline=60 append='' interactive=''
-while getopts n:t:a:ih-: option; do
-	case $option in
-	n) name=$OPTARG ;;
-	t) deadline=$OPTARG ;;
-	a) append=$OPTARG ;;
-	i) interactive=1 ;;
-	h | -) usage; exit ;;
-	*) usage >&2; exit 2 ;;
-	esac
-done
-shift $((OPTIND - 1))
-[ $# -ge 2 ] || { usage >&2; exit 2; }
-kernel=$1 initramfs=$2
-shift 2
-
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-check_arch
+dir='' deadline=60 append='' interactive=''
+while getopts d:t:a:i option; do
+	case $option in
+	d) dir=$OPTARG ;;
+	t) deadline=$OPTARG ;;
+	a) append=$OPTARG ;;
+	i) interactive=1 ;;
+	*) misused ;;
+	esac
+done
+shift $((OPTIND - 1))
+[ $# -ge 2 ] || misused
+kernel=$1 initramfs=$2
+shift 2
+
 config=$kernel/.config
 [ ! -d "$kernel" ] || kernel=$kernel/arch/x86/boot/bzImage
 [ -r "$kernel" ] || die "$kernel: no such kernel: run 'make kernel'"
 qemu=qemu-system-$ARCH
 command -v "$qemu" >/dev/null || die "$qemu is missing: run 'make deps'"
 
-dir=$BUILD/run/$name
+[ "$dir" ] || { claim guest; dir=$run; }
 console=$dir/console.log
-mkdir -p "$dir"
-rm -f "$console" "$dir/status" "$dir/qemu.status" "$dir/qemu.log"
 
 # /dev/kvm may exist, open, and still never run a guest. Ask once, by a boot
 # sector that ends QEMU with status 33 by its debug exit device.
@@ -135,13 +132,19 @@ case $qemu_status in
 *) failure="QEMU failed with status $qemu_status: $(cat "$dir/qemu.log")" ;;
 esac
 
-if found=$("$TOP/scripts/trouble.sh" "$console"); then
+trouble=0
+found=$("$TOP/scripts/trouble.sh" "$console") || trouble=$?
+case $trouble in
+0)
 	say "the kernel's log has:
 $found"
-	[ "$failure" ] || failure="the kernel's log shows trouble"
-elif [ "$failure" ]; then
-	say "the end of the console:"
-	tail -n 25 "$console" | sed 's/\r$//' >&2
-fi
+	[ "$failure" ] || failure="the kernel's log shows trouble" ;;
+1)
+	[ ! "$failure" ] || {
+		say "the end of the console:"
+		tail -n 25 "$console" | sed 's/\r$//' >&2
+	} ;;
+*) [ "$failure" ] || failure="the kernel has logged nothing" ;;
+esac
 [ ! "$failure" ] || die "$failure (console: $console)"
 exit "$(cat "$dir/status")"

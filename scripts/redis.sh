@@ -20,11 +20,6 @@ exit status: 0 they agree, 1 they do not, 3 Redis cannot be had
 EOF
 }
 
-case ${1:-} in
--h | --help) usage; exit ;;
--*) usage >&2; exit 2 ;;
-esac
-
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -34,29 +29,27 @@ unpack() {
 	x86_64) deb_arch=amd64 ;;
 	*) deb_arch=$ARCH ;;
 	esac
-	debs=$("$TOP/scripts/apt.sh" --arch="$deb_arch" --depends $SUITE redis-tools) || return
+	debs=$("$TOP/scripts/apt.sh" --arch="$deb_arch" --depends $SUITE redis-tools)
 	for deb in $debs; do
-		dpkg-deb -x "$deb" "$tmp/all" || return
+		dpkg-deb -x "$deb" "$tmp/all"
 	done
 	# The server and the checker of its files are one program with two names.
-	mkdir -p "$1/usr/bin" &&
-		cp "$tmp/all/usr/bin/redis-cli" "$1/usr/bin" &&
-		cp "$tmp/all/usr/bin/redis-check-rdb" "$1/usr/bin/redis-server" &&
-		cd "$tmp/all/usr" &&
-		find lib* -name '*.so*' ! -path '*/gconv/*' ! -path '*/engines*' ! -path '*/ossl-modules/*' |
+	mkdir -p "$1/usr/bin"
+	cp "$tmp/all/usr/bin/redis-cli" "$1/usr/bin"
+	cp "$tmp/all/usr/bin/redis-check-rdb" "$1/usr/bin/redis-server"
+	cd "$tmp/all/usr"
+	find lib* -name '*.so*' ! -path '*/gconv/*' ! -path '*/engines*' ! -path '*/ossl-modules/*' |
 		cpio --quiet -pdm "$1"
 }
 
-check_arch
 root=$(cache_dir)/redis-$SUITE-$ARCH
 if [ ! -d "$root" ]; then
 	tmp=$(mktemp -d "$root.XXXXXX")
-	trap 'rm -rf "$tmp"' EXIT
-	trap 'exit 130' INT TERM HUP
+	at_exit "rm -rf '$tmp'"
 	log=$BUILD/log/redis-$ARCH.log
-	mkdir -p "$BUILD/log"
 	printf 'Getting Redis from Debian ...' >&2
-	if ! (unpack "$tmp/root") >"$log" 2>&1; then
+	isolated unpack "$tmp/root" >"$log" 2>&1
+	if [ "$status" != 0 ]; then
 		say " it cannot be had (no network?), its demo is left out; the log: $log"
 		exit 3
 	fi
@@ -65,10 +58,11 @@ if [ ! -d "$root" ]; then
 	rm -rf "$tmp"
 fi
 
+with_lock
 tests=${1:-}
 [ "$tests" ] || tests=$("$TOP/scripts/selftests.sh" "$ARCH")
-initramfs=$BUILD/run/redis-$ARCH.cpio
-mkdir -p "$BUILD/run"
-"$TOP/scripts/initramfs.sh" "$initramfs" "$root:/" "$TOP/scripts/guest/redis:/work" \
+claim "redis-$ARCH"
+"$TOP/scripts/initramfs.sh" "$run/initramfs" "$root:/" "$TOP/scripts/guest/redis:/work" \
 	"$tests/rust_syscalls/pf:/usr/bin/pf"
-exec "$TOP/scripts/qemu.sh" -n "redis-$ARCH" -t "${DEADLINE:-120}" "$(kernel_dir)" "$initramfs"
+drop_lock
+exec "$TOP/scripts/qemu.sh" -d "$run" -t "${DEADLINE:-120}" "$(kernel_dir)" "$run/initramfs"

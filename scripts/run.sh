@@ -5,30 +5,25 @@
 
 usage() {
 	cat <<EOF
-usage: [ARCH=x86_64|i386] [CONFIG=...] [HANDOUT=1] [PROG=FILE.c|FILE.rs] ${0##*/}
+usage: [ARCH=x86_64|i386] [CONFIG=...] [HANDOUT=1] [PROG=FILE.c|FILE.rs] [CMD=COMMAND] ${0##*/}
 
 Boot the kernel that scripts/kernel.sh built and run the demo, which calls each
 system call and shows its result and the log lines that it left, then redis.sh;
-with HANDOUT=1 the handouts' programs, 32-bit ones, too; or PROG; and what these
-made the kernel log. The exit status is that of the demo or of PROG.
+with HANDOUT=1 the handouts' programs, 32-bit ones, too. Or run PROG, which is
+/program in the guest, or CMD, by the guest's shell, with the selftests in
+/kselftest; and show what these made the kernel log. The exit status is theirs.
 EOF
 }
-
-case ${1:-} in
--h | --help) usage; exit ;;
-esac
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-check_arch
-if [ "${PROG:-}" ]; then
+with_lock
+set --
+if [ "${PROG:-}${CMD:-}" ]; then
 	work=program
-	file=$("$TOP/scripts/prog.sh" "$PROG")
-	set -- "$file:/program"
 elif [ "$HANDOUT" ]; then
 	work=handout
-	set --
 	for isa in $([ "$ARCH" = i386 ] || echo x86_64) i386; do
 		file=$("$TOP/scripts/selftests.sh" "$isa")
 		# shellcheck disable=SC2046 # one word per file
@@ -36,16 +31,26 @@ elif [ "$HANDOUT" ]; then
 	done
 else
 	work=demo
-	file=$("$TOP/scripts/selftests.sh" "$ARCH")
-	set -- "$file:/kselftest"
 fi
-initramfs=$BUILD/run/$work-$ARCH.cpio
-mkdir -p "$BUILD/run"
-"$TOP/scripts/initramfs.sh" "$initramfs" "$TOP/scripts/guest/$work:/work" "$@"
+claim "$work-$ARCH"
+if [ "${PROG:-}" ]; then
+	file=$("$TOP/scripts/prog.sh" "$PROG")
+	set -- "$file:/program"
+fi
+if [ "${CMD:-}" ]; then
+	printf '%s\n' "$CMD" >"$run/command"
+	set -- "$@" "$run/command:/command"
+fi
+if [ "${CMD:-}" ] || [ $work = demo ]; then
+	file=$("$TOP/scripts/selftests.sh" "$ARCH")
+	set -- "$@" "$file:/kselftest"
+fi
+"$TOP/scripts/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/$work:/work" "$@"
+drop_lock
 
 status=0
-"$TOP/scripts/qemu.sh" -n "$work-$ARCH" -t "${DEADLINE:-120}" "$(kernel_dir)" "$initramfs" || status=$?
-[ $status = 0 ] || say "${PROG:-the demo} ended with status $status"
+"$TOP/scripts/qemu.sh" -d "$run" -t "${DEADLINE:-120}" "$(kernel_dir)" "$run/initramfs" || status=$?
+[ $status = 0 ] || say "${CMD:-${PROG:-the demo}} ended with status $status"
 
 # A real program, where it can be had.
 redis=0

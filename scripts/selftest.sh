@@ -5,24 +5,34 @@
 # repository, on a kernel tree of a few files, without a network. What is bad in
 # the input gets a clear error and changes nothing.
 
-case ${1:-} in
--h | --help) echo "usage: ${0##*/}"; exit ;;
-esac
+# shellcheck disable=SC2016,SC2028,SC2034 # it writes scripts
+usage() {
+	echo "usage: ${0##*/}"
+}
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 tmp=$(mktemp -d)
 server=
-trap 'kill $server 2>/dev/null; rm -rf "$tmp"' EXIT
-unset LINUX LINUX_TARBALL LLVM RUST_LIB_SRC BUILD_LOCKED HANDOUT V
-export XDG_CACHE_HOME="$tmp/cache" TMPDIR="$tmp" GIT_CONFIG_GLOBAL="$tmp/gitconfig" GIT_CONFIG_NOSYSTEM=1
+at_exit "kill \$server 2>/dev/null || :; rm -rf '$tmp'"
+unset LINUX LINUX_TARBALL LLVM RUST_LIB_SRC BUILD_LOCKED HANDOUT V GOALS CONFIG PROG ADD CMD SAME_WORLD
+export XDG_CACHE_HOME="$tmp/cache" TMPDIR="$tmp" KVM=off
+export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0='A User'
+export GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1=user@localhost
 export GIT_AUTHOR_DATE='2020-02-02T02:02:02Z'
 path=$PATH
 repo=$tmp/repo tree=$tmp/repo/build/linux
 
-# What breaks a careless script: a user with firm habits.
-cat >"$tmp/gitconfig" <<'END'
+# What breaks a careless script: a user with firm habits, in a hook of another
+# repository, who builds kernels and whose cache somebody else has made.
+mkdir "$tmp/caller" "$tmp/hooks"
+printf '#!/bin/sh\nexit 1\n' | tee "$tmp/hooks/reference-transaction" >"$tmp/hooks/post-checkout"
+chmod +x "$tmp/hooks"/*
+git init -q "$tmp/caller"
+sleep 0.01
+touch "$tmp/before"
+cat >"$tmp/gitconfig" <<END
 [user]
 	name = A User
 	email = user@localhost
@@ -37,7 +47,23 @@ cat >"$tmp/gitconfig" <<'END'
 [core]
 	autocrlf = input
 	abbrev = 40
+	hooksPath = $tmp/hooks
+[safe]
+	bareRepository = explicit
+	directory = *
+[status]
+	showUntrackedFiles = no
 END
+hostile() (
+	umask 077
+	cd "$repo"
+	export GIT_CONFIG_GLOBAL="$tmp/gitconfig" GIT_CONFIG_COUNT=0 GIT_DIR="$tmp/caller/.git" \
+		GIT_INDEX_FILE="$tmp/caller/.git/index" GIT_WORK_TREE="$tmp/caller" GIT_DEFAULT_HASH=sha256 \
+		CDPATH=".:$tmp" MAKEFLAGS='-n --' KCFLAGS=-Dhostile KBUILD_OUTPUT="$tmp/caller" O="$tmp/caller" \
+		CROSS_COMPILE=no- CC=no-cc ARFLAGS=no CARGO_BUILD_TARGET=no RUSTFLAGS=no TAR_OPTIONS=--no \
+		XZ_OPT=--no POSIXLY_CORRECT=1 C_INCLUDE_PATH=/no LIBRARY_PATH=/no
+	"$@"
+)
 
 verdict() {
 	if [ "$1" = 0 ]; then
@@ -63,7 +89,7 @@ snapshot() {
 works() {
 	what=$1
 	shift
-	if "$@" >"$tmp/output" 2>&1 </dev/null; then verdict 0; else verdict 1; fi
+	if hostile "$@" >"$tmp/output" 2>&1 </dev/null; then verdict 0; else verdict 1; fi
 }
 
 # refuses WHAT PATTERN COMMAND…: it fails, says so, and changes nothing.
@@ -71,7 +97,7 @@ refuses() {
 	what=$1 pattern=$2
 	shift 2
 	before=$(snapshot)
-	if "$@" >"$tmp/output" 2>&1 </dev/null; then
+	if hostile "$@" >"$tmp/output" 2>&1 </dev/null; then
 		echo "(it did not fail)" >>"$tmp/output"
 		verdict 1
 	elif ! grep -qE "$pattern" "$tmp/output"; then
@@ -95,7 +121,7 @@ same() {
 run() {
 	_script=$1
 	shift
-	"$repo/scripts/$_script" "$@"
+	"scripts/$_script" "$@"
 }
 
 commit() {
@@ -118,10 +144,25 @@ with_fakes() {
 	PATH="$tmp/fake:$path" "$@"
 }
 
-# kernel DIRECTORY SUBLEVEL: a source tree
+# kernel DIRECTORY SUBLEVEL [PATCHLEVEL]: a source tree, which builds nothing in no time
 kernel() {
-	mkdir -p "$1/kernel" "$1/scripts"
-	printf 'VERSION = 7\nPATCHLEVEL = %s\nSUBLEVEL = %s\nEXTRAVERSION =\n' "${3:-3}" "$2" >"$1/Makefile"
+	mkdir -p "$1/kernel/configs" "$1/scripts/kconfig" "$1/include/uapi/linux" \
+		"$1/tools/testing/selftests/rust_syscalls"
+	cat >"$1/Makefile" <<-END
+	VERSION = 7
+	PATCHLEVEL = ${3:-3}
+	SUBLEVEL = $2
+	EXTRAVERSION =
+	allnoconfig alldefconfig: ; @sed "\$\$FAKE_KCONFIG" "\$(KCONFIG_ALLCONFIG)" >"\$(KCONFIG_CONFIG)"
+	all: ; @mkdir -p \$(O)/arch/x86/boot; [ ! "\$(KCFLAGS)" ] && \$\${FAKE_BUILD:-date +%N} >\$(O)/arch/x86/boot/bzImage
+	modules_install: ; @mkdir -p \$(INSTALL_MOD_PATH)/lib/modules/7; touch \$(INSTALL_MOD_PATH)/lib/modules/7/build \$(INSTALL_MOD_PATH)/lib/modules/7/a.ko
+	END
+	printf '%s\n' 'install: ; @mkdir -p $(INSTALL_PATH) && printf "c:a_%s\\n" 1 2 3 >$(INSTALL_PATH)/kselftest-list.txt' \
+		>"$1/tools/testing/selftests/Makefile"
+	touch "$1/tools/testing/selftests/rust_syscalls/Makefile" "$1/include/uapi/linux/pf_stat.h"
+	printf '#!/bin/sh\nshift\ncat "$@" >"$KCONFIG_CONFIG"\n' >"$1/scripts/kconfig/merge_config.sh"
+	chmod +x "$1/scripts/kconfig/merge_config.sh"
+	echo CONFIG_RUST=y | tee "$1/kernel/configs/rust.config" >"$1/kernel/configs/rust_syscalls.config"
 	printf 'List\n\nTHE REST\nF:\t*\n' >"$1/MAINTAINERS"
 	printf '*.o\n\n#\n# Debian packaging: ignore everything\n#\n/*\n!/debian/\n' >"$1/.gitignore"
 	printf '*.rs diff=rust\n' >"$1/.gitattributes"
@@ -129,13 +170,13 @@ kernel() {
 }
 
 mkdir -p "$repo" "$tmp/fake" "$repo/patches" "$repo/rust-src" "$repo/selftests" "$repo/Documentation"
-cp -r "$TOP/scripts" "$TOP/Makefile" "$repo"
+cp -r "$TOP/scripts" "$TOP/Makefile" "$TOP/kconfig" "$repo"
 git init -q "$repo"
 echo /build/ >"$repo/.gitignore"
 kernel "$tmp/linux" 4
 
 # The source: a plain tree, a git tree and a tarball of the same files are one base.
-works 'a plain tree as LINUX=' env LINUX="$tmp/linux" "$repo/scripts/tree.sh"
+works 'a plain tree as LINUX=' env LINUX="$tmp/linux" scripts/tree.sh
 plain=$(git -C "$tree" rev-parse base)
 rm -rf "$repo/build"
 cp -r "$tmp/linux" "$tmp/linux.git"
@@ -143,14 +184,25 @@ printf '*.o\n\n' >"$tmp/linux.git/.gitignore"
 git init -q "$tmp/linux.git"
 git -C "$tmp/linux.git" add -fA
 git -C "$tmp/linux.git" commit -qm 'Linux'
-works 'a git tree as LINUX=' env LINUX="$tmp/linux.git" "$repo/scripts/tree.sh"
+works 'a git tree as LINUX=' env LINUX="$tmp/linux.git" scripts/tree.sh
 same 'git tree and plain tree are the same base' "$(git -C "$tree" rev-parse base)" "$plain"
 rm -rf "$repo/build"
 tar -C "$tmp" -cJf "$tmp/linux-7.3.4.tar.xz" --transform 's/^linux/linux-7.3.4/' linux
-works 'a tarball as LINUX_TARBALL=' env LINUX_TARBALL="$tmp/linux-7.3.4.tar.xz" "$repo/scripts/tree.sh"
+works 'a tarball as LINUX_TARBALL=' env LINUX_TARBALL="$tmp/linux-7.3.4.tar.xz" scripts/tree.sh
 same 'tarball and plain tree are the same base' "$(git -C "$tree" rev-parse base)" "$plain"
 same 'the tree has no changes' "$(git -C "$tree" status --porcelain)" ''
 works 'make tree again, without LINUX=' run tree.sh
+same 'whatever the umask' "$(stat -c %a "$tree/kernel/fork.c")" 644
+if [ "$(id -u)" = 0 ]; then
+	rm -rf "$tree"
+	chown -R 12345 "$XDG_CACHE_HOME/rust-syscalls/base"
+	works 'a cache of somebody else, called safe' env LINUX="$tmp/linux" scripts/tree.sh
+	rm -rf "$tree"
+	works 'a cache of somebody else' env LINUX="$tmp/linux" sh -c '! GIT_CONFIG_GLOBAL=/dev/null scripts/tree.sh'
+	same 'is not blamed on patches/' "$(grep -c 'patches/ does not' "$tmp/output")" 0
+	chown -R 0 "$XDG_CACHE_HOME/rust-syscalls/base"
+	works 'make tree' env LINUX="$tmp/linux" scripts/tree.sh
+fi
 
 # The round trip.
 mkdir -p "$tree/tools/testing/selftests/rust_syscalls" "$tree/Documentation/rust"
@@ -170,15 +222,16 @@ same 'patches have nothing of this machine' \
 works 'make series again' run series.sh
 same 'nothing changed, the same bytes' "$(series_sum)" "$sum"
 rm -rf "$tree"
-works 'make tree from the patches' env LINUX="$tmp/linux" "$repo/scripts/tree.sh"
+works 'make tree from the patches' env LINUX="$tmp/linux" scripts/tree.sh
 works 'and back' run series.sh
 same 'there and back, the same bytes' "$(series_sum)" "$sum"
 head=$(git -C "$tree" rev-parse HEAD)
 rm -rf "$tree"
-GIT_COMMITTER_DATE=2021-01-01T00:00:00Z works 'make tree at another time' env LINUX="$tmp/linux" "$repo/scripts/tree.sh"
+GIT_COMMITTER_DATE=2021-01-01T00:00:00Z works 'make tree at another time' env LINUX="$tmp/linux" scripts/tree.sh
 same 'always the same hashes' "$(git -C "$tree" rev-parse HEAD)" "$head"
 cp -r "$tmp/linux.git" "$tmp/am"
-works 'plain git am takes the patches' git -C "$tmp/am" am -q "$repo"/patches/*.patch
+works 'plain git am takes the patches' env -i PATH="$PATH" GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b \
+	git -C "$tmp/am" am -q "$repo"/patches/*.patch
 
 # make check
 echo 'export LLVM=-19' >"$repo/build/toolchain.env"
@@ -186,38 +239,42 @@ git -C "$repo" add -A
 works 'make check: patches and mirrors agree' run check.sh apply mirrors names
 same 'make check is silent' "$(cat "$tmp/output")" ''
 echo >>"$repo/rust-src/kernel/hello.rs"
-refuses 'make check: a mirror that differs' 'rust-src/kernel/hello.rs' "$repo/scripts/check.sh" mirrors
-run series.sh 2>/dev/null
+refuses 'make check: a mirror that differs' 'rust-src/kernel/hello.rs' scripts/check.sh mirrors
+(cd "$repo" && run series.sh 2>/dev/null)
 touch "$repo/selftests/stale"
-refuses 'make check: a file too many' 'selftests: stale' "$repo/scripts/check.sh" mirrors
+refuses 'make check: a file too many' 'selftests: stale' scripts/check.sh mirrors
 works 'make series removes it' run series.sh
 same 'as before' "$(series_sum)" "$sum"
 echo "see $repo/build" >"$repo/README.md"
 git -C "$repo" add README.md
-refuses 'make check: a path of this machine' README.md "$repo/scripts/check.sh" names
+refuses 'make check: a path of this machine' README.md scripts/check.sh names
 git -C "$repo" rm -qf README.md
 
 # Work of the user's own
 echo '// mine' >>"$tree/kernel/hello.rs"
-refuses 'make series with uncommitted changes' 'not committed' "$repo/scripts/series.sh"
-refuses 'make check with uncommitted changes' 'make series' "$repo/scripts/check.sh" apply
+refuses 'make series with uncommitted changes' 'not committed' scripts/series.sh
+refuses 'make check with uncommitted changes' 'make series' scripts/check.sh apply
 works 'make tree leaves changes alone' run tree.sh
 same 'they are still there' "$(git -C "$tree" status --porcelain)" ' M kernel/hello.rs'
 git -C "$tree" checkout -q kernel/hello.rs
 touch "$tree/kernel/new.rs"
-refuses 'make series with a new file' 'kernel/new.rs' "$repo/scripts/series.sh"
+refuses 'make series with a new file' 'kernel/new.rs' scripts/series.sh
 commit 'kernel: new'
 cp -r "$repo/patches" "$tmp/patches"
 sed -i 's/^Because/Since/' "$repo"/patches/0001*
-refuses 'own commits, and the patches have changed' 'commits of its own' "$repo/scripts/tree.sh"
+refuses 'own commits, and the patches have changed' 'commits of its own' scripts/tree.sh
 git -C "$tree" reset -q --hard HEAD~1
 git -C "$tree" checkout -q --detach
-refuses 'make series in the middle of a rebase' 'not on its branch' "$repo/scripts/series.sh"
+refuses 'make series in the middle of a rebase' 'not on its branch' scripts/series.sh
 git -C "$tree" checkout -q series
+touch "$tree/.git/refs/series/written.lock"
+refuses 'a git that fails in the middle' 'whole log' scripts/tree.sh
+rm "$tree/.git/refs/series/written.lock"
+refuses 'make series over patches that have changed' 'would be overwritten' scripts/series.sh
 works 'make tree follows the patches' run tree.sh
 same 'the new message is there' "$(git -C "$tree" log -1 --format=%b HEAD~1)" Since.
 sed -i 's/^-\tc;/-\tx;/' "$repo"/patches/0001*
-refuses 'a patch that does not apply' 'does not apply' "$repo/scripts/tree.sh"
+refuses 'a patch that does not apply' 'does not apply' scripts/tree.sh
 cp "$tmp"/patches/* "$repo/patches"
 works 'make tree with the old patches' run tree.sh
 git -C "$tree" checkout -q -b side base
@@ -225,12 +282,19 @@ echo side >"$tree/side"
 commit side
 git -C "$tree" checkout -q series
 git -C "$tree" merge -q --no-edit side
-refuses 'make series with a merge' 'merges' "$repo/scripts/series.sh"
+refuses 'make series with a merge' 'merges' scripts/series.sh
+git -C "$tree" reset -q --hard HEAD~1
+
+echo '// more' >>"$tree/kernel/hello.rs"
+commit 'kernel: more'
+echo "case \$1=\$2 in */patches=*/patches) exit 1 ;; esac; exec $(command -v mv) \"\$@\"" | fake mv
+refuses 'make series that cannot write' 'cannot be written' with_fakes scripts/series.sh
+rm "$tmp/fake/mv"
 git -C "$tree" reset -q --hard HEAD~1
 
 # LINUX= and LINUX_TARBALL= that will not do; and one that will, later.
 tree_of() {
-	"$@" "$repo/scripts/tree.sh"
+	"$@" scripts/tree.sh
 }
 kernel "$tmp/linux.old" 12 1
 refuses 'LINUX= of another version' 'is Linux 7\.1\.12; the series is for 7\.3' tree_of env LINUX="$tmp/linux.old"
@@ -274,18 +338,22 @@ works 'make submission' run submission.sh v2
 same 'all patches are signed off' "$(grep -l '^Signed-off-by: A User <user@localhost>' \
 	"$repo"/build/submission/v2-000[12]* | wc -l)" 2
 same 'patches/ is not' "$(series_sum)" "$sum"
-echo >"$tmp/gitconfig"
-refuses 'make submission of nobody' 'who are you' env HOME="$tmp" "$repo/scripts/submission.sh"
+refuses 'make submission of nobody' 'who are you' env GIT_CONFIG_GLOBAL=/dev/null scripts/submission.sh
 
 # The disk, the architecture
 printf 'echo Filesystem 1024-blocks Used Available; echo disk 1000 900 102400\n' | fake df
 mv "$tree" "$tmp/tree"
-refuses 'make deps on a full disk' 'needs 4096 MiB, and .* has 100 MiB free' with_fakes "$repo/scripts/deps.sh"
+refuses 'make deps on a full disk' 'needs 4096 MiB, and .* has 100 MiB free' with_fakes scripts/deps.sh
 refuses 'make tree on a full disk' 'needs [0-9]+ MiB, and .* has 100 MiB free' \
-	with_fakes env LINUX="$tmp/linux" "$repo/scripts/tree.sh"
+	with_fakes env LINUX="$tmp/linux" scripts/tree.sh
 mv "$tmp/tree" "$tree"
 rm "$tmp/fake/df"
-refuses 'ARCH unknown' 'ARCH=arm64: there is only' env ARCH=arm64 "$repo/scripts/deps.sh"
+cp -r "$repo" "$tmp/my repo"
+refuses 'a path with a space' 'a space or a colon' "$tmp/my repo/scripts/tree.sh"
+echo Linux aarch64 | sed 's/^/echo /' | fake uname
+refuses 'another architecture' 'need Linux on x86-64' with_fakes scripts/deps.sh
+rm "$tmp/fake/uname"
+refuses 'ARCH unknown' 'ARCH=arm64: there is only' env ARCH=arm64 scripts/deps.sh
 
 # The toolchain: a compiler and a bindgen that say what we want
 sysroot=$tmp/sysroot/lib/rustlib/src/rust/library
@@ -298,31 +366,41 @@ library_is() {
 	mkdir -p "$1/core/src"
 	echo "#[stable(feature = \"x\", since = \"$2\")]" >"$1/core/src/lib.rs"
 }
-echo 'exit 1' | tee "$tmp/fake/rustup" | fake cargo
+echo 'exit 1' | fake rustup
+echo "echo \$CARGO_BUILD_TARGET \$RUSTFLAGS \$CARGO_TARGET_DIR >$tmp/cargo; exit 1" | fake cargo
 echo 'echo bindgen 0.72.0' | fake bindgen
-chmod +x "$tmp/fake/rustup"
 rust_is 1.95.0
 library_is "$sysroot" 1.95.0
-works 'make deps with all that is needed' with_fakes "$repo/scripts/deps.sh"
-works 'is quick and silent then' with_fakes timeout 5 "$repo/scripts/deps.sh"
+works 'make deps with all that is needed' with_fakes scripts/deps.sh
+works 'is quick and silent then' with_fakes timeout 5 scripts/deps.sh
 same 'it says nothing' "$(cat "$tmp/output")" ''
 rust_is 1.84.1
-refuses 'rustc too old' 'rustc 1.84.1 is too old, the kernel needs 1.85.0' with_fakes "$repo/scripts/deps.sh"
+refuses 'rustc too old' 'rustc 1.84.1 is too old, the kernel needs 1.85.0' with_fakes scripts/deps.sh
 rust_is 1.90.0
 library_is "$sysroot" 1.90.0
-works 'rustc 1.90 for x86_64' with_fakes "$repo/scripts/deps.sh"
+works 'rustc 1.90 for x86_64' with_fakes scripts/deps.sh
 refuses 'rustc 1.90 for i386' 'too old for ARCH=i386, which needs 1.91.0: older ones pass' \
-	with_fakes env ARCH=i386 "$repo/scripts/deps.sh"
+	with_fakes env ARCH=i386 scripts/deps.sh
 rust_is 1.95.0
 library_is "$sysroot" 1.95.0
 library_is "$tmp/library" 1.94.0
 refuses 'RUST_LIB_SRC= of another version' 'not the library of Rust 1.95.0' \
-	with_fakes env RUST_LIB_SRC="$tmp/library" "$repo/scripts/deps.sh"
+	with_fakes env RUST_LIB_SRC="$tmp/library" scripts/deps.sh
 echo 'echo bindgen 0.70.1' | fake bindgen
 echo 'exit 1' | fake apt-cache
-refuses 'bindgen too old, and no network for cargo' 'cannot build bindgen >= 0.71.1' with_fakes "$repo/scripts/deps.sh"
+refuses 'bindgen too old, and no network for cargo' 'cannot build bindgen >= 0.71.1' with_fakes scripts/deps.sh
+same 'cargo does not see what is meant for others' "$(cat "$tmp/cargo")" "$XDG_CACHE_HOME/rust-syscalls/bindgen"
 echo 'echo bindgen 0.72.0' | fake bindgen
-refuses 'LLVM= that is not there' 'no complete LLVM' with_fakes env LLVM=-3 "$repo/scripts/deps.sh"
+rust_is 1.97.0-nightly
+library_is "$sysroot" CURRENT_RUSTC_VERSION
+works 'a nightly' with_fakes scripts/deps.sh
+rust_is 1.95.0
+library_is "$sysroot" 1.95.0
+echo exit | fake ldd
+works 'a busybox that ldd does not call dynamic' with_fakes timeout 5 scripts/deps.sh
+rm "$tmp/fake/ldd"
+works 'LLVM= in the environment of make is for others' with_fakes env -u MAKEFLAGS LLVM=-3 make deps
+refuses 'LLVM= that is not there' 'no complete LLVM' with_fakes env LLVM=-3 scripts/deps.sh
 
 # apt: a mirror that is away, a package that is gone
 cat <<-'END' | fake apt-get
@@ -333,16 +411,118 @@ cat <<-'END' | fake apt-get
 	esac
 END
 if grep -q '^ID=debian' /etc/os-release; then
-	refuses 'no network for apt' 'cannot be reached' with_fakes env FAKE_OFFLINE=1 "$repo/scripts/apt.sh" suite package
+	refuses 'no network for apt' 'cannot be reached' with_fakes env FAKE_OFFLINE=1 scripts/apt.sh suite package
 	echo : | fake apt-cache
-	refuses 'a package that is gone' 'suite has no package \(any more\)' with_fakes env FAKE_OFFLINE= "$repo/scripts/apt.sh" suite package
+	refuses 'a package that is gone' 'suite has no package \(any more\)' with_fakes env FAKE_OFFLINE= scripts/apt.sh suite package
 fi
 refuses 'no package and no kernel.org' 'give LINUX=dir or LINUX_TARBALL=file' \
-	with_fakes env FAKE_OFFLINE=1 KERNEL_ORG=http://127.0.0.1:9 "$repo/scripts/source.sh" --update
+	with_fakes env FAKE_OFFLINE=1 KERNEL_ORG=http://127.0.0.1:9 scripts/source.sh --update
 library_is "$sysroot" 1.94.0
 refuses 'no library of the right version' 'no source of the standard library of Rust 1.95.0' \
-	with_fakes env FAKE_OFFLINE=1 "$repo/scripts/deps.sh"
+	with_fakes env FAKE_OFFLINE=1 scripts/deps.sh
 same 'and why the one that is there is not used' "$(grep -c 'is of Rust 1.94, rustc is 1.95.0: not used' "$tmp/output")" 1
+
+# What make is given
+refuses 'a variable that there is not' 'No such variable: ARC' make run ARC=i386
+works 'make help' env -u MAKEFLAGS make help
+same 'make help has every variable' "$(sed -n '/^variables :=/,/^given/{/^given/d; s/.*:=//; s/\\//; p}' "$repo/Makefile" |
+	tr -s ' \t' '\n' | while read -r name; do grep -q "\<$name=" "$tmp/output" || echo "$name"; done)" ''
+for argument in PROG=none.c PROG=Makefile ADD=/none CONFIG=none CONFIG='a b/c.config'; do
+	refuses "$argument before the build" "$argument:|a space" with_fakes env -u MAKEFLAGS make run "$argument"
+	same "$argument, nothing built" "$(grep -c '^kernel' "$tmp/output")" 0
+done
+
+# Kernels
+out=$repo/build/kernel-x86_64
+# builds WHAT TIMES: whether it is up to date
+builds() {
+	works "a kernel, $1" with_fakes scripts/kernel.sh
+	same "$1" "$(grep -c 'up to date' "$tmp/output")" "$2"
+}
+builds 'the first time' 0
+builds 'nothing has changed' 1
+rm "$out/.built"
+library_is "$sysroot" 1.95.0
+works 'make kernel' with_fakes env -u MAKEFLAGS FAKE_BUILD=env make kernel
+same 'does not set what is not given' "$(grep -a '^RUST_LIB_SRC=' "$out/arch/x86/boot/bzImage")" ''
+echo x >>"$tree/kernel/hello.rs"
+builds 'a change' 0
+builds 'the same change' 1
+echo x >>"$tree/kernel/hello.rs"
+refuses 'a change during the build' 'while it was built' \
+	with_fakes env FAKE_BUILD="sed -i s/x/y/w/dev/stdout $tree/kernel/hello.rs" scripts/kernel.sh
+git -C "$tree" checkout -q .
+builds 'after that' 0
+rm -r "$out/installed"
+builds 'the modules are missing' 0
+rm "$out/arch/x86/boot/bzImage"
+refuses 'a build without a kernel' 'gave no kernel' with_fakes env FAKE_BUILD="rm $out/arch/x86/boot/bzImage" scripts/kernel.sh
+builds 'the kernel is missing' 0
+configured() {
+	with_fakes env "$@" scripts/kernel.sh config
+}
+printf 'CONFIG_MINE=y\r\n' >"$repo/my.config"
+gzip -k "$repo/my.config"
+works 'CONFIG= beside us, as Windows writes it' configured CONFIG=my.config
+same 'is in it' "$(grep -c '^CONFIG_MINE=y$' "$out-my/.config")" 1
+works 'CONFIG= compressed' configured CONFIG=my.config.gz
+same 'is in it, too' "$(grep -c '^CONFIG_MINE=y$' "$out-my.config.gz/.config")" 1
+refuses 'CONFIG= is something else' 'no configuration' configured CONFIG=Makefile
+printf 'CONFIG_CC_VERSION_TEXT=x\nCONFIG_MODULE_SIG=y\n' >"$repo/distro.config"
+works 'a kernel that insists on signatures' configured CONFIG=distro.config FAKE_KCONFIG=s/_SIG=n/_SIG=y/
+refuses 'a kernel without Rust' 'RUST=y: Kconfig drops it' configured CONFIG=distro.config FAKE_KCONFIG=/RUST=/d
+
+# Guests
+cat >"$tmp/m.c" <<-'END'
+	#include <linux/pf_stat.h>
+	#include <math.h>
+	int main(int argc, char **argv) { return pow(argc, 2) == 3; }
+END
+cat <<-'END' | fake qemu-system-x86_64
+	case $* in *--version*) echo 'QEMU emulator version 9.0.0'; exit ;; esac
+	for word; do
+		case $last in -initrd) initrd=$word ;; esac
+		case $word in file:*) console=${word#file:} ;; esac
+		last=$word
+	done
+	. "${FAKE_GUEST:-$initrd}"
+END
+cd "$tmp"
+echo 'echo Linux >"$console"; printf "well\n\001exit 0\n"' >good
+echo 'echo "BUG: KASAN: bad" >"$console"; printf "\001exit 1\n"; sleep 1' >bad
+echo 'printf "\001exit 0\n"' >mute
+echo 'echo the address is in use >&2; exit 1' >dead
+guest() {
+	with_fakes scripts/qemu.sh -t 60 "$out" "$tmp/$1"
+}
+works 'a guest' guest good
+refuses 'a report without a time' 'shows trouble' guest bad
+refuses 'a guest without a log' 'logged nothing' guest mute
+{ hostile guest bad >two 2>&1 || echo $? >two; } &
+bad=$!
+sleep 0.5
+works 'a guest beside a bad one' guest good
+wait $bad
+same 'the bad one fails' "$(cat two)" 1
+works 'make run PROG= CMD=' with_fakes env FAKE_GUEST="$tmp/good" PROG="$tmp/m.c" CMD='/program $1' scripts/run.sh
+cd "$repo/build/run/program-x86_64"
+same 'the command is in the guest' "$(cpio --quiet -i --to-stdout command <initramfs)" '/program $1'
+same 'and all is for everybody' "$(cpio --quiet -tv <initramfs | grep -c '^.......---')" 0
+cd "$tmp"
+echo 'echo Linux >"$console"; printf "TAP version 13\n1..1\n# TAP version 13\n# 1..1\n# ok 1 x\nok 1 selftests: c: a_2\n\001exit 0\n"' >ktap
+works 'make test TESTS=' with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='*_2.x a_2.y' scripts/test.sh
+same 'the choice is in the guest' "$(cpio --quiet -i --to-stdout choice <"$repo/build/run/test-x86_64-x86_64/initramfs" |
+	paste -sd';')" 'set -- "$@" -t c:a_2;export KSELFTEST_A_2_ARGS=" x y"'
+refuses 'a test that there is not' 'no such tests' with_fakes env MODES=x86_64/x86_64 TESTS=b scripts/test.sh
+refuses 'a test that did not run' 'a_3: did not run' \
+	with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='a_[23]' scripts/test.sh
+echo | fake gdb
+refuses 'make gdb without a guest' 'address is in use' with_fakes env FAKE_GUEST="$tmp/dead" scripts/gdb.sh
+echo 'sleep 9' | fake cpio
+works 'Ctrl-C' with_fakes sh -c '! timeout 2 scripts/initramfs.sh "$TMPDIR/out"'
+same 'leaves nothing' "$(find "$tmp" -mindepth 1 -maxdepth 1 -name 'tmp.*')" ''
+rm "$tmp/fake/cpio"
+cd "$TOP"
 
 # kernel.org: a server of our own, which can and cannot resume
 mkdir "$tmp/www"
@@ -391,7 +571,7 @@ cp "$tmp/$tarball" "$tmp/www"
 size=$(stat -c %s "$tmp/$tarball")
 
 kernel_org() {
-	with_fakes "$repo/scripts/source.sh" --update
+	with_fakes scripts/source.sh --update
 }
 # forget: as if nothing had been downloaded
 forget() {
@@ -427,4 +607,22 @@ refuses 'a tarball that is gone' 'give LINUX=dir' kernel_org
 echo >"$tmp/www/sha256sums.asc"
 refuses 'a list without our version' 'kernel.org has no linux-7.3.y' kernel_org
 
+# Packages: those that the goal needs, with what apt says. A compiler without headers.
+echo 'cat >/dev/null; exit 1' | fake cc
+echo "echo \"\$*\" >>$tmp/apt; case \$* in *update*) echo E: a source is bad; exit 100 ;; esac" | fake apt-get
+echo 'echo "  Candidate: 1.0"' | fake apt-cache
+echo 'echo 1000' | fake id
+echo "echo sudo \$1 \$2 >>$tmp/apt; exec \"\$@\"" | fake sudo
+works 'a source of apt that is bad' with_fakes env GOALS=menuconfig scripts/deps.sh
+same 'is shown' "$(grep -c 'E: a source is bad' "$tmp/output")" 1
+same 'sudo asks first' "$(head -n 1 "$tmp/apt")" 'sudo apt-get --version'
+same 'no package is removed, and menuconfig has its own' \
+	"$(grep -c 'install .*--no-remove .*libelf-dev libncurses-dev' "$tmp/apt")" 1
+rm "$tmp/fake/sudo" "$tmp/fake/id"
+works 'another goal' with_fakes env GOALS=run scripts/deps.sh
+same 'asks for less' "$(tail -n 1 "$tmp/apt" | grep -c 'install .*libelf-dev$')" 1
+echo : | fake apt-cache
+refuses 'a package that apt does not know' 'no package that is named: libelf-dev$' with_fakes scripts/deps.sh
+
+same "the caller's repository is as it was" "$(cd "$tmp/caller" && find . -newer "$tmp/before" -type f)" ''
 total

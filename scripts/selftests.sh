@@ -16,14 +16,13 @@ PROGRAM.
 EOF
 }
 
-case ${1:-} in
-x86_64 | i386) ;;
--h | --help) usage; exit ;;
-*) usage >&2; exit 2 ;;
-esac
-
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
+
+case ${1:-} in
+x86_64 | i386) ;;
+*) misused ;;
+esac
 
 load_toolchain
 with_lock

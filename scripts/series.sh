@@ -1,9 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/lib.sh"
-
 usage() {
 	cat <<-'END'
 	usage: series.sh [TREE DIRECTORY]
@@ -16,14 +13,17 @@ usage() {
 	END
 }
 
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
 case $# in
 0) tree=$TREE to=$TOP ;;
-1) usage; [ "$1" = --help ]; exit ;;
+1) misused ;;
 *) tree=$1 to=$2 ;;
 esac
 
 in_tree() {
-	plain_git -C "$tree" "$@"
+	git -C "$tree" "$@"
 }
 
 # mirror NAME PREFIX PATHSPEC…: the added files that match, without the prefix.
@@ -50,9 +50,8 @@ if [ "$tree" = "$TREE" ]; then
 $changes"
 fi
 
-mkdir -p "$BUILD"
 new=$(mktemp -d "$BUILD/series.XXXXXX")
-trap 'rm -rf "$new"' EXIT
+at_exit "rm -rf '$new'"
 
 in_tree merge-base --is-ancestor base series || die "the branch series is not based on the branch base"
 [ ! "$(in_tree rev-list --merges base..series)" ] || die "the branch series has merges: a series of patches cannot"
@@ -68,10 +67,20 @@ mirror rust-src '' '*.rs' ':!tools/testing' ':!Documentation'
 mirror selftests tools/testing/selftests/ tools/testing/selftests
 mirror Documentation Documentation/ Documentation
 
+if [ "$tree" = "$TREE" ] && [ "$(in_tree config series.patches)" != "$(series_id)" ] &&
+	! diff -rq "$new/patches" "$to/patches" >/dev/null 2>&1; then
+	die "patches/ has changed since build/linux was made of it, and would be overwritten; nothing is" \
+		"written: git stash that change, or rebase your commits onto it (make tree says how)"
+fi
+# What is there goes only when the new one has its place, and no Ctrl-C comes between.
+trap '' HUP INT TERM
 for part in patches rust-src selftests Documentation; do
 	diff -rq "$new/$part" "$to/$part" >/dev/null 2>&1 && continue
-	rm -rf "${to:?}/$part"
-	mv "$new/$part" "$to/$part"
+	[ ! -e "$to/$part" ] || mv "$to/$part" "$new/$part.old"
+	mv "$new/$part" "$to/$part" || {
+		[ ! -e "$new/$part.old" ] || mv "$new/$part.old" "$to/$part"
+		die "$part/ cannot be written"
+	}
 	say "$part/ is written"
 done
 if [ "$tree" = "$TREE" ]; then

@@ -15,18 +15,14 @@ there is a libc for what gcc links dynamically.
 EOF
 }
 
-case ${1:-} in
--h | --help) usage; exit ;;
-esac
-
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-check_arch
 [ -t 0 ] || die "this needs a terminal"
 
-mkdir -p "$BUILD/run"
-cat >"$BUILD/run/motd" <<EOF
+claim "shell-$ARCH"
+with_lock
+cat >"$run/motd" <<EOF
 
 A shell in the guest. 'exit' or Ctrl-A X ends it; Ctrl-C goes to the guest.
 The selftests are in /kselftest (/kselftest/rust_syscalls/demo shows the system calls)${ADD:+,
@@ -34,14 +30,15 @@ your files in /root}. After resizing the terminal: stty rows N cols N
 EOF
 tests=$("$TOP/scripts/selftests.sh" "$ARCH")
 # shellcheck disable=SC2046 # one word per file
-set -- "$TOP/scripts/guest/profile:/etc/profile" "$BUILD/run/motd:/etc/motd" "$tests:/kselftest" \
+set -- "$TOP/scripts/guest/profile:/etc/profile" "$run/motd:/etc/motd" "$tests:/kselftest" \
 	$([ ! "$HANDOUT" ] || "$TOP/scripts/libc.sh" "$ARCH")
 for path in ${ADD:-}; do
-	[ -e "$path" ] || die "ADD=$path: there is no such file or folder"
+	check_add "$path"
 	set -- "$@" "$path:/root/$(basename "$path")"
 done
-"$TOP/scripts/initramfs.sh" "$BUILD/run/shell.cpio" "$@"
+"$TOP/scripts/initramfs.sh" "$run/initramfs" "$@"
+drop_lock
 
 size=$(stty size)
-exec "$TOP/scripts/qemu.sh" -i -n "shell-$ARCH" \
-	-a "quiet TERM=${TERM:-vt100} ROWS=${size% *} COLS=${size#* }" "$(kernel_dir)" "$BUILD/run/shell.cpio"
+exec "$TOP/scripts/qemu.sh" -i -d "$run" \
+	-a "quiet TERM=${TERM:-vt100} ROWS=${size% *} COLS=${size#* }" "$(kernel_dir)" "$run/initramfs"

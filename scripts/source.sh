@@ -1,9 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/lib.sh"
-
 SERIES_BASE=7.3
 PACKAGE=linux-source-$SERIES_BASE
 SUITE=trixie-backports
@@ -25,19 +22,21 @@ usage() {
 	END
 }
 
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
 update=
 case ${1:-} in
 '') ;;
 --update) update=1 ;;
---help) usage; exit ;;
-*) usage >&2; exit 1 ;;
+*) misused ;;
 esac
 
 cache=$(cache_dir)
 downloads=$cache/downloads
 bases=$cache/base
 log=$BUILD/log/source.log
-mkdir -p "$downloads/partial" "$bases" "$BUILD/log"
+mkdir -p "$downloads/partial" "$bases"
 
 # One at a time in the cache, which other clones share.
 exec 8>>"$cache/.lock"
@@ -49,8 +48,8 @@ flock -n 8 || {
 # A folder of our own; what is left of one when we stop is never used.
 rm -rf "$cache"/tmp.*
 tmp=$(mktemp -d "$cache/tmp.XXXXXX")
-trap 'rm -rf "$tmp"' EXIT
-trap 'exit 130' INT TERM HUP
+at_exit "rm -rf '$tmp'"
+base=
 
 # kernel_version < Makefile
 kernel_version() {
@@ -87,19 +86,19 @@ commit_base() {
 	echo "Linux $_version from $3" >"$1/description"
 }
 
-# publish REPOSITORY NAME: a repository that is whole gets its name in the cache.
+# publish REPOSITORY NAME: a repository that is whole gets its name in the cache; it is $base.
 # git syncs packs to the disk, loose objects it does not.
 publish() {
 	git -C "$1" repack -q -d
 	rm -rf "$bases/$2.git"
 	mv "$1" "$bases/$2.git"
-	echo "$bases/$2.git"
+	base=$bases/$2.git
 }
 
 # add_files REPOSITORY DIRECTORY: add all files, whatever the .gitignore says.
 # With every file called big, git writes one pack, not an object file for each.
 add_files() {
-	plain_git --git-dir="$1" --work-tree="$2" -c core.bare=false -c core.bigFileThreshold=1 \
+	git --git-dir="$1" --work-tree="$2" -c core.bare=false -c core.bigFileThreshold=1 \
 		-c core.compression=1 add -f -A "$2"
 	_ignore=$(open_gitignore <"$2/.gitignore" | git --git-dir="$1" hash-object -w --stdin)
 	git --git-dir="$1" update-index --cacheinfo "100644,$_ignore,.gitignore"
@@ -112,21 +111,19 @@ open_gitignore() {
 
 # from_tarball FILE NAME WHAT
 from_tarball() {
-	if [ -d "$bases/$2.git" ]; then
-		echo "$bases/$2.git"
-		return
-	fi
+	base=$bases/$2.git
+	[ ! -d "$base" ] || return 0
 	need_space "$cache" 2600 "unpacking the kernel source"
 	mkdir "$tmp/unpacked"
-	XZ_DEFAULTS=-T0 run_logged "$log" "Unpacking $3" tar -C "$tmp/unpacked" -xf "$1" ||
-		die "$3 cannot be unpacked"
+	attempt "$log" "Unpacking $3" env XZ_DEFAULTS=-T0 tar -C "$tmp/unpacked" -xf "$1"
+	[ "$status" = 0 ] || die "$3 cannot be unpacked"
 	_root=$(echo "$tmp"/unpacked/*)
 	[ -f "$_root/Makefile" ] || die "$3 is no kernel tarball"
 	check_version "$(kernel_version <"$_root/Makefile")" "$3"
 	open_gitignore <"$_root/.gitignore" >"$tmp/gitignore"
 	cat "$tmp/gitignore" >"$_root/.gitignore"
 	git init -q --bare "$tmp/base.git"
-	run_logged "$log" "Importing it into git" add_files "$tmp/base.git" "$_root" || die "the import failed"
+	run_logged "$log" "Importing it into git" add_files "$tmp/base.git" "$_root"
 	commit_base "$tmp/base.git" "$(git --git-dir="$tmp/base.git" write-tree)" "$3"
 	# The first build/linux takes these files: cheaper than to remove them here
 	# and to write them there.
@@ -139,16 +136,13 @@ from_git() {
 	_changes=$(git --no-optional-locks -C "$LINUX" status --porcelain --untracked-files=no)
 	[ ! "$_changes" ] || die "LINUX=$LINUX has uncommitted changes: commit or stash them first"
 	_tree=$(git -C "$LINUX" rev-parse 'HEAD^{tree}')
-	if [ -d "$bases/git-$_tree.git" ]; then
-		echo "$bases/git-$_tree.git"
-		return
-	fi
+	base=$bases/git-$_tree.git
+	[ ! -d "$base" ] || return 0
 	need_space "$cache" 800 "a copy of LINUX=$LINUX"
 	git init -q --bare "$tmp/base.git"
 	git -C "$LINUX" rev-parse --path-format=absolute --git-path objects >"$tmp/base.git/objects/info/alternates"
 	commit_base "$tmp/base.git" "$_tree" "LINUX=$LINUX"
-	run_logged "$log" "Copying HEAD of LINUX=$LINUX" git -C "$tmp/base.git" repack -q -a -d ||
-		die "LINUX=$LINUX cannot be copied"
+	run_logged "$log" "Copying HEAD of LINUX=$LINUX" git -C "$tmp/base.git" repack -q -a -d
 	rm "$tmp/base.git/objects/info/alternates"
 	publish "$tmp/base.git" "git-$_tree"
 }
@@ -161,19 +155,18 @@ from_directory() {
 	if [ -e "$LINUX/.config" ] || [ -e "$LINUX/include/config" ]; then
 		die "LINUX=$LINUX has been built in: 'make mrproper' there, or give a fresh tree"
 	fi
-	_repo=$bases/dir-$(echo "$LINUX" | sha256sum | cut -c1-16).git
-	if [ ! -d "$_repo" ]; then
+	base=$bases/dir-$(echo "$LINUX" | sha256sum | cut -c1-16).git
+	if [ ! -d "$base" ]; then
 		need_space "$cache" 800 "a copy of LINUX=$LINUX"
-		git init -q --bare "$_repo"
+		git init -q --bare "$base"
 	fi
-	rm -f "$_repo/index.lock"
-	run_logged "$log" "Importing LINUX=$LINUX into git" add_files "$_repo" "$LINUX" || die "the import failed"
-	commit_base "$_repo" "$(git --git-dir="$_repo" write-tree)" "LINUX=$LINUX"
-	echo "$_repo"
+	rm -f "$base/index.lock"
+	run_logged "$log" "Importing LINUX=$LINUX into git" add_files "$base" "$LINUX"
+	commit_base "$base" "$(git --git-dir="$base" write-tree)" "LINUX=$LINUX"
 }
 
 from_package() {
-	_deb=$("$TOP/scripts/apt.sh" "$SUITE" "$PACKAGE") || return
+	_deb=$("$TOP/scripts/apt.sh" "$SUITE" "$PACKAGE") || return 0
 	_version=${_deb#*_} _version=${_version%_*}
 	say "kernel source: $PACKAGE $_version, from $SUITE"
 	mkdir "$tmp/package"
@@ -188,23 +181,24 @@ fetch() {
 
 # The tarball must have the checksum that kernel.org's signed list gives it.
 from_kernel_org() {
-	command -v curl >/dev/null || { say "kernel.org: needs curl"; return 1; }
+	command -v curl >/dev/null || { say "kernel.org: needs curl"; return 0; }
 	_sums=$tmp/sha256sums.asc
-	run_logged "$log" "Asking $KERNEL_ORG for $SERIES_BASE.y" fetch sha256sums.asc "$_sums" || return
+	attempt "$log" "Asking $KERNEL_ORG for $SERIES_BASE.y" fetch sha256sums.asc "$_sums"
+	[ "$status" = 0 ] || return 0
 	check_signature "$_sums"
 	_line=$(grep -E "^[0-9a-f]{64}  linux-$SERIES_BASE(\.[0-9]+)?\.tar\.xz\$" "$_sums" | sort -Vk2 | tail -n 1)
-	[ "$_line" ] || { say "kernel.org has no linux-$SERIES_BASE.y.tar.xz"; return 1; }
+	[ "$_line" ] || { say "kernel.org has no linux-$SERIES_BASE.y.tar.xz"; return 0; }
 	_file=${_line##* } _part=$downloads/partial/${_line##* }
 	say "kernel source: $_file from $KERNEL_ORG"
 	if ! matches "$_line" "$downloads/$_file"; then
 		need_space "$cache" 3000 "downloading and unpacking the kernel source"
 		# A part that belongs to another file, or a server that cannot
 		# resume, costs one fresh start.
-		matches "$_line" "$_part" ||
-			run_logged "$log" "Downloading $_file" fetch "$_file" "$_part" || :
+		matches "$_line" "$_part" || attempt "$log" "Downloading $_file" fetch "$_file" "$_part"
 		if ! matches "$_line" "$_part"; then
 			rm -f "$_part"
-			run_logged "$log" "Downloading $_file from the start" fetch "$_file" "$_part" || return
+			attempt "$log" "Downloading $_file from the start" fetch "$_file" "$_part"
+			[ "$status" = 0 ] || return 0
 		fi
 		matches "$_line" "$_part" || { rm -f "$_part"; die "$_file has not the checksum that kernel.org's list gives it"; }
 		mv "$_part" "$downloads/$_file"
@@ -246,13 +240,11 @@ elif [ "${LINUX_TARBALL:-}" ]; then
 	[ -r "$LINUX_TARBALL" ] || die "LINUX_TARBALL=$LINUX_TARBALL cannot be read"
 	from_tarball "$LINUX_TARBALL" "sha256-$(sha256sum "$LINUX_TARBALL" | cut -c1-16)" "$LINUX_TARBALL"
 else
-	base=
 	[ "$update" ] || base=$(newest 'debian-*.git')
 	[ "$update" ] || [ "$base" ] || base=$(newest 'kernel.org-*.git')
-	if [ "$base" ]; then
-		echo "$base"
-	else
-		from_package || from_kernel_org || die "no source of Linux $SERIES_BASE: neither the Debian package" \
+	[ "$base" ] || from_package
+	[ "$base" ] || from_kernel_org
+	[ "$base" ] || die "no source of Linux $SERIES_BASE: neither the Debian package" \
 			"nor kernel.org can be had; give LINUX=dir or LINUX_TARBALL=file"
-	fi
 fi
+echo "$base"

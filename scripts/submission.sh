@@ -1,9 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/lib.sh"
-
 usage() {
 	cat <<-'END'
 	usage: submission.sh [REROLL]
@@ -15,10 +12,12 @@ usage() {
 	END
 }
 
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
 case ${1:-} in
 '' | v[0-9]* | [0-9]*) reroll=${1:-} reroll=${reroll#v} ;;
---help) usage; exit ;;
-*) usage >&2; exit 1 ;;
+*) misused ;;
 esac
 
 with_lock
@@ -32,7 +31,7 @@ fi
 
 out=$BUILD/submission
 rm -rf "$out"
-GIT_COMMITTER_NAME=$name GIT_COMMITTER_EMAIL=$email plain_git -C "$TREE" \
+GIT_COMMITTER_NAME=$name GIT_COMMITTER_EMAIL=$email git -C "$TREE" \
 	-c branch.series.description="$(cat "$TOP/scripts/cover-letter")" \
 	format-patch -q -o "$out" --cover-letter --cover-from-description=subject --signoff \
 	--from="$name <$email>" ${reroll:+-v"$reroll"} base..series

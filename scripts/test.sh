@@ -5,22 +5,19 @@
 
 usage() {
 	cat <<EOF
-usage: [MODES='MODE...'] [HANDOUT=1] ${0##*/}
+usage: [MODES='MODE...'] [TESTS='PROGRAM[.TEST]...'] [HANDOUT=1] ${0##*/}
 
 Build kernels and selftests, run the selftests in each MODE in a guest, and the
 tests of the scripts. A mode is KERNEL/PROGRAMS, each x86_64 or i386; the
 default is all: $all_modes. With HANDOUT=1
-the kernels have the handouts' numbers, and their programs are tests, too.
+the kernels have the handouts' numbers, and their programs are tests, too. With
+TESTS, only these: PROGRAM may be a pattern, TEST is a name, or * for all.
 
 The last line is 'N passed, N failed'; the exit status agrees with it.
 EOF
 }
 
 all_modes='x86_64/x86_64 x86_64/i386 i386/i386'
-
-case ${1:-} in
--h | --help) usage; exit ;;
-esac
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -46,44 +43,61 @@ part() {
 	echo "$_title: ${_last:-said nothing}"
 }
 
+# choose LIST: of a kselftest-list.txt what TESTS chooses, to $run/list; what the guest
+# has to know of it, to $run/choice; and the skips to expect then, to $run/skips.
+choose() {
+	set -f
+	for _pattern in $TESTS; do
+		_test=''
+		case $_pattern in *.?*) _test=${_pattern#*.} ;; esac
+		[ "$_test" != '*' ] || _test=''
+		while IFS=: read -r _collection _program; do
+			# shellcheck disable=SC2254 # a pattern
+			case $_program in ${_pattern%%.*}) echo "$_collection:$_program $_program $_test" ;; esac
+		done <"$1"
+	done | sort -u >"$run/chosen"
+	set +f
+	[ -s "$run/chosen" ] || die "TESTS=$TESTS: there are no such tests"
+	cut -d' ' -f1 "$run/chosen" | uniq >"$run/list"
+	awk '{ args[$2] = args[$2] " " $3; print "set -- \"$@\" -t " $1 }
+		END { for (p in args) print "export KSELFTEST_" toupper(p) "_ARGS=\"" args[p] "\"" }' \
+		"$run/chosen" | uniq >"$run/choice"
+	awk '{ print " " $2 "\\." ($3 ? $3 : "[^ ]*") " " }' "$run/chosen" >"$run/rows"
+	grep -f "$run/rows" "$TOP/scripts/expected-skips" >"$run/skips" || :
+}
+
 # guest MODE: the selftests in a guest.
 guest() {
-	_name=test-$(echo "$1" | tr / -)
-	_output=$BUILD/log/$_name.output
-	_initramfs=$BUILD/run/$_name.cpio
+	claim "test-$(echo "$1" | tr / -)"
 	_arch=${1%/*}
 
+	with_lock
 	if ! ARCH=$_arch "$TOP/scripts/kernel.sh" || ! _tests=$("$TOP/scripts/selftests.sh" "${1#*/}"); then
 		fail "$1: does not build"
 		return
 	fi
-	mkdir -p "$BUILD/run"
+	_list=$_tests/kselftest-list.txt skips=''
+	[ ! "${TESTS:-}" ] || { choose "$_list"; _list=$run/list skips=$run/skips; }
 	# shellcheck disable=SC2046 # one word per file
-	ARCH=$_arch "$TOP/scripts/initramfs.sh" "$_initramfs" "$TOP/scripts/guest/kselftest:/work" "$_tests:/kselftest" \
-		$([ ! "$HANDOUT" ] || "$TOP/scripts/libc.sh" "${1#*/}")
+	ARCH=$_arch "$TOP/scripts/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/kselftest:/work" "$_tests:/kselftest" \
+		${TESTS:+"$run/choice:/choice"} $([ ! "$HANDOUT" ] || "$TOP/scripts/libc.sh" "${1#*/}")
+	drop_lock
 
 	# In one mode, more blocks of counters than its memory is for: cow_limits looks
 	# at an image with 40,000.
 	_blocks=''
 	[ "$1" != x86_64/x86_64 ] || _blocks=' cow_track.blocks=80000'
 
-	rm -f "$_output.status"
 	{
-		ARCH=$_arch "$TOP/scripts/qemu.sh" -n "$_name" -t "${DEADLINE:-1800}" \
+		ARCH=$_arch "$TOP/scripts/qemu.sh" -d "$run" -t "${DEADLINE:-1800}" \
 			-a "kunit.enable=1 kunit.autorun=1$_blocks" \
-			"$(ARCH=$_arch && kernel_dir)" "$_initramfs" ||
-			echo $? >"$_output.status"
-	} | tee "$_output" | grep --line-buffered -aE '^(not )?ok ' || :
+			"$(ARCH=$_arch && kernel_dir)" "$run/initramfs" && : >"$run/ended-well"
+	} | tee "$run/output" | grep --line-buffered -aE '^(not )?ok ' || :
 	_before=$failed
-	judge "$1" "$_output" "$_tests/kselftest-list.txt"
-	judge_kunit "KUnit-$1" "$_name"
-	if [ -e "$_output.status" ]; then
-		# What the guest does not say by a failed test, it says by its status.
-		if [ "$failed" = "$_before" ]; then
-			fail "$1: the guest ended with status $(cat "$_output.status")"
-		fi
-		rm "$_output.status"
-	fi
+	judge "$1" "$run/output" "$_list"
+	[ "${TESTS:-}" ] || judge_kunit "KUnit-$1"
+	# What the guest does not say by a failed test, it says by its status.
+	[ -e "$run/ended-well" ] || [ "$failed" != "$_before" ] || fail "$1: the guest failed, though no test did"
 }
 
 # redis ARCH: a program of a distribution, and its own count.
@@ -95,10 +109,10 @@ redis() {
 	fi
 }
 
-mkdir -p "$BUILD/log"
-part ktap "$TOP/scripts/ktap-test.sh"
+[ "${TESTS:-}" ] || part ktap "$TOP/scripts/ktap-test.sh"
 for mode in ${MODES:-$all_modes}; do
 	guest "$mode"
+	[ ! "${TESTS:-}" ] || continue
 	case $mode in
 	x86_64/x86_64)
 		redis x86_64
@@ -111,6 +125,7 @@ for mode in ${MODES:-$all_modes}; do
 			LLVM="$LLVM" RUSTC="$RUSTC" ;;
 	esac
 done
+[ ! "${TESTS:-}" ] || { total; exit; }
 part kernel "$TOP/scripts/kernel-test.sh"
 # These need a kernel that is built.
 part qemu "$TOP/scripts/qemu-test.sh"

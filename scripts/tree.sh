@@ -1,12 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/lib.sh"
-
 usage() {
 	cat <<-'END'
-	usage: tree.sh [--help]
+	usage: tree.sh
 
 	Make build/linux: a git tree whose branch "base" is the kernel source and
 	whose branch "series" has one commit per file of patches/ on top of it.
@@ -16,23 +13,22 @@ usage() {
 	END
 }
 
-case ${1:-} in
-'') ;;
---help) usage; exit ;;
-*) usage >&2; exit 1 ;;
-esac
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+[ $# = 0 ] || misused
 
 # switch REPOSITORY: check out its branches, over a tree without changes; files that stay the same are
 # left alone, so that the next build builds only what changed.
 switch() {
 	git -C "$1" fetch -q "$BUILD/apply" +refs/remotes/origin/base:refs/series/base \
 		+refs/heads/series:refs/series/written
-	plain_git -C "$1" checkout -q -f -B series refs/series/written
+	git -C "$1" checkout -q -f -B series refs/series/written
 	git -C "$1" branch -q -f base refs/series/base
 	git -C "$1" config series.patches "$(series_id)"
 }
 
 with_lock
+at_exit "rm -rf '$BUILD/apply' '$TREE.git' '$TREE.new'"
 base=
 if [ -d "$TREE" ]; then
 	if [ "${LINUX:-}${LINUX_TARBALL:-}" ]; then
@@ -52,13 +48,14 @@ else
 fi
 
 what=$(cat "$base/description" 2>/dev/null || echo the base)
-run_logged "$BUILD/log/apply.log" "Applying patches/ to $what" "$TOP/scripts/apply.sh" "$base" "$BUILD/apply" ||
-	die "patches/ does not apply to $what; nothing is changed"
+git -C "$base" rev-parse -q --verify base >/dev/null || die "git does not read $base: the reason is above"
+attempt "$BUILD/log/apply.log" "Applying patches/ to $what" "$TOP/scripts/apply.sh" "$base" "$BUILD/apply"
+[ "$status" = 0 ] || die "patches/ does not apply to $what; nothing is changed"
 if [ -d "$TREE" ]; then
 	run_logged "$BUILD/log/tree.log" "Updating build/linux" switch "$TREE"
 else
 	rm -rf "$TREE.new" "$TREE.git"
-	plain_git clone -q --no-checkout -b base "$base" "$TREE.git"
+	git clone -q --no-checkout -b base "$base" "$TREE.git"
 	git -C "$TREE.git" remote remove origin
 	# Where the cache still has the files unpacked, take them, with the index
 	# that knows them.
@@ -71,4 +68,3 @@ else
 	cp "$base/description" "$TREE.new/.git/description"
 	mv "$TREE.new" "$TREE"
 fi
-rm -rf "$BUILD/apply" "$TREE.git"

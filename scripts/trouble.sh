@@ -8,7 +8,8 @@ usage() {
 usage: ${0##*/} CONSOLE-LOG
 
 Show the first oops, BUG, warning, lockdep or sanitizer report, stall, leak or
-panic in CONSOLE-LOG. The exit status is 0 when there is one, 1 when there is none.
+panic in CONSOLE-LOG. The exit status is 0 when there is one, 1 when there is none,
+2 when there is no log.
 EOF
 }
 
@@ -40,8 +41,10 @@ list_(add|del) corruption
 \*\*\* DEADLOCK
 -+\[ cut here \]
 '
-# The head of a line: a level, the time, who printed it.
-head='(<[0-9]+>)?\[ *[0-9]+\.[0-9]+\](\[ *[TC][0-9]+\])? '
+# The head of a line: a level, the time, who printed it. Not every kernel gives one.
+head='((<[0-9]+>)?\[ *[0-9]+\.[0-9]+\](\[ *[TC][0-9]+\])? )?'
+
+[ -s "$1" ] || { echo "${0##*/}: $1 is missing or empty" >&2; exit 2; }
 
 pattern=$(printf '%s\n' "$reports" | sed '/^$/d' | paste -s -d '|')
 found=$(sed 's/\r$//' "$1" | grep -a -m 1 -A 40 -E "^$head($pattern)") || exit 1
