@@ -34,17 +34,25 @@ fn view<T>(look: impl FnOnce(&View<'_>) -> T) -> T {
     look(&View::read(buf.bytes()))
 }
 
-/// The line about a process of `NAME`, which has to be the only one.
+/// The line about a process of `NAME`, which has to be the only one. For a moment, there is none
+/// about one that is just ending.
 #[track_caller]
 fn line(pid: i32) -> Process {
-    view(|view| {
+    let find = |view: &View<'_>| {
         let mut lines = view
             .processes("subject")
             .filter(|process| process.pid == pid);
         let line = lines.next();
         expect_eq!(lines.next(), None);
-        line.unwrap_or_else(|| panic!("nothing about {pid} in {}", view.text()))
-    })
+        line
+    };
+    for _ in 0..1000 {
+        if let Some(line) = view(find) {
+            return line;
+        }
+        sys::sleep_ms(1);
+    }
+    panic!("nothing about {pid}")
 }
 
 /// Forks a process that does `work` and waits for its end; its process id.
