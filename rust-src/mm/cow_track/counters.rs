@@ -26,7 +26,11 @@ use kernel::{
     },
     page::PAGE_SHIFT,
     prelude::*,
-    sync::atomic::AtomicFlag,
+    sync::atomic::{
+        Acquire,
+        AtomicFlag,
+        Full, //
+    },
     xarray::XArray, //
 };
 
@@ -70,18 +74,21 @@ static_assert!(offset_of!(Block, pages) == offset_of!(bindings::cow_track_block,
 struct Credit;
 
 impl Credit {
-    /// Takes one for an image that has so many blocks, if it has fewer than are free.
+    /// Takes one for an image that has `len` blocks with the new one, if no fewer are free.
     ///
     /// So one image gets at most half of all, the next one half of the rest, and so on.
-    fn take(has: usize) -> Option<Self> {
-        let mut free = FREE.load(Relaxed);
-        while has < free {
-            match FREE.cmpxchg(free, free - 1, Relaxed) {
-                Ok(_) => return Some(Self),
-                Err(now) => free = now,
+    fn take(len: &Atomic<usize>) -> Option<Self> {
+        loop {
+            let free = FREE.load(Acquire);
+            // Whoever has taken one that is missing in `free` has added to `len` before. Pairs with
+            // the exchange below.
+            if len.load(Relaxed) > free {
+                return None;
+            }
+            if FREE.cmpxchg(free, free - 1, Full).is_ok() {
+                return Some(Self);
             }
         }
-        None
     }
 }
 
@@ -186,8 +193,8 @@ impl Counters {
             return Err(ENOMEM);
         }
         let flags = gfp_track() | __GFP_ACCOUNT;
-        let has = self.len.fetch_add(1, Relaxed);
-        let block = Credit::take(has)
+        self.len.add(1, Relaxed);
+        let block = Credit::take(&self.len)
             .ok_or(ENOMEM)
             .and_then(|credit| Block::new(index, credit, flags))
             .inspect_err(|_| {
@@ -209,8 +216,11 @@ impl Counters {
                 self.len.fetch_sub(1, Relaxed);
             }
             Err(error) => {
-                self.failed.add(1, Relaxed);
-                Block::keep_credit(error.value);
+                // As above, so that `close()` gives all such credits back.
+                if !self.closed.load(Relaxed) {
+                    self.failed.add(1, Relaxed);
+                    Block::keep_credit(error.value);
+                }
                 return Err(error.error);
             }
         }

@@ -136,7 +136,10 @@ impl Stop {
         let page = Mapping::new(1, sys::MAP_PRIVATE).expect("memory");
         let stop = Stop { file, page };
         stop.ioctl(API, &mut [VERSION, 0, 0]);
-        stop.ioctl(REGISTER, &mut [stop.place() as u64, PAGE_SIZE as u64, MISSING, 0]);
+        stop.ioctl(
+            REGISTER,
+            &mut [stop.place() as u64, PAGE_SIZE as u64, MISSING, 0],
+        );
         stop
     }
 
