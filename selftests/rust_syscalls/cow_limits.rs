@@ -15,9 +15,13 @@ use harness::cow::Stat;
 use harness::cow::Subject;
 use harness::cow::View;
 use harness::cow::TARGET;
+use harness::failslab::need_failslab;
+use harness::failslab::with_failure;
+use harness::failslab::with_failures;
 use harness::meminfo::kernel_memory;
 use harness::meminfo::meminfo;
 use harness::meminfo::quarantine;
+use harness::meminfo::xarray_nodes;
 use harness::sys::MAP_PRIVATE;
 use harness::sys::PAGE_SIZE;
 use harness::task::become_user;
@@ -252,6 +256,41 @@ tests! {
             // SAFETY: Nobody uses it any more.
             unsafe { sys::munmap(steps.start, steps.count * steps.size) }.unwrap();
         }
+    }
+
+    /// A block that cannot be added for lack of memory can leave a node of the index behind: an
+    /// image leaves a bounded number, and none when it has ended.
+    fn failures_leave_few_nodes(timeout: 300) {
+        need_failslab(true);
+        // So that each needs a node above the one that it is in.
+        let Some(size) = BLOCK.checked_mul(64 * 64) else {
+            skip!("there is too little address space");
+        };
+        let most = (blocks().1 / 2).min(256);
+        let steps = Steps::new(2000, size);
+        let before = xarray_nodes();
+        let subject = Subject::start(NAME, |stops| {
+            steps.write(0..1);
+            steps.page(1).read([0]);
+            // In the end, the node above is there.
+            let allocations = with_failures(|| steps.write(1..2));
+            let failures = (2..steps.count).filter(|&step| {
+                let page = steps.page(step);
+                page.read([0]);
+                with_failure(allocations + 1, || page.write([0]))
+            });
+            let failures = failures.count();
+            expect!(failures + 16 > most, "{failures} failures");
+            stops.stop();
+        });
+        let nodes = xarray_nodes();
+        subject.end();
+        // What RCU frees comes later.
+        let none_left = || xarray_nodes() < before + most / 2;
+        expect!(eventually(none_left), "{} nodes left", xarray_nodes());
+        diag!("{before} nodes, then {nodes}, {most} failures");
+        expect!(nodes >= before + most / 2, "there were no nodes");
+        expect!(nodes <= before + 2 * most + 64);
     }
 
     /// An image gets one more block only while it has fewer than are free: so there are always some

@@ -40,21 +40,25 @@ pub fn without_memory(work: impl FnOnce()) {
     fails.write(b"0").unwrap();
 }
 
-/// Makes a call with each of its allocations failing in turn. How many there were.
+/// Does `work` with one of its allocations failing, of which the first is 1. Returns whether there
+/// was one of this number.
+pub fn with_failure(nth: u32, work: impl FnOnce()) -> bool {
+    // Opened before, for that takes allocations, too.
+    let fail_nth = io::File::open(c"/proc/thread-self/fail-nth", sys::O_RDWR).unwrap();
+    fail_nth.write(text!("{nth}").as_bytes()).expect("fail-nth");
+    work();
+    let mut left = [0; 16];
+    let left = fail_nth.read_all(&mut left).expect("fail-nth");
+    fail_nth.write(b"0").expect("fail-nth");
+    left == b"0\n"
+}
+
+/// Makes a call with each of its allocations failing in turn. Returns how many there were.
 pub fn with_failures(mut call: impl FnMut()) -> u32 {
     let mut nth = 1;
-    loop {
-        // Opened before, for that takes allocations, too.
-        let fail_nth = io::File::open(c"/proc/thread-self/fail-nth", sys::O_RDWR).unwrap();
-        fail_nth.write(text!("{nth}").as_bytes()).expect("fail-nth");
-        call();
-        let mut left = [0; 16];
-        let left = fail_nth.read_all(&mut left).expect("fail-nth");
-        fail_nth.write(b"0").expect("fail-nth");
-        if left != b"0\n" {
-            return nth - 1;
-        }
+    while with_failure(nth, &mut call) {
         nth += 1;
         assert!(nth < 10_000, "there is no end to allocations");
     }
+    nth - 1
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `/proc/meminfo` says of the kernel's own memory.
+//! How much memory the kernel has for itself.
 
 use crate::io;
+use crate::skip;
 use crate::sys;
 use crate::Mapping;
 
@@ -35,4 +36,19 @@ pub fn quarantine() -> usize {
         true => meminfo(&["MemTotal"]) / 32,
         false => 0,
     }
+}
+
+/// How many nodes of XArrays there are. Skips the test when the kernel does not tell.
+pub fn xarray_nodes() -> usize {
+    // So that KASAN keeps none that has been freed.
+    let _ = io::write_file(c"/sys/kernel/slab/radix_tree_node/shrink", b"1");
+    let mut slabs = Mapping::new(16, sys::MAP_PRIVATE).unwrap();
+    let Ok(slabs) = io::read_file(c"/proc/slabinfo", slabs.bytes()) else {
+        skip!("no slabinfo");
+    };
+    let nodes = slabs
+        .lines()
+        .find_map(|line| line.strip_prefix("radix_tree_node "));
+    let nodes = nodes.and_then(|nodes| nodes.split_whitespace().next());
+    nodes.and_then(|nodes| nodes.parse().ok()).expect("nodes")
 }
