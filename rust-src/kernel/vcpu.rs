@@ -23,16 +23,16 @@ use kernel::{
     }, //
 };
 
-/// Marks every thread of a process as a vCPU.
+/// Marks all threads of a process as vCPUs.
 ///
 /// `pid` is the id of any of its threads in the caller's pid namespace, or 0 for the caller's own
 /// process. When the call returns 0, no live thread of the process is unmarked, and no thread that
-/// it creates later starts unmarked. Threads that have exited are left alone; a process that has
-/// no others stays as it is.
+/// it creates later starts unmarked. Threads that have exited are left alone; a process that has no
+/// other threads does not change.
 ///
-/// Returns 0, or one of these, and then nothing has been marked:
+/// Returns 0 or one of these errors, in which case nothing has been marked:
 ///
-/// - `EINVAL`: `pid` is negative, or it belongs to a kernel thread.
+/// - `EINVAL`: `pid` is negative, or is the id of a kernel thread.
 /// - `ESRCH`: there is no such thread.
 /// - `EINTR`: the caller is being killed.
 /// - `EPERM`: the caller may not change how that thread is scheduled, see [`may_mark`].
@@ -44,12 +44,12 @@ fn make_vcpu(pid: Pid) -> Result {
 
     let marked = loop {
         let task = find(pid).ok_or(ESRCH)?;
-        // What is allowed now is not allowed any more after an exec.
+        // Permission that is checked now would no longer hold after an exec.
         let _exec = task.lock_exec()?;
         may_mark(&task)?;
 
-        // A task that has been released has lost its id. When that happened by another thread's
-        // `execve()`, the process lives on, and `pid` now belongs to that thread: look again.
+        // A task that was released has lost its id. If another thread's `execve()` released it, the
+        // process lives on and `pid` now belongs to that thread: look again.
         if let Some(group) = task.lock_thread_group() {
             break Marked::mark(&group);
         };
@@ -59,7 +59,7 @@ fn make_vcpu(pid: Pid) -> Result {
     Ok(())
 }
 
-/// Finds the thread that the caller means by `pid`.
+/// Finds the thread that `pid` refers to.
 fn find(pid: Pid) -> Option<ARef<Task>> {
     if pid == 0 {
         Some(ARef::from(&**current!()))
@@ -68,12 +68,11 @@ fn find(pid: Pid) -> Option<ARef<Task>> {
     }
 }
 
-/// Asks whether the caller may mark the process of `task`. The rules are those of
-/// `sched_setaffinity()`.
+/// Checks whether the caller may mark the process of `task`, by the rules of `sched_setaffinity()`.
 ///
-/// The answer is about the credentials that `task` has at this moment, for all threads of its
-/// process. A thread can have others of its own. When `task` changes its credentials by itself, by
-/// `setuid()`, before it is marked, that comes too late.
+/// This checks the current credentials of `task`, on behalf of all threads of its process, although
+/// a thread can have different ones. If `task` itself changes them with `setuid()` before it is
+/// marked, that comes too late.
 fn may_mark(task: &Task) -> Result {
     if task.is_kthread() {
         return Err(EINVAL);
@@ -86,19 +85,19 @@ fn may_mark(task: &Task) -> Result {
         return Err(EPERM);
     }
 
-    // Each LSM has an errno of its own for a refusal. To the caller it is one and the same.
+    // LSMs refuse with various errnos. The caller always gets the same one.
     security::task_setscheduler(task).map_err(|_| EPERM)
 }
 
-/// How many threads the log lists one by one.
+/// How many threads the log lists individually.
 const LISTED_MAX: usize = 64;
 
-/// What has been marked, for the log. All ids are those of the init pid namespace.
+/// What was marked, for the log. All ids are those in the init pid namespace.
 struct Marked {
     process: Pid,
     name: Comm,
     threads: usize,
-    /// The ids of the first threads; what is behind the first `threads` is meaningless.
+    /// The ids of the first threads. Entries beyond the first `threads` are meaningless.
     listed: [Pid; LISTED_MAX],
 }
 
@@ -125,11 +124,12 @@ impl Marked {
         }
     }
 
-    /// Logs the whole call, or nothing when users have logged too much of late.
+    /// Logs all lines of the call, or nothing if users have logged too much recently.
     fn log(&self) {
-        /// The longest first line, with two names all of which has to be escaped.
+        /// The maximum length of the first line, in which both names may have to be escaped
+        /// entirely.
         const PROCESS_MAX: usize = 200;
-        /// The longest other line.
+        /// The maximum length of each other line.
         const THREAD_MAX: usize = 60;
 
         if !user_may_log(PROCESS_MAX + (self.threads.min(LISTED_MAX) + 1) * THREAD_MAX) {
@@ -157,7 +157,7 @@ impl Marked {
     }
 }
 
-// A kernel thread runs these: the one kind of process that the system call refuses to mark.
+// These run in a kernel thread, the one kind of process that the system call refuses to mark.
 #[kunit_tests(rust_make_vcpu)]
 mod tests {
     use super::*;

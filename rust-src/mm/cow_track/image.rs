@@ -164,7 +164,7 @@ pub(crate) struct Parent {
 }
 
 impl Parent {
-    /// Returns the current process, if it is tracked.
+    /// Returns the current process as a parent, if it is tracked.
     pub(crate) fn current() -> Option<Self> {
         let space = Space::get(current!().mm()?)?;
 

@@ -36,9 +36,9 @@ const MAX_SIZE: usize = bindings::MAX_SIZE as usize;
 /// Returns 0 or one of these errors, checked in this order:
 ///
 /// - `EPERM`: the caller is not `perfmon_capable()`.
-/// - `EINVAL`: `name` is `NULL`, or the length is 0 or greater than 15.
+/// - `EINVAL`: `name` is `NULL`, or `len` is 0 or greater than 16.
 /// - `EFAULT`: the name cannot be read.
-/// - `EINVAL`: there is a NUL inside the name.
+/// - `EINVAL`: the name is empty or longer than 15 bytes, or there is a NUL inside it.
 /// - `ENOMEM`: out of memory, or 64 names are already tracked.
 #[syscall]
 fn pf_set_param(name: User<*const c_char>, len: usize) -> Result {
@@ -61,9 +61,9 @@ fn pf_set_param(name: User<*const c_char>, len: usize) -> Result {
 ///
 /// - `EPERM`: the caller is not `perfmon_capable()`.
 /// - `EACCES`: no name is tracked.
-/// - `EINVAL`: `name` or `pf` is `NULL`, or the length is 0 or greater than 15.
+/// - `EINVAL`: `name` or `pf` is `NULL`, or `len` is 0 or greater than 16.
 /// - `EFAULT`: the name cannot be read.
-/// - `EINVAL`: there is a NUL inside the name, or the name is not tracked.
+/// - `EINVAL`: the name is invalid, as for [`pf_set_param`], or is not tracked.
 /// - `ENOMEM`: out of memory.
 /// - `EINTR`: the caller is being killed.
 /// - `EOVERFLOW`: the caller is a 32-bit program, and an address or a count does not fit.
