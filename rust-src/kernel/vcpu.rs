@@ -42,6 +42,7 @@ fn make_vcpu(pid: Pid) -> Result {
         return Err(EINVAL);
     }
 
+    let mut listed = [0; LISTED_MAX];
     let marked = loop {
         let task = find(pid).ok_or(ESRCH)?;
         // Permission that is checked now would no longer hold after an exec.
@@ -51,7 +52,7 @@ fn make_vcpu(pid: Pid) -> Result {
         // A task that was released has lost its id. If another thread's `execve()` released it, the
         // process lives on and `pid` now belongs to that thread: look again.
         if let Some(group) = task.lock_thread_group() {
-            break Marked::mark(&group);
+            break Marked::mark(&group, &mut listed);
         };
     };
 
@@ -93,23 +94,22 @@ fn may_mark(task: &Task) -> Result {
 const LISTED_MAX: usize = 64;
 
 /// What was marked, for the log. All ids are those in the init pid namespace.
-struct Marked {
+struct Marked<'a> {
     process: Pid,
     name: Comm,
     threads: usize,
-    /// The ids of the first threads. Entries beyond the first `threads` are meaningless.
-    listed: [Pid; LISTED_MAX],
+    /// The ids of the first threads.
+    listed: &'a [Pid],
 }
 
-impl Marked {
-    /// Marks the live threads of `group`.
-    fn mark(group: &ThreadGroupGuard<'_>) -> Self {
+impl<'a> Marked<'a> {
+    /// Marks the live threads of `group`, and stores the ids of the first ones in `list`.
+    fn mark(group: &ThreadGroupGuard<'_>, list: &'a mut [Pid]) -> Self {
         let mut threads = 0;
-        let mut listed = [0; LISTED_MAX];
         for thread in group.threads().filter(|thread| thread.is_live()) {
             thread.set_vcpu(true);
 
-            if let Some(listed) = listed.get_mut(threads) {
+            if let Some(listed) = list.get_mut(threads) {
                 *listed = thread.pid();
             }
             threads += 1;
@@ -120,7 +120,7 @@ impl Marked {
             process: leader.tgid(),
             name: leader.comm(),
             threads,
-            listed,
+            listed: &list[..threads.min(list.len())],
         }
     }
 
@@ -132,7 +132,7 @@ impl Marked {
         /// The maximum length of each other line.
         const THREAD_MAX: usize = 60;
 
-        if !user_may_log(PROCESS_MAX + (self.threads.min(LISTED_MAX) + 1) * THREAD_MAX) {
+        if !user_may_log(PROCESS_MAX + (self.listed.len() + 1) * THREAD_MAX) {
             return;
         }
 
@@ -145,7 +145,7 @@ impl Marked {
             caller.pid(),
             Escaped::new(caller.comm().to_bytes())
         );
-        for thread in self.listed.iter().take(self.threads) {
+        for thread in self.listed {
             printk!(Info, "make_vcpu: thread {thread} marked\n");
         }
         printk!(
@@ -185,7 +185,8 @@ mod tests {
         let current = current!();
         let group = current.lock_thread_group().ok_or(ESRCH)?;
 
-        let marked = Marked::mark(&group);
+        let mut listed = [0; 1];
+        let marked = Marked::mark(&group, &mut listed);
         let is_vcpu = current.is_vcpu();
         group.threads().for_each(|thread| thread.set_vcpu(false));
         drop(group);
@@ -195,7 +196,7 @@ mod tests {
         assert_eq!(marked.process, current.tgid());
         assert_eq!(marked.name.to_bytes(), current.comm().to_bytes());
         assert_eq!(marked.threads, 1);
-        assert_eq!(marked.listed[0], current.pid());
+        assert_eq!(marked.listed, [current.pid()]);
         Ok(())
     }
 }
