@@ -1,0 +1,175 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Measure what the series costs.
+
+usage() {
+	cat <<END
+usage: [ARCH=x86_64|i386] ${0##*/}
+
+Count the instructions of calls and page faults, by the program bench of the
+selftests, in guests whose TSC counts instructions (QEMU's -icount): the same
+numbers on every machine, and in every run to within 2. The kernels, with one
+configuration (kconfig/bench.config) but for what is said here:
+
+  base        without the series
+  off         with the series, but no tracker of copy-on-write faults; hello,
+              xxxhal and make_vcpu are their twins in C, from scripts/bench/twins
+  idle        with all of it, while no name is tracked
+  others      ... while the name of other processes is tracked
+  tracked     ... while the name of the processes measured is tracked
+  tracked-64  ... while 63 more are
+  traceable   with all of it and kprobes, while no name is tracked
+  +tracked    ... while the name of the processes measured is tracked
+  +kprobe     ... while a kprobe with a histogram counts instead, on the function
+              that gives a page its owner; it has to count the same
+
+A case is named by what is measured and how much of what there is:
+
+  copy/WHERE/VMAS   a copy-on-write fault: near the last one; in turn in two
+                    regions (which do not go together in the tracker's cache);
+                    anywhere in 318 MiB; the first in a new 2 MiB block
+  reuse             a write fault that needs no copy
+  fork/VMAS         fork, exit and wait
+  make_vcpu/THREADS, pf_get_info/VMAS/BLOCKS, getppid, hello, xxxhal: the call;
+                    those that log, when they have logged too much of late
+  memory/...        bytes that the tracker takes for each copied page
+
+The table is on standard output, and in build/bench-ARCH.json. What is above its
+budget in scripts/bench/budgets is a failure, and so is each hook of the tracker
+that is not a single nop in the kernel's code. The last line is 'N passed, N
+failed'; the exit status agrees with it.
+
+The first time, four kernels are built: 20 minutes on two cores.
+END
+}
+
+# shellcheck source=scripts/lib/lib.sh
+. "$(dirname "$0")/../lib/lib.sh"
+[ $# = 0 ] || misused
+
+load_toolchain
+with_lock
+
+export ARCH
+series=$TREE
+controls=$BUILD/bench-linux
+measured=$BUILD/kernel-$ARCH-bench
+results=$BUILD/log/bench-$ARCH.tsv
+claim "bench-$ARCH"
+
+# configure OUT [LINE…]: what the measured kernel has, but for these lines.
+configure() {
+	_out=$1
+	shift
+	mkdir -p "$_out"
+	{
+		(cd "$series/kernel/configs" && cat rust.config rust_syscalls.config)
+		(cd "$TOP/kconfig" && cat runner.config "$ARCH.config" bench.config)
+		printf '%s\n' "$@"
+	} >"$_out/.config.wanted"
+	kmake "$_out" KCONFIG_ALLCONFIG="$_out/.config.wanted" allnoconfig
+}
+
+# build OUT [LINE…]: the kernel of $TREE.
+build() {
+	configure "$@" >"$BUILD/log/${1##*/}.config.log" 2>&1 </dev/null
+	run_logged "$BUILD/log/${1##*/}.log" "kernel ${1##*/kernel-}" kmake "$1" bzImage
+}
+
+# checkout COMMIT: a tree of it for the kernels to compare with.
+checkout() {
+	if [ ! -e "$controls/.git" ]; then
+		need_space "$BUILD" 2600 "a second kernel tree in build/"
+		rm -rf "$controls"
+		git -C "$series" worktree prune
+		git -C "$series" worktree add -q --detach "$controls" base
+	fi
+	git -C "$controls" checkout -q -f --detach "$1"
+	git -C "$controls" clean -q -f -x kernel
+}
+
+# twins: put C in the place of Rust.
+twins() {
+	for _twin in "$TOP"/scripts/bench/twins/*.c; do
+		cp "$_twin" "$controls/kernel"
+		rm "$controls/kernel/$(basename "$_twin" .c).rs"
+	done
+}
+
+# control NAME COMMIT LINE [twins]: unless it is there, build a kernel to compare
+# with: of a commit, with all options of the measured one but for this line.
+control() {
+	_out=$measured-$1 _commit=$(git -C "$series" rev-parse "$2")
+	_inputs=$({
+		git -C "$series" rev-parse "$_commit^{tree}"
+		echo "$3"
+		cat "$measured/.config.wanted" "$BUILD/toolchain.env"
+		[ ! "${4:-}" ] || cat "$TOP"/scripts/bench/twins/*
+	} | sha256sum)
+	[ "$(cat "$_out/inputs" 2>/dev/null)" != "$_inputs" ] || return 0
+
+	rm -f "$_out/inputs"
+	checkout "$_commit"
+	${4:-:}
+	TREE=$controls
+	build "$_out" "$3"
+	TREE=$series
+	echo "$_inputs" >"$_out/inputs"
+}
+
+# measure KERNEL [COLUMN]: run the program; what is measured while no name is tracked
+# goes into that column.
+measure() {
+	_output=$BUILD/log/${1##*/}.output
+	say "measuring ${1##*/kernel-}"
+	KVM=off SMP=1 "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-600}" -a norandmaps \
+		"$1" "$run/initramfs" -icount shift=0,sleep=off -rtc base=2026-01-01,clock=vm >"$_output" || {
+		cat "$_output"
+		die "the guest of ${1##*/} ended with status $?"
+	}
+	sed "s/^idle	/${2:-idle}	/" "$_output" >>"$results"
+}
+
+# symbol NAME: its address in the measured kernel.
+symbol() {
+	"llvm-nm${LLVM#1}" "$measured/vmlinux" | awk -v name="$1" '$3 == name { print $1 }'
+}
+
+# hooks: each place in the code where the tracker's static key is asked. What is there
+# while it is off has to be one nop.
+hooks() {
+	_hooks=$("llvm-objdump${LLVM#1}" -s -j .rodata "$measured/vmlinux" |
+		awk -v key="$(symbol cow_track_key)" -v start="$(symbol __start___jump_table)" \
+			-v stop="$(symbol __stop___jump_table)" -f "$TOP/scripts/bench/jump-table.awk")
+	[ "$_hooks" ] || fail "hooks: there are none"
+	for _hook in $_hooks; do
+		_code=$("llvm-objdump${LLVM#1}" -d --start-address="0x${_hook%-*}" \
+			--stop-address="0x${_hook#*-}" "$measured/vmlinux" |
+			awk -F '\t' '/>:$/ { where = $0 } /^ *[0-9a-f]+: / { print where, $1; exit }')
+		case $_code in
+		*': 66 90'* | *': 0f 1f 44 00 00'* | *': 3e 8d 74 26 00'*) passed=$((passed + 1)) ;;
+		*) fail "hook: no nop at $_code" ;;
+		esac
+	done
+}
+
+build "$measured"
+control off HEAD '# CONFIG_COW_TRACK is not set' twins
+control base base '# CONFIG_RUST is not set'
+build "$measured-kprobe" CONFIG_FTRACE=y CONFIG_KPROBES=y CONFIG_KPROBE_EVENTS=y CONFIG_HIST_TRIGGERS=y
+tests=$("$TOP/scripts/build/selftests.sh" "$ARCH")
+"$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/inside/bench:/work" "$tests/rust_syscalls/bench:/bench"
+
+: >"$results"
+measure "$measured-base" base
+measure "$measured-off" off
+measure "$measured"
+measure "$measured-kprobe"
+
+judged=$(awk -v arch="$ARCH" -v json="$BUILD/bench-$ARCH.json" -f "$TOP/scripts/bench/bench.awk" \
+	"$TOP/scripts/bench/budgets" "$results") || :
+printf '%s\n' "$judged"
+add_sum "bench $ARCH" "$judged"
+hooks
+total

@@ -1,0 +1,32 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Name a static busybox that runs on ARCH.
+
+usage() {
+	cat <<EOF
+usage: [ARCH=x86_64|i386] ${0##*/}
+
+Print the path of a statically linked busybox for ARCH.
+EOF
+}
+
+# shellcheck source=scripts/lib/lib.sh
+. "$(dirname "$0")/../lib/lib.sh"
+
+if [ "$ARCH" = x86_64 ]; then
+	command -v busybox || die "busybox (package busybox-static) is missing: run 'make deps'"
+	exit
+fi
+
+# This machine has none for i386: Debian's, unpacked in the cache.
+busybox=$(cache_dir)/busybox-$ARCH
+if [ ! -x "$busybox" ]; then
+	deb=$("$TOP/scripts/setup/apt.sh" --arch="$ARCH" "$(. /etc/os-release && echo "$VERSION_CODENAME")" busybox-static)
+	tmp=$(mktemp -d)
+	at_exit "rm -rf '$tmp'"
+	dpkg-deb -x "$deb" "$tmp"
+	cp "$(find "$tmp" -path '*/bin/busybox')" "$busybox.new"
+	mv "$busybox.new" "$busybox"
+fi
+echo "$busybox"

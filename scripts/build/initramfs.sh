@@ -1,0 +1,55 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Pack the guest's root file system: busybox, scripts/guest/inside/init, the kernel's
+# modules and what is named.
+
+usage() {
+	cat <<EOF
+usage: [ARCH=x86_64|i386] [CONFIG=...] ${0##*/} OUT [FILE:PATH]...
+
+Write the initramfs OUT (a cpio archive) for the kernel that ARCH and CONFIG
+choose, with its modules. Each FILE, or folder, of this machine becomes PATH in
+it. The same files give the same archive, byte for byte.
+EOF
+}
+
+# shellcheck source=scripts/lib/lib.sh
+. "$(dirname "$0")/../lib/lib.sh"
+[ $# != 0 ] || misused
+
+out=$1
+shift
+root=$(mktemp -d)
+at_exit "rm -rf '$root'"
+
+# put FILE PATH: copy FILE, or the contents of a folder, links followed at the top.
+put() {
+	mkdir -p "$root$(dirname "$2")"
+	if [ -d "$1" ]; then
+		mkdir -p "$root$2"
+		cp -a "$1/." "$root$2"
+	else
+		cp -L --preserve=mode "$1" "$root$2"
+	fi
+}
+
+busybox=$("$TOP/scripts/build/busybox.sh")
+put "$busybox" /bin/busybox
+put "$TOP/scripts/guest/inside/init" /init
+put "$TOP/scripts/guest/inside/timeout" /usr/bin/timeout
+modules=$(kernel_dir)/installed/lib/modules
+[ ! -d "$modules" ] || put "$modules" /lib/modules
+for pair; do
+	put "${pair%:*}" "${pair##*:}"
+done
+
+(
+	cd "$root" || exit
+	# What a clone made under another umask has.
+	chmod -R u+w,go-w,a+rX .
+	find . -mindepth 1 -exec touch -h -d @0 {} +
+	find . -mindepth 1 -print0 | sort -z |
+		cpio --null --create --quiet --format=newc --owner=+0:+0 --reproducible
+) >"$out.new"
+mv "$out.new" "$out"

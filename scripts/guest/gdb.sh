@@ -1,0 +1,66 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Debug the kernel: QEMU stopped at a system call written in Rust, gdb attached.
+
+usage() {
+	cat <<EOF
+usage: [ARCH=x86_64|i386] ${0##*/} [--batch]
+
+Build the kernel with debug information (CONFIG=gdb), boot it with the demo,
+stopped, and attach gdb: symbols by lx-symbols, a breakpoint in sys_hello.
+--batch goes there, shows the stack and ends.
+EOF
+}
+
+# shellcheck source=scripts/lib/lib.sh
+. "$(dirname "$0")/../lib/lib.sh"
+
+batch=''
+case ${1:-} in
+'') ;;
+--batch) batch=1 ;;
+*) misused ;;
+esac
+
+command -v gdb >/dev/null || die "gdb is missing: install the package gdb"
+export CONFIG=gdb
+"$TOP/scripts/build/kernel.sh"
+out=$(kernel_dir)
+case $ARCH in
+x86_64) stub=__x64_sys_hello ;;
+i386) stub=__ia32_sys_hello ;;
+esac
+
+claim "gdb-$ARCH"
+with_lock
+tests=$("$TOP/scripts/build/selftests.sh" "$ARCH")
+"$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/inside/demo:/work" "$tests:/kselftest"
+drop_lock
+
+# A session of its own: Ctrl-C is for gdb. A guest that waits for its debugger
+# has no deadline; it ends when gdb does. They meet at a socket of this run's own,
+# by its short name, as the name of a socket has to be.
+cd "$run"
+setsid "$TOP/scripts/guest/qemu.sh" -d "$run" -t 1000000 "$out" "$run/initramfs" \
+	-S -gdb unix:gdb.socket,server=on,wait=off >"$run/log" 2>&1 &
+guest=$!
+at_exit "kill -- -$guest 2>/dev/null || :"
+while [ ! -S gdb.socket ]; do
+	kill -0 $guest 2>/dev/null || { cat "$run/log" >&2; die "QEMU has ended: see above"; }
+	sleep 0.2
+done
+
+say "the guest's console: $run/console.log"
+# Before the kernel's first C function its memory is not where the symbols say.
+debug() {
+	gdb -q -iex "add-auto-load-safe-path $out" -iex 'set pagination off' -iex 'set confirm off' "$out/vmlinux" \
+		-ex 'target remote gdb.socket' \
+		-ex 'thbreak start_kernel' -ex continue -ex lx-symbols -ex "hbreak $stub" "$@"
+}
+if [ "$batch" ]; then
+	debug -batch -ex continue -ex backtrace -ex kill </dev/null | tee "$BUILD/log/gdb-batch.log"
+	grep -q "$stub (regs=" "$BUILD/log/gdb-batch.log" || die "the breakpoint in $stub was not reached"
+else
+	debug -ex "echo \\nThe guest waits; 'continue' goes to the breakpoint.\\n"
+fi

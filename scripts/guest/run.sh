@@ -1,0 +1,62 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Boot the kernel and show the system calls, or run the user's own program.
+
+usage() {
+	cat <<EOF
+usage: [ARCH=x86_64|i386] [CONFIG=...] [HANDOUT=1] [PROG=FILE.c|FILE.rs] [CMD=COMMAND] ${0##*/}
+
+Boot the kernel that scripts/build/kernel.sh built and run the demo, which calls each
+system call and shows its result and the log lines that it left, then redis.sh;
+with HANDOUT=1 the handouts' programs, 32-bit ones, too. Or run PROG, which is
+/program in the guest, or CMD, by the guest's shell, with the selftests in
+/kselftest; and show what these made the kernel log. The exit status is theirs.
+EOF
+}
+
+# shellcheck source=scripts/lib/lib.sh
+. "$(dirname "$0")/../lib/lib.sh"
+
+with_lock
+set --
+if [ "${PROG:-}${CMD:-}" ]; then
+	work=program
+elif [ "$HANDOUT" ]; then
+	work=handout
+	for isa in $([ "$ARCH" = i386 ] || echo x86_64) i386; do
+		file=$("$TOP/scripts/build/selftests.sh" "$isa")
+		# shellcheck disable=SC2046 # one word per file
+		set -- "$@" "$file/rust_syscalls/handouts:/handouts/$isa" $("$TOP/scripts/build/libc.sh" "$isa")
+	done
+else
+	work=demo
+fi
+claim "$work-$ARCH"
+if [ "${PROG:-}" ]; then
+	file=$("$TOP/scripts/build/program.sh" "$PROG")
+	set -- "$file:/program"
+fi
+if [ "${CMD:-}" ]; then
+	printf '%s\n' "$CMD" >"$run/command"
+	set -- "$@" "$run/command:/command"
+fi
+if [ "${CMD:-}" ] || [ $work = demo ]; then
+	file=$("$TOP/scripts/build/selftests.sh" "$ARCH")
+	set -- "$@" "$file:/kselftest"
+fi
+"$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/inside/$work:/work" "$@"
+drop_lock
+
+status=0
+"$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-120}" "$(kernel_dir)" "$run/initramfs" || status=$?
+[ $status = 0 ] || say "${CMD:-${PROG:-the demo}} ended with status $status"
+
+# A real program, where it can be had.
+redis=0
+[ $work != demo ] || "$TOP/scripts/test/redis.sh" "$file" || redis=$?
+case $redis in
+0 | 3) ;;
+*) say "the demo with Redis ended with status $redis"; status=1 ;;
+esac
+exit $status

@@ -1,0 +1,39 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+
+usage() {
+	cat <<-'END'
+	usage: submission.sh [REROLL]
+
+	Write the series as you would hand it in to build/submission: your
+	Signed-off-by under each patch, numbers, a cover letter with the contents, and
+	with REROLL "v2", "v3", ....  patches/ keeps none of that: who signs a patch
+	off says that they may hand it in, and only you can say so.
+	END
+}
+
+# shellcheck source=scripts/lib/lib.sh
+. "$(dirname "$0")/../lib/lib.sh"
+
+case ${1:-} in
+'' | v[0-9]* | [0-9]*) reroll=${1:-} reroll=${reroll#v} ;;
+*) misused ;;
+esac
+
+with_lock
+[ -d "$TREE" ] || die "there is no build/linux: run 'make tree' first"
+name=$(git config user.name || :) email=$(git config user.email || :)
+if [ ! "$name" ] || [ ! "$email" ]; then
+	die "who are you? Say it by git config --global user.name 'Your Name', and user.email"
+fi
+[ ! "$(own_work)" ] || die "build/linux has work that patches/ has not: commit it and run 'make series' first"
+[ "$(git -C "$TREE" rev-list --count base..series)" != 0 ] || die "the series has no patch"
+
+out=$BUILD/submission
+rm -rf "$out"
+GIT_COMMITTER_NAME=$name GIT_COMMITTER_EMAIL=$email git -C "$TREE" \
+	-c branch.series.description="$(cat "$TOP/scripts/series/cover-letter")" \
+	format-patch -q -o "$out" --cover-letter --cover-from-description=subject --signoff \
+	--from="$name <$email>" ${reroll:+-v"$reroll"} base..series
+say "in $out, signed off by $name <$email>; to send it:"
+say "  git -C build/linux send-email --to-cmd='scripts/get_maintainer.pl --norolestats' $out/*.patch"

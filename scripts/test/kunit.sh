@@ -1,0 +1,62 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Run the tests inside the kernel that are written in Rust.
+
+usage() {
+	cat <<EOF
+usage: [ARCH=x86_64|i386] ${0##*/}
+
+Build a kernel with all KUnit suites and documentation examples of Rust, boot it,
+and judge what it reports. For i386, do the same on x86_64 and compare: the same
+tests must be there on both. Which may be skipped says scripts/expected-skips.
+
+The last line is 'N passed, N failed'; the exit status agrees with it.
+EOF
+}
+
+# shellcheck source=scripts/lib/lib.sh
+. "$(dirname "$0")/../lib/lib.sh"
+
+load_toolchain
+arch=$ARCH
+CONFIG=kunit
+export CONFIG
+
+# names REPORT: what was there, as SUITE.TEST.
+names() {
+	awk '$1 == "#" && $2 == "Subtest:" { suite = $3 }
+		/^ +(not )?ok / { sub(/^ +not /, ""); print suite "." $3 }' "$1" | sort
+}
+
+# run ARCH: build, boot and judge; the names of the tests go to build/log/kunit-ARCH.names.
+run() {
+	claim "kunit-$1"
+	rm -f "$BUILD/log/kunit-$1.names"
+	if ! ARCH=$1 "$TOP/scripts/build/kernel.sh"; then
+		fail "kunit $1: does not build"
+		return
+	fi
+	# All is over before the guest's first program runs: it has nothing to do.
+	printf '#!/bin/sh\n' >"$run/nothing"
+	chmod +x "$run/nothing"
+	ARCH=$1 "$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$run/nothing:/work"
+	ARCH=$1 "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-300}" \
+		"$(ARCH=$1 && kernel_dir)" "$run/initramfs" >&2 ||
+		fail "kunit $1: the guest ended with status $?"
+	judge_kunit "kunit-$1"
+	names "$run/kunit.ktap" >"$BUILD/log/kunit-$1.names"
+}
+
+run "$arch"
+if [ "$arch" = i386 ]; then
+	run x86_64
+	if difference=$(diff "$BUILD/log/kunit-x86_64.names" "$BUILD/log/kunit-i386.names"); then
+		passed=$((passed + 1))
+	else
+		fail "kunit: these are on x86_64 (<) or i386 (>) only:"
+		printf '%s\n' "$difference"
+	fi
+fi
+
+total

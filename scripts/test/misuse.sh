@@ -1,0 +1,96 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Prove that a misuse of #[syscall] does not compile, and that the compiler
+# points at it.
+
+usage() {
+	cat <<EOF
+usage: [ARCH=x86_64|i386] ${0##*/}
+
+Compile each case of scripts/test/fixtures/syscall-misuse.rs as the built kernel's
+kernel/hello.rs was compiled, and compare what the compiler says, and where,
+with what the case expects. The last line is 'N passed, N failed'.
+EOF
+}
+
+# shellcheck source=scripts/lib/lib.sh
+. "$(dirname "$0")/../lib/lib.sh"
+[ $# = 0 ] || misused
+
+load_toolchain
+
+cases=$TOP/scripts/test/fixtures/syscall-misuse.rs
+out=$(kernel_dir)
+[ -r "$out/kernel/.hello.o.cmd" ] || die "$out has no kernel/hello.o: run 'make kernel' first"
+work=$(mktemp -d)
+at_exit "rm -rf '$work'"
+
+# The command that compiled kernel/hello.rs, for another file.
+sed -n '1{
+	s/^[^=]*:= //
+	s/ ; .*//
+	s/ --emit=[^ ]*//g
+	s/ [^ ]*kernel\/hello\.rs//
+	p
+}' "$out/kernel/.hello.o.cmd" >"$work/command"
+
+# Each case on its own, with what every case uses before it.
+awk -v dir="$work" '
+/^\/\/: / {
+	if (file)
+		close(file)
+	file = sprintf("%s/%02d.rs", dir, ++n)
+	print "//! " substr($0, 5) > file
+	print "use kernel::{prelude::*, syscall::User};" > file
+	next
+}
+file { print > file }
+' "$cases"
+
+for case in "$work"/*.rs; do
+	title=$(sed -n '1s/^\/\/! //p' "$case")
+	said=$(cd "$out" && RUSTC_BOOTSTRAP=1 sh -c "$(cat "$work/command") --error-format=short --cap-lints=allow \
+		--emit=metadata=$work/out.rmeta '$case'" 2>&1) || :
+
+	# A mistake is at LINE:COLUMN, and nothing else may be wrong.
+	if problem=$(printf '%s\n' "$said" | awk -v case="$case" '
+		BEGIN {
+			while ((getline line < case) > 0) {
+				n++
+				if (line !~ /^\/\/~ /) {
+					last = line
+					at = n
+					continue
+				}
+				split(substr(line, 5), part, " ~ ")
+				wanted[at ":" index(last, part[1])] = part[2]
+			}
+		}
+		/^error: aborting/ { next }
+		/(^|: )error/ {
+			place = $0
+			sub(/^.*\.rs:/, "", place)
+			sub(/: error.*/, "", place)
+			if (!(place in wanted))
+				problem = problem "\n\tunexpected: " $0
+			else if (index($0, wanted[place]))
+				found[place] = 1
+		}
+		END {
+			for (place in wanted)
+				if (!(place in found))
+					problem = problem "\n\tmissing: " place ": " wanted[place]
+			print problem
+			exit problem != ""
+		}'); then
+		passed=$((passed + 1))
+		echo "ok $title"
+	else
+		failed=$((failed + 1))
+		echo "not ok $title$problem"
+	fi
+done
+
+[ $((passed + failed)) -gt 0 ] || die "$cases holds no case"
+total

@@ -1,0 +1,73 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Test modules that are built outside of the kernel tree.
+
+usage() {
+	cat <<EOF
+usage: [ARCH=x86_64|i386] [CONFIG=...] ${0##*/}
+
+Install of the built kernel what packages of kernel headers hold, and build
+modules in C and in Rust with nothing else:
+
+	make -C /lib/modules/\$(uname -r)/build M=\$PWD modules
+
+Then load, use and remove them in a guest. The last line is 'N passed, N failed'.
+EOF
+}
+
+# shellcheck source=scripts/lib/lib.sh
+. "$(dirname "$0")/../lib/lib.sh"
+[ $# = 0 ] || misused
+
+load_toolchain
+# Not to be taken for another compiler, by which host programs are to be rebuilt.
+CC=${CC#ccache }
+out=$(kernel_dir)
+release=$(cat "$out/include/config/kernel.release")
+claim "extmod-$ARCH"
+work=$run/work
+headers=$work/lib/modules/$release/build
+at_exit "rm -rf '$work'"
+mkdir -p "$headers" "$work/modules"
+
+# run TITLE COMMAND…: one test.
+run() {
+	_title=$1
+	shift
+	isolated "$@" >"$work/log" 2>&1 </dev/null
+	if [ "$status" = 0 ]; then
+		passed=$((passed + 1))
+		echo "ok $_title"
+	else
+		fail "$_title:"
+		sed 's/^/    /' "$work/log"
+	fi
+}
+
+# build FILE: as a user does who knows nothing of how the kernel was built.
+build() {
+	_file=${1##*/}
+	mkdir "$work/$_file"
+	cp "$1" "$work/$_file"
+	echo "obj-m += ${_file%.*}.o" >"$work/$_file/Makefile"
+	env -i HOME="$HOME" PATH="$PATH" make -C "$headers" M="$work/$_file" modules
+	if grep -qiE 'warning|skipping' "$work/log"; then return 1; fi
+	mv "$work/$_file/${_file%.*}.ko" "$work/modules"
+}
+
+# guest: scripts/guest/inside/extmod says by its status how it went.
+guest() {
+	"$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/inside/extmod:/work" "$work/modules:/root"
+	"$TOP/scripts/guest/qemu.sh" -d "$run" -t 120 "$out" "$run/initramfs"
+}
+
+# shellcheck disable=SC2016 # make fills it in
+run "$ARCH: the headers are installed" kmake "$out" -s run-command \
+	KBUILD_RUN_COMMAND='$(srctree)/scripts/package/install-extmod-build '"$headers"
+run "$ARCH: a module in C" build "$TOP/scripts/test/fixtures/helloModule.c"
+run "$ARCH: a module in Rust" build "$TREE/samples/rust/rust_hello.rs"
+run "$ARCH: a driver in Rust" build "$TREE/samples/rust/rust_chrdev.rs"
+run "$ARCH: they work" guest
+
+total

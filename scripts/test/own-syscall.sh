@@ -1,0 +1,131 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Do what Documentation/rust/own-syscall.rst says, as a reader would.
+
+usage() {
+	cat <<EOF
+usage: ${0##*/}
+
+Carry out Documentation/rust/own-syscall.rst of build/linux to the letter, on a
+copy of that tree and of its kernel, built for x86-64: each code block of the page
+in turn. A "sh" block is run, a "diff" block goes to patch, and a "console" block
+is a session in a guest, which must give the output that the page shows. What
+fails is the last thing done. The last line is 'N passed, N failed'.
+EOF
+}
+
+# shellcheck source=scripts/lib/lib.sh
+. "$(dirname "$0")/../lib/lib.sh"
+[ $# = 0 ] || misused
+
+ARCH=x86_64 CONFIG=lean
+load_toolchain
+page=$TREE/Documentation/rust/own-syscall.rst
+kernel=$(kernel_dir)
+[ -r "$page" ] || die "build/linux has no ${page#"$TREE/"}"
+[ -r "$kernel/vmlinux" ] || die "there is no ${kernel#"$TOP/"}/vmlinux: run 'make kernel' first"
+with_lock
+need_space "$BUILD" 4000 "a copy of build/linux and its kernel"
+
+# The same place each time, so that ccache knows its files.
+work=$BUILD/own-syscall
+at_exit "rm -rf '$work'"
+rm -rf "$work"
+
+# copy: the tree and the kernel. The kernel's build is told that it was done here,
+# so that the next one builds what the page changes and nothing else.
+copy() {
+	mkdir -p "$work/linux" "$work/blocks"
+	tar -C "$TREE" --exclude=./.git -c . | tar -C "$work/linux" -x
+	cp -a "$kernel" "$work/kernel"
+	find "$work/kernel" -name '*.cmd' -print0 |
+		xargs -0 sed -i "s|$kernel\\>|$work/kernel|g; s|$TREE\\>|$work/linux|g"
+}
+
+# blocks: the page's code blocks, each a file NUMBER.LANGUAGE, without indentation.
+blocks() {
+	awk -v dir="$work/blocks" '
+	/^\.\. code-block:: / {
+		file = sprintf("%s/%02d.%s", dir, ++n, $3)
+		blank = 0
+		getline
+		next
+	}
+	/^[^ ]/ { file = "" }
+	file && /^$/ { blank++ }
+	file && /^ / {
+		for (; blank; blank--)
+			print "" > file
+		print substr($0, 4) > file
+	}' "$page"
+}
+
+# shell BLOCK: run its commands, with what make was given for the kernel.
+shell() (
+	cd "$work/linux" || exit
+	MAKEFLAGS="-j$JOBS --"
+	for variable in O="$work/kernel" ARCH=$ARCH LLVM="$LLVM" CC="$CC" HOSTCC="${CC##* }" RUSTC="$RUSTC" \
+		${RUST_LIB_SRC:+RUST_LIB_SRC="$RUST_LIB_SRC"} LOCALVERSION= \
+		KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970' KBUILD_BUILD_USER=user \
+		KBUILD_BUILD_HOST=host KBUILD_BUILD_VERSION=1; do
+		MAKEFLAGS="$MAKEFLAGS $(printf %s "$variable" | sed 's/ /\\ /g')"
+	done
+	export MAKEFLAGS
+	sh -eu "$1"
+)
+
+# session BLOCK: type in a guest what is behind the prompts.
+session() {
+	cat >"$work/type" <<-'END'
+	#!/bin/sh
+	cd /guest || exit
+	while IFS= read -r line; do
+		case $line in
+		'# Totals: '*) ;; # says a test, though it looks like a prompt
+		'# '*) printf '%s\n' "$line"; sh -c "${line#??}" ;;
+		esac
+	done </session
+	END
+	chmod +x "$work/type"
+	"$TOP/scripts/build/initramfs.sh" "$work/initramfs" "$work/type:/work" "$1:/session" "$work/guest:/guest" &&
+		"$TOP/scripts/guest/qemu.sh" "$work/kernel" "$work/initramfs" >"$work/said" &&
+		diff -u "$1" "$work/said"
+}
+
+# carry_out BLOCK
+carry_out() {
+	case $1 in
+	*.sh) shell "$1" ;;
+	*.diff) patch -d "$work/linux" -p1 -F0 --no-backup-if-mismatch <"$1" ;;
+	*.console) session "$1" ;;
+	*) echo "nobody knows what to do with it"; return 1 ;;
+	esac
+}
+
+# title BLOCK: what a diff touches; the first line of anything else.
+title() {
+	case $1 in
+	*.diff) sed -n 's|^+++ b/||p' "$1" | paste -sd' ' ;;
+	*) sed q "$1" ;;
+	esac
+}
+
+copy
+blocks
+for block in "$work"/blocks/*; do
+	[ -e "$block" ] || die "$page has no code block"
+	name=${block##*/}
+	began=$(date +%s)
+	isolated carry_out "$block" >"$work/log" 2>&1 </dev/null
+	if [ "$status" = 0 ]; then
+		passed=$((passed + 1))
+		echo "ok $name ($(($(date +%s) - began)) s): $(title "$block")"
+	else
+		fail "$name"
+		sed 's/^/    /' "$block"
+		tail -n 40 "$work/log"
+		break
+	fi
+done
+total
