@@ -1,50 +1,44 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Measure what the series costs.
+# usage: [ARCH=x86_64|i386] bench.sh
+#
+# Measure what the series costs: count the instructions of calls and page faults,
+# with the selftests' program "bench", in guests whose TSC counts instructions
+# (QEMU's -icount). The numbers are the same on every machine, and differ by at
+# most 2 from run to run. The kernels have one configuration (kconfig/bench.config)
+# except for what is said here:
+#
+#   base        without the series
+#   off         with the series, without the copy-on-write tracker; hello, xxxhal
+#               and make_vcpu are replaced by their twins in C (scripts/bench/twins)
+#   idle        with all of it, and no name tracked
+#   others      ... and the name of other processes tracked
+#   tracked     ... and the name of the measured processes tracked
+#   tracked-64  ... and 63 more names
+#   traceable   with all of it and kprobes, and no name tracked
+#   +tracked    ... and the name of the measured processes tracked
+#   +kprobe     ... and instead a kprobe with a histogram, on the function that
+#               gives a page its owner; it must count the same
+#
+# A case is named after what is measured, and its size:
+#
+#   copy/WHERE/VMAS   a copy-on-write fault: near the last one; alternating between
+#                     two regions that collide in the tracker's cache; anywhere in
+#                     318 MiB; the first in a new 2 MiB block
+#   reuse             a write fault that needs no copy
+#   fork/VMAS         fork, exit and wait
+#   make_vcpu/THREADS, pf_get_info/VMAS/BLOCKS, getppid, hello, xxxhal
+#                     the call; those that log are measured when rate-limited
+#   memory/...        bytes that the tracker uses for each copied page
+#
+# The table goes to standard output, and to build/bench-ARCH.json. A number above
+# its budget (scripts/bench/budgets) is a failure, and so is a hook of the tracker
+# that is not a single nop in the kernel's code. The last line is
+# 'N passed, N failed'; the exit status agrees.
+#
+# The first run builds four kernels, which takes 20 minutes on two cores.
 
-usage() {
-	cat <<END
-usage: [ARCH=x86_64|i386] ${0##*/}
-
-Count the instructions of calls and page faults, by the program bench of the
-selftests, in guests whose TSC counts instructions (QEMU's -icount): the same
-numbers on every machine, and in every run to within 2. The kernels, with one
-configuration (kconfig/bench.config) but for what is said here:
-
-  base        without the series
-  off         with the series, but no tracker of copy-on-write faults; hello,
-              xxxhal and make_vcpu are their twins in C, from scripts/bench/twins
-  idle        with all of it, while no name is tracked
-  others      ... while the name of other processes is tracked
-  tracked     ... while the name of the processes measured is tracked
-  tracked-64  ... while 63 more are
-  traceable   with all of it and kprobes, while no name is tracked
-  +tracked    ... while the name of the processes measured is tracked
-  +kprobe     ... while a kprobe with a histogram counts instead, on the function
-              that gives a page its owner; it has to count the same
-
-A case is named by what is measured and how much of what there is:
-
-  copy/WHERE/VMAS   a copy-on-write fault: near the last one; in turn in two
-                    regions (which do not go together in the tracker's cache);
-                    anywhere in 318 MiB; the first in a new 2 MiB block
-  reuse             a write fault that needs no copy
-  fork/VMAS         fork, exit and wait
-  make_vcpu/THREADS, pf_get_info/VMAS/BLOCKS, getppid, hello, xxxhal: the call;
-                    those that log, when they have logged too much of late
-  memory/...        bytes that the tracker takes for each copied page
-
-The table is on standard output, and in build/bench-ARCH.json. What is above its
-budget in scripts/bench/budgets is a failure, and so is each hook of the tracker
-that is not a single nop in the kernel's code. The last line is 'N passed, N
-failed'; the exit status agrees with it.
-
-The first time, four kernels are built: 20 minutes on two cores.
-END
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 [ $# = 0 ] || misused
 

@@ -1,17 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Name a static busybox that runs on ARCH.
+# usage: [ARCH=x86_64|i386] busybox.sh
+#
+# Print the path of a statically linked busybox for ARCH.
 
-usage() {
-	cat <<EOF
-usage: [ARCH=x86_64|i386] ${0##*/}
-
-Print the path of a statically linked busybox for ARCH.
-EOF
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 
 if [ "$ARCH" = x86_64 ]; then

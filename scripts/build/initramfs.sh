@@ -1,20 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Pack the guest's root file system: busybox, scripts/guest/inside/init, the kernel's
-# modules and what is named.
+# usage: [ARCH=x86_64|i386] [CONFIG=...] initramfs.sh OUT [FILE:PATH]...
+#
+# Pack a guest's root file system into OUT, a cpio archive: busybox, the first
+# process (scripts/guest/inside/init), the modules of the kernel that ARCH and
+# CONFIG choose, and each FILE or folder of this machine as PATH. The same files
+# give the same archive, byte for byte.
 
-usage() {
-	cat <<EOF
-usage: [ARCH=x86_64|i386] [CONFIG=...] ${0##*/} OUT [FILE:PATH]...
-
-Write the initramfs OUT (a cpio archive) for the kernel that ARCH and CONFIG
-choose, with its modules. Each FILE, or folder, of this machine becomes PATH in
-it. The same files give the same archive, byte for byte.
-EOF
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 [ $# != 0 ] || misused
 

@@ -1,27 +1,22 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Configure and build the kernel of build/linux.
+# usage: [ARCH=x86_64|i386] [CONFIG=lean|defconfig|running|NAME|FILE] [HANDOUT=1]
+#        kernel.sh [config|menuconfig]
+#
+# Build build/linux into build/kernel-ARCH (lean) or build/kernel-ARCH-CONFIG. With
+# HANDOUT=1 the calls have their handouts' numbers, and the folder's name ends in
+# -handout.
+#
+#   lean       what the tests need and nothing else (kconfig/base.config)
+#   NAME       lean and kconfig/NAME.config, such as gdb
+#   defconfig  the architecture's default
+#   running    this machine's configuration, with the modules that are loaded now
+#   FILE       a complete .config, or a fragment to merge into lean
+#
+# 'config' only configures. 'menuconfig' opens the configuration for changes by hand;
+# they last until CONFIG changes, or 'make clean'.
 
-usage() {
-	cat <<EOF
-usage: [ARCH=x86_64|i386] [CONFIG=lean|defconfig|running|NAME|FILE] [HANDOUT=1] ${0##*/} [config|menuconfig]
-
-Build build/linux into build/kernel-ARCH (lean) or build/kernel-ARCH-CONFIG; with
-HANDOUT=1, where the calls have the numbers of their handouts, -handout behind it.
-
-  lean       what the tests need and nothing else (kconfig/base.config)
-  NAME       lean and kconfig/NAME.config: gdb, ...
-  defconfig  the architecture's own default
-  running    this machine's kernel, with the modules that are loaded now
-  FILE       a complete .config, or a fragment to lay over lean
-
-config only configures. menuconfig opens the configuration for changes by hand;
-they stay until the configuration that is asked for changes, or 'make clean'.
-EOF
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 
 case ${1:-} in

@@ -1,18 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# What a program needs in the guest that gcc has linked dynamically.
+# usage: libc.sh x86_64|i386
+#
+# Print the C library and the loader that dynamically linked programs need in the
+# guest, as FILE:PATH for initramfs.sh.
 
-usage() {
-	cat <<EOF
-usage: ${0##*/} x86_64|i386
-
-Print, as FILE:PATH for scripts/build/initramfs.sh, the C library and the loader of
-gcc's programs for the given instruction set: PATH is where they are looked for.
-EOF
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 
 case ${1:-} in

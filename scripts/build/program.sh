@@ -1,19 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Build a user's program so that it runs in the guest.
+# usage: [ARCH=x86_64|i386] program.sh FILE.c|FILE.rs
+#
+# Build the user's FILE as a static program for ARCH and print the program's path.
+# A Rust program with #![no_std] is built like the selftests and can use their
+# harness ('use harness::*;'); any other uses the standard library.
 
-usage() {
-	cat <<EOF
-usage: [ARCH=x86_64|i386] ${0##*/} FILE.c|FILE.rs
-
-Build FILE as one static program for ARCH and print the program's path. A Rust
-program with #![no_std] is built as the selftests are and can use their harness
-('use harness::*;'); any other uses the standard library.
-EOF
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 [ $# != 0 ] || misused
 

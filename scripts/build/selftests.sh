@@ -1,22 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Build the kernel's selftests of the system calls.
+# usage: [HANDOUT=1] selftests.sh x86_64|i386 [FILE.rs PROGRAM]
+#
+# Build the kselftest collection rust_syscalls of build/linux for the given
+# instruction set, into build/selftests-x86_64 or build/selftests-i386, and print
+# that folder. With HANDOUT=1 also build rust_syscalls/handouts, with gcc; the
+# folder's name then ends in -handout. With FILE.rs, build that as one more program
+# of the collection and copy it to PROGRAM.
 
-usage() {
-	cat <<EOF
-usage: [HANDOUT=1] ${0##*/} x86_64|i386 [FILE.rs PROGRAM]
-
-Build the kselftest collection rust_syscalls of build/linux, as programs for the
-given instruction set, into build/selftests-x86_64 or build/selftests-i386 and
-print that folder. With HANDOUT=1, build rust_syscalls/handouts as well, by gcc,
-and all into a folder whose name ends in -handout.
-With FILE.rs, build it as one more program of that collection and copy it to
-PROGRAM.
-EOF
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 
 case ${1:-} in
@@ -39,8 +31,7 @@ selftests=$TREE/tools/testing/selftests
 smake() {
 	_dir=$1
 	shift
-	make -C "$_dir" ARCH="$isa" LLVM="$LLVM" CC=gcc RUSTC="$RUSTC" \
-		${RUST_LIB_SRC:+RUST_LIB_SRC="$RUST_LIB_SRC"} "$@"
+	make -C "$_dir" ARCH="$isa" LLVM="$LLVM" CC=gcc RUSTC="$RUSTC" "$@"
 }
 
 mkdir -p "$obj"

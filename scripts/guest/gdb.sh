@@ -1,19 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Debug the kernel: QEMU stopped at a system call written in Rust, gdb attached.
+# usage: [ARCH=x86_64|i386] gdb.sh [--batch]
+#
+# Build the kernel with debug information (CONFIG=gdb), boot it with the demo,
+# stopped, and attach gdb, with symbols loaded by lx-symbols and a breakpoint at
+# sys_hello. With --batch go there, show the stack and exit.
 
-usage() {
-	cat <<EOF
-usage: [ARCH=x86_64|i386] ${0##*/} [--batch]
-
-Build the kernel with debug information (CONFIG=gdb), boot it with the demo,
-stopped, and attach gdb: symbols by lx-symbols, a breakpoint in sys_hello.
---batch goes there, shows the stack and ends.
-EOF
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 
 batch=''

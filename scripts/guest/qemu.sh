@@ -1,26 +1,21 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Run a kernel in QEMU: every guest of this repository is started here.
+# usage: [ARCH=x86_64|i386] [KVM=on|off] [SMP=2] [MEM=512M]
+#        qemu.sh [OPTION]... KERNEL INITRAMFS [QEMU-ARGUMENT]...
+#
+# Start a guest; all guests of this repository are started here. Boot KERNEL (a
+# build folder or a bzImage) with INITRAMFS and run its /work, whose output and exit
+# status become this script's. It also fails when the guest misses its deadline or
+# ends without a result, or when its kernel logs an oops, a BUG, a warning or the
+# like (see trouble.sh).
+#
+#   -d DIR      the folder for console.log and the like, claimed by the caller; the
+#               default is a new one in build/run
+#   -t SECONDS  deadline (60)
+#   -a TEXT     append to the kernel's command line
+#   -i          interactive: a shell on this terminal, no deadline
 
-usage() {
-	cat <<EOF
-usage: [ARCH=x86_64|i386] [KVM=on|off] [SMP=2] [MEM=512M] ${0##*/} [OPTION]... KERNEL INITRAMFS [QEMU-ARGUMENT]...
-
-Boot KERNEL (a build folder or a bzImage) with INITRAMFS, whose /work is run;
-its output is shown and its exit status is this script's. The guest fails, too,
-when it passes its deadline, ends without a result, or its kernel logs an oops,
-a BUG, a warning or the like.
-
-  -d DIR      the run's own folder, for console.log and the like; the caller has
-              claimed it (build/run/guest)
-  -t SECONDS  deadline (60)
-  -a TEXT     more for the kernel's command line
-  -i          interactive: a shell on this terminal, no deadline
-EOF
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 
 dir='' deadline=60 append='' interactive=''

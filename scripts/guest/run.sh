@@ -1,21 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Boot the kernel and show the system calls, or run the user's own program.
+# usage: [ARCH=x86_64|i386] [CONFIG=...] [HANDOUT=1] [PROG=FILE.c|FILE.rs] [CMD=COMMAND] run.sh
+#
+# Boot the kernel and run the demo, which calls each system call and shows its
+# result and the lines it logged, then the demo with Redis; with HANDOUT=1, the
+# handouts' programs instead, including 32-bit ones. With PROG, run that program,
+# which is /program in the guest; with CMD, run that command in the guest's shell,
+# with the selftests in /kselftest. The kernel log follows. The exit status is that
+# of the program or command.
 
-usage() {
-	cat <<EOF
-usage: [ARCH=x86_64|i386] [CONFIG=...] [HANDOUT=1] [PROG=FILE.c|FILE.rs] [CMD=COMMAND] ${0##*/}
-
-Boot the kernel that scripts/build/kernel.sh built and run the demo, which calls each
-system call and shows its result and the log lines that it left, then redis.sh;
-with HANDOUT=1 the handouts' programs, 32-bit ones, too. Or run PROG, which is
-/program in the guest, or CMD, by the guest's shell, with the selftests in
-/kselftest; and show what these made the kernel log. The exit status is theirs.
-EOF
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 
 with_lock

@@ -1,21 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Boot the kernel with a shell on this terminal.
+# usage: [ARCH=x86_64|i386] [CONFIG=...] [HANDOUT=1] [ADD=PATH...] shell.sh
+#
+# Boot the kernel with an interactive shell. The files and folders in ADD are copied
+# to the guest's /root. With HANDOUT=1 there is a C library for dynamically linked
+# programs.
+#
+# 'exit' ends the guest; Ctrl-A X always ends QEMU. Ctrl-C goes to the guest.
 
-usage() {
-	cat <<EOF
-usage: [ARCH=x86_64|i386] [CONFIG=...] [HANDOUT=1] [ADD=PATH...] ${0##*/}
-
-Boot the kernel that scripts/build/kernel.sh built with an interactive shell. The
-files and folders named by ADD are put into the guest's /root. With HANDOUT=1
-there is a libc for what gcc links dynamically.
-
-'exit' ends the guest, Ctrl-A X ends QEMU in any case. Ctrl-C goes to the guest.
-EOF
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 
 [ -t 0 ] || die "this needs a terminal"

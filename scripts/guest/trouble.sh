@@ -1,22 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Find in a kernel's console what must not be there.
+# usage: trouble.sh CONSOLE-LOG
+#
+# Show the first oops, BUG, warning, lockdep or sanitizer report, stall, leak or
+# panic in a kernel's console log. The exit status is 0 if there is one, 1 if there
+# is none, 2 if there is no log.
 
-usage() {
-	cat <<EOF
-usage: ${0##*/} CONSOLE-LOG
-
-Show the first oops, BUG, warning, lockdep or sanitizer report, stall, leak or
-panic in CONSOLE-LOG. The exit status is 0 when there is one, 1 when there is none,
-2 when there is no log.
-EOF
-}
-
-case ${1:-} in
--h | --help) usage; exit ;;
-'') usage >&2; exit 2 ;;
-esac
+. "$(dirname "$0")/../lib/lib.sh"
+[ $# = 1 ] || misused
 
 # How such reports begin. In the middle of a line they may be a user's words.
 reports='
@@ -44,7 +36,7 @@ list_(add|del) corruption
 # The head of a line: a level, the time, who printed it. Not every kernel gives one.
 head='((<[0-9]+>)?\[ *[0-9]+\.[0-9]+\](\[ *[TC][0-9]+\])? )?'
 
-[ -s "$1" ] || { echo "${0##*/}: $1 is missing or empty" >&2; exit 2; }
+[ -s "$1" ] || { say "${0##*/}: $1 is missing or empty"; exit 2; }
 
 pattern=$(printf '%s\n' "$reports" | sed '/^$/d' | paste -s -d '|')
 found=$(sed 's/\r$//' "$1" | grep -a -m 1 -A 40 -E "^$head($pattern)") || exit 1

@@ -1,20 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
+#
+# usage: apply.sh REPOSITORY DIRECTORY
+#
+# Apply patches/ with git am to the branch "base" of REPOSITORY. The result is the
+# branch "series" of a new repository in DIRECTORY, which checks out only the files
+# that the patches touch and borrows the objects of REPOSITORY.
+#
+# Commits do not depend on the machine or the time: the same base and patches give
+# the same hashes everywhere.
 
-usage() {
-	cat <<-'END'
-	usage: apply.sh REPOSITORY DIRECTORY
-
-	Apply patches/ with git am to the branch "base" of the git repository.  The
-	result is the branch "series" of a new repository in DIRECTORY, which has only
-	the files there that the patches touch and borrows the repository's objects.
-
-	Nothing in a commit depends on the machine or the time: where the base is the
-	same, all machines have the same hashes.
-	END
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 
 [ $# = 2 ] || misused

@@ -1,25 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
+#
+# usage: [ARCH=x86_64|i386] check.sh [CHECK...]
+#
+# Check the repository; say nothing if all is well.
+#
+#   apply       git am patches/*.patch applies to the base
+#   mirrors     patches/, rust-src/, selftests/ and Documentation/ are what
+#               'make series' writes
+#   checkpatch  checkpatch.pl --strict --no-signoff
+#   rustfmt     the Rust files that the series touches
+#   clippy      the Rust files that it adds, with the kernel of ARCH
+#   mandoc, shellcheck  the man pages, the scripts
+#   names       no path of this machine, no host that it installs from
 
-usage() {
-	cat <<-'END'
-	usage: [ARCH=x86_64|i386] check.sh [CHECK…]
-
-	Prove that the repository is what it should be; silent where it is.
-
-	  apply       git am patches/*.patch applies to the base
-	  mirrors     patches/, rust-src/, selftests/ and Documentation/ are what
-	              'make series' writes
-	  checkpatch  checkpatch.pl --strict --no-signoff
-	  rustfmt     the Rust files that the series touches
-	  clippy      CLIPPY=1 build of them, with the kernel of ARCH
-	  shellcheck  scripts
-	  mandoc      the man pages
-	  names       no path of this machine, no host that it installs from
-	END
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 
 in_tree() {
@@ -86,7 +80,7 @@ objects() {
 
 check_shellcheck() {
 	(cd "$TOP" && git grep -lzE '^#!/bin/(busybox |ba)?sh|^# shellcheck shell=' -- scripts .ci |
-		xargs -r0 shellcheck -x)
+		xargs -r0 shellcheck -x -P SCRIPTDIR)
 }
 
 check_mandoc() {

@@ -1,18 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
+#
+# usage: submission.sh [REROLL]
+#
+# Write the series to build/submission, ready to hand in: with your Signed-off-by,
+# patch numbers, a cover letter, and "v2", "v3", ... for REROLL. patches/ has no
+# Signed-off-by: with it you state that you may hand the patch in, and only you can
+# state that.
 
-usage() {
-	cat <<-'END'
-	usage: submission.sh [REROLL]
-
-	Write the series as you would hand it in to build/submission: your
-	Signed-off-by under each patch, numbers, a cover letter with the contents, and
-	with REROLL "v2", "v3", ....  patches/ keeps none of that: who signs a patch
-	off says that they may hand it in, and only you can say so.
-	END
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 
 case ${1:-} in

@@ -1,19 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
+#
+# usage: tree.sh
+#
+# Make build/linux: a git tree whose branch "base" is the kernel source and whose
+# branch "series" has one commit per file of patches/ on top of it.
+#
+# If it exists, update it to patches/ (and to LINUX= or LINUX_TARBALL=, if given).
+# Your own commits and changes in it are never thrown away.
 
-usage() {
-	cat <<-'END'
-	usage: tree.sh
-
-	Make build/linux: a git tree whose branch "base" is the kernel source and
-	whose branch "series" has one commit per file of patches/ on top of it.
-
-	When it exists it follows patches/ (and LINUX= or LINUX_TARBALL=, when one
-	is given).  Commits and changes of your own in it are never thrown away.
-	END
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 [ $# = 0 ] || misused
 

@@ -1,19 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
+#
+# usage: write.sh [TREE DIRECTORY]
+#
+# Write the commits between the branches "base" and "series" of build/linux to
+# patches/, and the files that they add to the mirrors rust-src/, selftests/ and
+# Documentation/. The same commits give the same bytes on every machine.
+#
+# With TREE and DIRECTORY, read the git repository TREE and write to DIRECTORY.
 
-usage() {
-	cat <<-'END'
-	usage: series.sh [TREE DIRECTORY]
-
-	Write the commits between the branches "base" and "series" of build/linux to
-	patches/, and the files that they add to the mirrors rust-src/, selftests/ and
-	Documentation/.  The same commits give the same bytes on every machine.
-
-	With TREE and DIRECTORY: those of that git repository, to that directory.
-	END
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 
 case $# in

@@ -1,25 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
+#
+# usage: apt.sh [--arch=ARCH] [--depends] SUITE PACKAGE [VERSION-PREFIX]
+#
+# Download the newest PACKAGE of a Debian suite (whose version begins with
+# VERSION-PREFIX) to the cache and print the .deb file's path. With --depends, also
+# download what it depends on, and print one path a line.
+#
+# The suite need not be in this machine's sources.list: the mirror is read from the
+# machine's apt configuration; lists and state are our own. Nothing is installed and
+# no root is needed. apt checks the archive's signature and the file's checksum, and
+# resumes an interrupted download.
+#
+# exit status: 0 done, 1 no mirror or no network, 3 no such package
 
-usage() {
-	cat <<-'END'
-	usage: apt.sh [--arch=ARCH] [--depends] SUITE PACKAGE [VERSION-PREFIX]
-
-	Download the newest PACKAGE of a Debian suite (whose version begins with
-	VERSION-PREFIX) into the cache and print the .deb file's path.  With
-	--depends, also what it needs to run, a path a line.
-
-	The suite need not be one that this machine's apt lists: the mirror is
-	read from the machine's apt configuration, the lists and the state are
-	our own.  Nothing is installed and no root is needed.  apt checks the
-	archive's signature and the file's checksum; a download that was
-	interrupted goes on where it stopped.
-
-	exit status: 0 done, 1 no mirror or no network, 3 there is no such package
-	END
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 
 # The URI of the Debian archive proper, whatever the format it is written in.

@@ -1,16 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
+#
+# usage: clean.sh
+#
+# Remove what was built. build/linux stays, since it may have work of yours; if you
+# remove it, the next make makes a new one.
 
-usage() {
-	cat <<-'END'
-	usage: clean.sh
-
-	Remove what was built.  The tree build/linux stays, which may have work of
-	yours: remove it by hand, and the next make makes a new one.
-	END
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 [ $# = 0 ] || misused
 

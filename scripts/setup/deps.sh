@@ -1,33 +1,27 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-
+#
+# usage: deps.sh
+#
+# Find what is needed to build and run the kernel; install what is missing (with apt,
+# as root or with sudo; elsewhere say what to install); get the kernel source; and
+# write the choice of tools to build/toolchain.env. Needed, besides packages:
+#
+#   LLVM      LLVM=-N or LLVM=1 chooses; the default is LLVM_DEBIAN, then the newest
+#   rustc     the one in PATH
+#   bindgen   from PATH, or built by cargo and kept in the cache
+#   the source of Rust's standard library, of rustc's version: RUST_LIB_SRC=dir, the
+#             compiler's own, 'rustup component add rust-src', Debian's rust-src, or
+#             Debian's pair rustc-web and rust-web-src
+#
+# If all is there, this needs no network and takes no time. What only some targets
+# of make need is required when they are in GOALS. The oldest versions that will do:
 RUSTC_MIN=1.85.0
 RUSTC_MIN_I386=1.91.0
 BINDGEN_MIN=0.71.1
 LLVM_MIN=17.0.1
 LLVM_DEBIAN=19
 
-usage() {
-	cat <<-END
-	usage: deps.sh
-
-	Find what building and running the kernel needs; install what is missing (by
-	apt, as root or with sudo; elsewhere say what to install), get the kernel
-	source, and write the choice to build/toolchain.env.
-
-	  LLVM >= $LLVM_MIN       LLVM=-N or LLVM=1 chooses; else $LLVM_DEBIAN, then the newest
-	  rustc >= $RUSTC_MIN     the one in PATH; ARCH=i386 needs >= $RUSTC_MIN_I386
-	  bindgen >= $BINDGEN_MIN   from PATH, or built by cargo and kept in the cache
-	  the source of Rust's standard library, of the same version as rustc:
-	    RUST_LIB_SRC=dir, the compiler's own, 'rustup component add rust-src',
-	    Debian's rust-src, or Debian's pair rustc-web + rust-web-src
-
-	When all is there it needs no network and next to no time.  What only some
-	targets of make need is asked for when they are in GOALS.
-	END
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 [ $# = 0 ] || misused
 

@@ -1,28 +1,23 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
+#
+# usage: source.sh [--update]
+#
+# Find the kernel source and keep it in the cache as a bare git repository whose
+# branch "base" is one commit; print the repository's path. The first of these that
+# the environment asks for or that works:
+#
+#   LINUX=dir           a git tree (its HEAD) or a plain unpacked tree; only read
+#   LINUX_TARBALL=file  a tarball
+#   the cache           what one of the next two left there, unless --update
+#   Debian              PACKAGE of SUITE
+#   kernel.org          the newest tarball (KERNEL_ORG=url for a mirror)
 
 SERIES_BASE=7.3
 PACKAGE=linux-source-$SERIES_BASE
 SUITE=trixie-backports
 KERNEL_ORG=${KERNEL_ORG:-https://cdn.kernel.org/pub/linux/kernel/v${SERIES_BASE%%.*}.x}
 
-usage() {
-	cat <<-END
-	usage: source.sh [--update]
-
-	Find the source of Linux $SERIES_BASE and keep it in the cache as a bare git
-	repository whose branch "base" is one commit; print the repository's path.
-	The first of these that the environment asks for or that works:
-
-	  LINUX=dir           a git tree (its HEAD) or a plain unpacked tree; only read
-	  LINUX_TARBALL=file  a tarball of it
-	  the cache           what one of the next two left there, unless --update
-	  $PACKAGE    the Debian package of $SUITE
-	  kernel.org          the newest $SERIES_BASE.y tarball (KERNEL_ORG=url for a mirror)
-	END
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 
 update=

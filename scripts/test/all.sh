@@ -1,25 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Run all tests in all modes and add them up.
-
-usage() {
-	cat <<EOF
-usage: [MODES='MODE...'] [TESTS='PROGRAM[.TEST]...'] [HANDOUT=1] ${0##*/}
-
-Build kernels and selftests, run the selftests in each MODE in a guest, and the
-tests of the scripts. A mode is KERNEL/PROGRAMS, each x86_64 or i386; the
-default is all: $all_modes. With HANDOUT=1
-the kernels have the handouts' numbers, and their programs are tests, too. With
-TESTS, only these: PROGRAM may be a pattern, TEST is a name, or * for all.
-
-The last line is 'N passed, N failed'; the exit status agrees with it.
-EOF
-}
+# usage: [MODES='MODE...'] [TESTS='PROGRAM[.TEST]...'] [HANDOUT=1] all.sh
+#
+# Build kernels and selftests, run the selftests in a guest for each MODE, then test
+# the scripts. A mode is KERNEL/PROGRAMS; the default is all three:
+# x86_64/x86_64 x86_64/i386 i386/i386
+# With HANDOUT=1 the kernels have the handouts' numbers, and the handouts' programs
+# are tests, too. With TESTS, run only these: PROGRAM can be a pattern, TEST is a
+# name, or * for all.
+#
+# The last line is 'N passed, N failed'; the exit status agrees.
 
 all_modes='x86_64/x86_64 x86_64/i386 i386/i386'
 
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 
 load_toolchain

@@ -1,13 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Test scripts/build/kernel.sh: a configuration that cannot be had is refused by name.
+# usage: [ARCH=x86_64|i386] config.sh
+#
+# Test how scripts/build/kernel.sh configures: what cannot be had is refused by name.
 
-usage() {
-	echo "usage: [ARCH=x86_64|i386] ${0##*/}"
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 
 fragment=$BUILD/kernel-test.config

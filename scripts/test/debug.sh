@@ -1,27 +1,20 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Run all tests on a kernel that is built to find bugs.
+# usage: [ARCH=x86_64|i386] [MODES='MODE...'] debug.sh
+#
+# Run all tests on a kernel built to find bugs: the lean kernel with all KUnit suites
+# and debugging options (kconfig/kunit.config, debug.config and, on x86-64,
+# kasan.config). Boot it once for each MODE; run KUnit, then the selftests, each race
+# test for a minute or more. A splat in the kernel's log, a memory leak or a failed
+# test is a failure. MODE is KERNEL/PROGRAMS as in 'make test'; the default is all
+# modes of ARCH.
+#
+# This is not for CI: on two busy cores the kernel with KASAN took 11 minutes to
+# build, and each mode 20 to 27 minutes.
+#
+# The last line is 'N passed, N failed'; the exit status agrees.
 
-usage() {
-	cat <<EOF
-usage: [ARCH=x86_64|i386] [MODES='MODE...'] ${0##*/}
-
-Build the lean kernel with all KUnit suites and what finds bugs
-(kconfig/kunit.config, debug.config and, on x86-64, kasan.config), and boot it
-once in each MODE: KUnit, then the selftests, with each race test for a minute
-or more.
-A splat in the kernel's log, a memory leak or a failed test is a failure. MODE
-is KERNEL/PROGRAMS as in 'make test'; the default is all modes of ARCH.
-
-On two cores that were busy with other work, too, the kernel with KASAN took 11
-minutes to build, and each mode 20 to 27: this is not for CI.
-
-The last line is 'N passed, N failed'; the exit status agrees with it.
-EOF
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 [ $# = 0 ] || misused
 

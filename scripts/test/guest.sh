@@ -1,14 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Test scripts/guest/qemu.sh and what runs programs by it: a guest that hangs, crashes,
-# warns or ends early must not look like one that did its work.
+# usage: [ARCH=x86_64|i386] guest.sh
+#
+# Test scripts/guest: a guest that hangs, crashes, warns or ends early must not look
+# like one that did its work; and users' programs run.
 
-usage() {
-	echo "usage: [ARCH=x86_64|i386] ${0##*/}"
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 
 tmp=$(mktemp -d)

@@ -1,13 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Test scripts/test/ktap.awk: what must not count as passed does not.
+# usage: ktap.sh
+#
+# Test scripts/test/ktap.awk: only what passed counts as passed.
 
-usage() {
-	echo "usage: ${0##*/}"
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 
 tmp=$(mktemp -d)

@@ -1,21 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Run the tests inside the kernel that are written in Rust.
+# usage: [ARCH=x86_64|i386] kunit.sh
+#
+# Run the kernel's own tests of Rust: build a kernel with all KUnit suites and
+# documentation examples of Rust, boot it, and judge its report. For i386, do the
+# same on x86_64; both must have the same tests. Skips must be listed in
+# scripts/test/expected-skips.
+#
+# The last line is 'N passed, N failed'; the exit status agrees.
 
-usage() {
-	cat <<EOF
-usage: [ARCH=x86_64|i386] ${0##*/}
-
-Build a kernel with all KUnit suites and documentation examples of Rust, boot it,
-and judge what it reports. For i386, do the same on x86_64 and compare: the same
-tests must be there on both. Which may be skipped says scripts/expected-skips.
-
-The last line is 'N passed, N failed'; the exit status agrees with it.
-EOF
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 
 load_toolchain

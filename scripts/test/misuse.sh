@@ -1,20 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Prove that a misuse of #[syscall] does not compile, and that the compiler
-# points at it.
+# usage: [ARCH=x86_64|i386] misuse.sh
+#
+# Test that misuse of #[syscall] does not compile: compile each case of
+# scripts/test/fixtures/syscall-misuse.rs as kernel/hello.rs was compiled, and
+# compare the compiler's messages and their positions with those that the case
+# expects. The last line is 'N passed, N failed'.
 
-usage() {
-	cat <<EOF
-usage: [ARCH=x86_64|i386] ${0##*/}
-
-Compile each case of scripts/test/fixtures/syscall-misuse.rs as the built kernel's
-kernel/hello.rs was compiled, and compare what the compiler says, and where,
-with what the case expects. The last line is 'N passed, N failed'.
-EOF
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 [ $# = 0 ] || misused
 

@@ -1,22 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Test modules that are built outside of the kernel tree.
+# usage: [ARCH=x86_64|i386] [CONFIG=...] modules.sh
+#
+# Test modules built outside the kernel tree: install what a distribution's package
+# of kernel headers holds, build modules in C and in Rust with nothing else, by
+#
+# 	make -C /lib/modules/$(uname -r)/build M=$PWD modules
+#
+# then load, use and remove them in a guest. The last line is 'N passed, N failed'.
 
-usage() {
-	cat <<EOF
-usage: [ARCH=x86_64|i386] [CONFIG=...] ${0##*/}
-
-Install of the built kernel what packages of kernel headers hold, and build
-modules in C and in Rust with nothing else:
-
-	make -C /lib/modules/\$(uname -r)/build M=\$PWD modules
-
-Then load, use and remove them in a guest. The last line is 'N passed, N failed'.
-EOF
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 [ $# = 0 ] || misused
 

@@ -1,21 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Do what Documentation/rust/own-syscall.rst says, as a reader would.
+# usage: own-syscall.sh
+#
+# Follow Documentation/rust/own-syscall.rst of build/linux to the letter, on a copy
+# of that tree and of its x86-64 kernel. Each code block of the page is carried out:
+# a "sh" block is run, a "diff" block goes to patch, and a "console" block is a
+# session in a guest, which must give the output that the page shows. The first
+# failure ends the test. The last line is 'N passed, N failed'.
 
-usage() {
-	cat <<EOF
-usage: ${0##*/}
-
-Carry out Documentation/rust/own-syscall.rst of build/linux to the letter, on a
-copy of that tree and of its kernel, built for x86-64: each code block of the page
-in turn. A "sh" block is run, a "diff" block goes to patch, and a "console" block
-is a session in a guest, which must give the output that the page shows. What
-fails is the last thing done. The last line is 'N passed, N failed'.
-EOF
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 [ $# = 0 ] || misused
 
@@ -64,13 +57,7 @@ blocks() {
 # shell BLOCK: run its commands, with what make was given for the kernel.
 shell() (
 	cd "$work/linux" || exit
-	MAKEFLAGS="-j$JOBS --"
-	for variable in O="$work/kernel" ARCH=$ARCH LLVM="$LLVM" CC="$CC" HOSTCC="${CC##* }" RUSTC="$RUSTC" \
-		${RUST_LIB_SRC:+RUST_LIB_SRC="$RUST_LIB_SRC"} LOCALVERSION= \
-		KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970' KBUILD_BUILD_USER=user \
-		KBUILD_BUILD_HOST=host KBUILD_BUILD_VERSION=1; do
-		MAKEFLAGS="$MAKEFLAGS $(printf %s "$variable" | sed 's/ /\\ /g')"
-	done
+	MAKEFLAGS="-j$JOBS -- $(kvariables "$work/kernel" | sed 's/ /\\ /g' | paste -sd' ')"
 	export MAKEFLAGS
 	sh -eu "$1"
 )

@@ -1,26 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Count what a program of a distribution copies: Redis, saving while it is written to.
+# usage: [ARCH=x86_64|i386] redis.sh [SELFTESTS]
+#
+# Boot the kernel with Debian's Redis, count the copy-on-write faults of a BGSAVE
+# during writes, and compare them with Redis' own count and with the kernel's smaps.
+# SELFTESTS is the output of selftests.sh, if it has just been run. The last line is
+# 'N passed, N failed'.
+#
+# exit status: 0 they agree, 1 they do not, 3 Redis is not available
 
 # The same Redis on every machine, for both architectures.
 SUITE=trixie
 
-usage() {
-	cat <<EOF
-usage: [ARCH=x86_64|i386] ${0##*/} [SELFTESTS]
-
-Boot the kernel that scripts/build/kernel.sh built with the Redis of Debian's $SUITE,
-count its copy-on-write faults during a BGSAVE, and compare them with what Redis
-says that it has copied and with the kernel's own smaps. SELFTESTS is the folder
-that selftests.sh has printed, if it just has. The last line is
-'N passed, N failed'.
-
-exit status: 0 they agree, 1 they do not, 3 Redis cannot be had
-EOF
-}
-
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 
 # unpack ROOT: make ROOT a root file system with Redis and its libraries.

@@ -1,16 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Test the scripts that set up, and those that keep the series: in a copy of the
-# repository, on a kernel tree of a few files, without a network. What is bad in
-# the input gets a clear error and changes nothing.
+# usage: scripts.sh
+#
+# Test the scripts that set up, and those that maintain the series, in a copy of the
+# repository, on a kernel tree of a few files, without a network. Bad input must give
+# a clear error and change nothing.
 
 # shellcheck disable=SC2016,SC2028,SC2034 # it writes scripts
-usage() {
-	echo "usage: ${0##*/}"
-}
 
-# shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 
 tmp=$(mktemp -d)
