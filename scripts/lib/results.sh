@@ -24,9 +24,12 @@ add_sum() {
 	fi
 }
 
-# judge MODE OUTPUT [LIST]: add up the KTAP in the file OUTPUT, see ktap.awk.
+# judge MODE OUTPUT [LIST]: add up the KTAP in the file OUTPUT, see ktap.awk, and write
+# it to build/junit, which CI systems read.
 judge() {
+	mkdir -p "$BUILD/junit"
 	_judged=$(awk -f "$TOP/scripts/test/ktap.awk" -v mode="$1" -v list="${3:-}" \
+		-v junit="$BUILD/junit/$(echo "$1" | tr / -).xml" \
 		-v skips="${skips:-$TOP/scripts/test/expected-skips}" "$2") || :
 	printf '%s\n' "$_judged"
 	add_sum "$1" "$_judged"
@@ -34,6 +37,7 @@ judge() {
 
 # judge_kunit MODE: add up what KUnit wrote to the console of the guest in $run at
 # boot; the report is kunit.ktap beside it. A guest without a console gave none.
+# shellcheck disable=SC2154 # claim sets it
 judge_kunit() {
 	awk -f "$TOP/scripts/test/kunit.awk" "$run/console.log" >"$run/kunit.ktap" || :
 	judge "$1" "$run/kunit.ktap"

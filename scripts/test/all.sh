@@ -35,6 +35,10 @@ part() {
 		echo "FAIL $_title: the log: $_log"
 	fi
 	echo "$_title: ${_last:-said nothing}"
+	_failure=''
+	[ "$failed" = "$_before" ] || _failure="<failure message=\"see $_log\"/>"
+	echo "<testsuite name=\"$_title\"><testcase name=\"$_title\">$_failure</testcase></testsuite>" \
+		>"$BUILD/junit/$_title.xml"
 }
 
 # choose LIST: of a kselftest-list.txt what TESTS chooses, to $run/list; what the guest
@@ -103,6 +107,8 @@ redis() {
 	fi
 }
 
+rm -rf "$BUILD/junit"
+mkdir -p "$BUILD/junit"
 [ "${TESTS:-}" ] || part ktap "$TOP/scripts/test/ktap.sh"
 for mode in ${MODES:-$all_modes}; do
 	guest "$mode"

@@ -4,16 +4,33 @@
 # writes it. Stricter than most: a test counts as passed only when it says so,
 # under a plan that is there and complete.
 #
-#	awk -f ktap.awk -v mode=MODE [-v list=FILE] [-v skips=FILE] OUTPUT
+#	awk -f ktap.awk -v mode=MODE [-v list=FILE] [-v skips=FILE] [-v junit=FILE] OUTPUT
 #
 # list:  COLLECTION:PROGRAM lines: what must have run (kselftest-list.txt)
 # skips: the skips that are expected: MODE PROGRAM.TEST REASON, * for any mode
+# junit: where to write the results as JUnit's XML
 #
 # Each failure is shown with what the test said; the last line is the sum.
 
-function fail(what) {
+function fail(what, details) {
 	failed++
 	print "FAIL " mode ": " what
+	printf "%s", details
+	record(substr(what, 1, match(what ":", /:( |$)/) - 1), "failure", what, details)
+}
+
+# For JUnit: the result of a test that did not pass, if a KIND is given.
+function record(id, kind, message, details) {
+	cases = cases "\t<testcase classname=\"" xml(mode) "\" name=\"" xml(id) "\">" (kind ? \
+		"<" kind " message=\"" xml(message) "\">" xml(details) "</" kind ">" : "") "</testcase>\n"
+}
+
+function xml(text) {
+	gsub(/&/, "\\&amp;", text)
+	gsub(/</, "\\&lt;", text)
+	gsub(/"/, "\\&quot;", text)
+	gsub(/[^\t\n -~]/, "?", text)
+	return text
 }
 
 # A level of nesting begins.
@@ -46,6 +63,7 @@ function listed(id,   i) {
 			used[i] = 1
 			skipped++
 			print "skip " mode ": " id ": " row_reason[i]
+			record(id, "skipped", row_reason[i])
 			return 1
 		}
 	return 0
@@ -83,27 +101,22 @@ function result(d, text,   ok, number, name, directive, id, leaf) {
 	if (directive ~ /^(SKIP|skip|XFAIL|xfail|TODO|todo)/) {
 		# Of a program whose tests are skipped, they say why.
 		if (leaf && !listed(id))
-			complain(id ": " directive)
+			fail(id ": " directive, said)
 	} else if (!ok) {
 		# What its own tests say is not said twice.
 		if (leaf || !failed_below[d + 1] || directive ~ /^TIMEOUT/)
-			complain(id (directive ? ": " directive : ""))
+			fail(id (directive ? ": " directive : ""), said)
 	} else if (!d && leaf)
 		fail(id ": gave no results of its own")
-	else if (leaf)
+	else if (leaf) {
 		passed++
+		record(id)
+	}
 	if (!ok)
 		failed_below[d] = 1
 	failed_below[d + 1] = 0
 	said = ""
 	lines = 0
-}
-
-# A failure, with what was said since the last result.
-function complain(what) {
-	fail(what)
-	if (said)
-		printf "%s", said
 }
 
 BEGIN {
@@ -187,5 +200,8 @@ END {
 		if (!used[i])
 			fail(skips ": " row_id[i] ": listed as a skip, but not skipped")
 	printf "%s: %d passed, %d failed, %d skipped as listed\n", mode, passed, failed, skipped
+	if (junit)
+		printf "<testsuite name=\"%s\" tests=\"%d\" failures=\"%d\" skipped=\"%d\">\n%s</testsuite>\n",
+			xml(mode), passed + failed + skipped, failed, skipped, cases >junit
 	exit failed > 0
 }

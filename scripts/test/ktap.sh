@@ -14,16 +14,21 @@ list=$tmp/list
 printf 'c:hello\n' >"$list"
 : >"$tmp/skips"
 
-# judged WHAT SUM: the KTAP on standard input is judged so.
-judged() {
-	sum=$(awk -f "$TOP/scripts/test/ktap.awk" -v mode=m -v list="$list" -v skips="$tmp/skips" |
-		tail -n 1)
-	if [ "$sum" = "m: $2" ]; then
+# verdict WHAT WANTED: $sum is what is wanted.
+verdict() {
+	if [ "$sum" = "$2" ]; then
 		echo passed
 	else
 		echo failed
-		say "ktap.awk: $1: '$sum' instead of 'm: $2'"
+		say "ktap.awk: $1: '$sum' instead of '$2'"
 	fi >>"$tmp/verdicts"
+}
+
+# judged WHAT SUM: the KTAP on standard input is judged so.
+judged() {
+	sum=$(awk -f "$TOP/scripts/test/ktap.awk" -v mode=m -v list="$list" -v skips="$tmp/skips" \
+		-v junit="$tmp/junit" | tail -n 1)
+	verdict "$1" "m: $2"
 }
 
 # program RESULT LINE…: the output of one program with these lines, and its result.
@@ -74,6 +79,20 @@ program ok/ 'TAP version 13' 1..2 'ok 1 a' 'ok 2 b' |
 	judged 'a listed skip that runs' '2 passed, 1 failed, 0 skipped as listed'
 program 'ok/ # SKIP' 'TAP version 13' 1..1 'ok 1 b # SKIP why' |
 	judged 'a program of listed skips' '0 passed, 0 failed, 1 skipped as listed'
+
+# JUnit has the same results.
+cat >"$tmp/junit.py" <<'END'
+import sys, xml.etree.ElementTree as tree
+suite = tree.parse(sys.argv[1]).getroot()
+print(*suite.attrib.values(), *((c.get("name"), *((r.tag, r.get("message"), r.text) for r in c)) for c in suite))
+END
+program 'not ok/ # exit=1' 'TAP version 13' 1..3 'ok 1 a' 'ok 2 b # SKIP' "# <&\"$(printf '\033')\"" 'not ok 3 c' |
+	judged 'all three' '1 passed, 1 failed, 1 skipped as listed'
+sum=$(python3 "$tmp/junit.py" "$tmp/junit") || :
+wanted="m 3 1 1 ('hello.a',) ('hello.b', ('skipped', 'the machine has none', None))"
+wanted="$wanted ('hello.c', ('failure', 'hello.c', '    <&\"?\"\\n'))"
+verdict JUnit "$wanted"
+
 printf '* hello.b the machine has none\nother hello.a not here\n' >"$tmp/skips"
 program ok/ 'TAP version 13' 1..2 'ok 1 a' 'ok 2 b # SKIP why' |
 	judged 'a skip listed for all modes' '1 passed, 0 failed, 1 skipped as listed'

@@ -283,6 +283,15 @@ git -C "$tree" merge -q --no-edit side
 refuses 'make series with a merge' 'merges' scripts/series/write.sh
 git -C "$tree" reset -q --hard HEAD~1
 
+# A change to a patch, as scripts/README.md does it
+echo '// changed' >>"$tree/kernel/hello.rs"
+git -C "$tree" commit -qa --fixup=:/'add hello'
+GIT_SEQUENCE_EDITOR=: git -C "$tree" rebase -q -i --autosquash base
+works 'make series with a changed patch' run series/write.sh
+same 'there are as many patches, and the first has it' "$(grep -c '^+// changed' "$repo"/patches/* | cut -d: -f2 | paste -sd' ')" '1 0'
+cp "$tmp"/patches/* "$repo/patches"
+works 'make tree with the old patches again' run series/tree.sh
+
 echo '// more' >>"$tree/kernel/hello.rs"
 commit 'kernel: more'
 echo "case \$1=\$2 in */patches=*/patches) exit 1 ;; esac; exec $(command -v mv) \"\$@\"" | fake mv
@@ -422,6 +431,10 @@ same 'and why the one that is there is not used' "$(grep -c 'is of Rust 1.94, ru
 
 # What make is given
 refuses 'a variable that there is not' 'No such variable: ARC' make run ARC=i386
+for script in setup/deps series/tree build/kernel guest/qemu test/all; do
+	works "$script.sh --help" run $script.sh --help
+	same 'says how it is called' "$(grep -cE "^(usage: | ).*${script#*/}.sh" "$tmp/output")" 1
+done
 works 'make help' env -u MAKEFLAGS make help
 same 'make help has every variable' "$(sed -n '/^variables :=/,/^given/{/^given/d; s/.*:=//; s/\\//; p}' "$repo/Makefile" |
 	tr -s ' \t' '\n' | while read -r name; do grep -q "\<$name=" "$tmp/output" || echo "$name"; done)" ''
@@ -511,6 +524,7 @@ echo 'echo Linux >"$console"; printf "TAP version 13\n1..1\n# TAP version 13\n# 
 works 'make test TESTS=' with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='*_2.x a_2.y' scripts/test/all.sh
 same 'the choice is in the guest' "$(cpio --quiet -i --to-stdout choice <"$repo/build/run/test-x86_64-x86_64/initramfs" |
 	paste -sd';')" 'set -- "$@" -t c:a_2;export KSELFTEST_A_2_ARGS=" x y"'
+same 'CI can read the results' "$(grep -c '<testcase' "$repo/build/junit/x86_64-x86_64.xml")" 1
 refuses 'a test that there is not' 'no such tests' with_fakes env MODES=x86_64/x86_64 TESTS=b scripts/test/all.sh
 refuses 'a test that did not run' 'a_3: did not run' \
 	with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='a_[23]' scripts/test/all.sh
