@@ -33,6 +33,8 @@ load_toolchain() {
 	[ -r "$BUILD/toolchain.env" ] || die "build/toolchain.env is missing: run 'make deps' first"
 	# shellcheck source=/dev/null
 	. "$BUILD/toolchain.env"
+	# What ccache knows from one clone it finds from another.
+	export CCACHE_BASEDIR="$BUILD" CCACHE_IGNOREOPTIONS='-fmacro-prefix-map=*'
 }
 
 # kernel_dir: the build folder of the kernel that ARCH, CONFIG and HANDOUT choose.
@@ -46,10 +48,12 @@ kernel_dir() {
 
 # kvariables OUT: the variables of the kernel's make for a build in OUT, one a line.
 # HOSTCC is also the linker that the kernel gives to rustc, hence one word: no ccache.
+# With ccache the compiler sees ../linux/FILE, in every clone; __FILE__ is to be FILE.
 kvariables() {
 	printf '%s\n' O="$1" ARCH="$ARCH" LLVM="$LLVM" CC="$CC" HOSTCC="${CC##* }" RUSTC="$RUSTC" LOCALVERSION= \
 		KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970' \
-		KBUILD_BUILD_USER=user KBUILD_BUILD_HOST=host KBUILD_BUILD_VERSION=1
+		KBUILD_BUILD_USER=user KBUILD_BUILD_HOST=host KBUILD_BUILD_VERSION=1 \
+		KCPPFLAGS=-fmacro-prefix-map=../"${TREE##*/}"/=
 }
 
 # kmake OUT ARGUMENT…: the kernel's make on build/linux, into the folder OUT.

@@ -15,7 +15,7 @@ case ${1:-} in
 esac
 
 unset CDPATH
-TOP=$(cd "$(dirname "$0")/../.." && pwd)
+TOP=$(cd "$(dirname "$0")/../.." && pwd -P)
 BUILD=$TOP/build
 TREE=$BUILD/linux
 ARCH=${ARCH:-x86_64}

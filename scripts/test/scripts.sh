@@ -168,7 +168,7 @@ kernel() {
 }
 
 mkdir -p "$repo" "$tmp/fake" "$repo/patches" "$repo/rust-src" "$repo/selftests" "$repo/Documentation"
-cp -r "$TOP/scripts" "$TOP/Makefile" "$TOP/kconfig" "$repo"
+cp -r "$TOP/scripts" "$TOP/Makefile" "$TOP/kconfig" "$TOP/.gitattributes" "$repo"
 git init -q "$repo"
 echo /build/ >"$repo/.gitignore"
 kernel "$tmp/linux" 4
@@ -247,6 +247,10 @@ echo "see $repo/build" >"$repo/README.md"
 git -C "$repo" add README.md
 refuses 'make check: a path of this machine' README.md scripts/series/check.sh names
 git -C "$repo" rm -qf README.md
+git -C "$repo" commit -qm 'All'
+git clone -q -c core.autocrlf=true "$repo" "$tmp/windows"
+works 'a clone made on Windows' "$tmp/windows/scripts/setup/clean.sh"
+same 'has the line ends of Unix' "$(git -C "$tmp/windows" ls-files --eol | grep -c w/crlf)" 0
 
 # Work of the user's own
 echo '// mine' >>"$tree/kernel/hello.rs"
