@@ -270,6 +270,7 @@ check_arguments() {
 		die "CONFIG=$CONFIG: neither lean, defconfig, running, a name in kconfig/ nor a file" ;;
 	esac
 	[ ! "${PROG:-}" ] || check_prog "$PROG"
+	[ ! "${BUSYBOX:-}" ] || [ -x "$BUSYBOX" ] || die "BUSYBOX=$BUSYBOX: there is no such program"
 	for _path in ${ADD:-}; do
 		check_add "$_path"
 	done

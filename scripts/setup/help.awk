@@ -15,6 +15,7 @@ END {
 	print "  LINUX=dir            build on a tree of your own (never modified)"
 	print "  LINUX_TARBALL=file   build on a kernel tarball of your own"
 	print "  KERNEL_ORG=url       where the source is looked for, but for Debian's package"
+	print "  BUSYBOX=file         a static busybox for the guest, where Debian's cannot be had"
 	print "  LLVM=-N|1            which LLVM   RUST_LIB_SRC=dir  the source of Rust's library"
 	print "  KVM=on|off           do not probe, use or leave KVM"
 	print "  SMP=N MEM=size       the guest's CPUs and memory   DEADLINE=s  how long it may run"

@@ -14,7 +14,7 @@
 tmp=$(mktemp -d)
 server=
 at_exit "kill \$server 2>/dev/null || :; rm -rf '$tmp'"
-unset LINUX LINUX_TARBALL LLVM RUST_LIB_SRC BUILD_LOCKED HANDOUT V GOALS CONFIG PROG ADD CMD SAME_WORLD
+unset BUSYBOX LINUX LINUX_TARBALL LLVM RUST_LIB_SRC BUILD_LOCKED HANDOUT V GOALS CONFIG PROG ADD CMD SAME_WORLD
 export XDG_CACHE_HOME="$tmp/cache" TMPDIR="$tmp" KVM=off
 export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0='A User'
 export GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1=user@localhost
@@ -442,7 +442,7 @@ done
 works 'make help' env -u MAKEFLAGS make help
 same 'make help has every variable' "$(sed -n '/^variables :=/,/^given/{/^given/d; s/.*:=//; s/\\//; p}' "$repo/Makefile" |
 	tr -s ' \t' '\n' | while read -r name; do grep -q "\<$name=" "$tmp/output" || echo "$name"; done)" ''
-for argument in PROG=none.c PROG=Makefile ADD=/none CONFIG=none CONFIG='a b/c.config'; do
+for argument in BUSYBOX=none PROG=none.c PROG=Makefile ADD=/none CONFIG=none CONFIG='a b/c.config'; do
 	refuses "$argument before the build" "$argument:|a space" with_fakes env -u MAKEFLAGS make run "$argument"
 	same "$argument, nothing built" "$(grep -c '^kernel' "$tmp/output")" 0
 done
@@ -529,6 +529,12 @@ works 'make test TESTS=' with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_
 same 'the choice is in the guest' "$(cpio --quiet -i --to-stdout choice <"$repo/build/run/test-x86_64-x86_64/initramfs" |
 	paste -sd';')" 'set -- "$@" -t c:a_2;export KSELFTEST_A_2_ARGS=" x y"'
 same 'CI can read the results' "$(grep -c '<testcase' "$repo/build/junit/x86_64-x86_64.xml")" 1
+cp "$tmp/fake/qemu-system-x86_64" "$tmp/fake/qemu-system-i386"
+{ echo "until [ -s '$repo/build/kernel-i386/.built' ]; do sleep 1; done"; cat ktap; } >patient
+works 'make test of two kernels' with_fakes env DEADLINE=100 FAKE_GUEST="$tmp/patient" MODES='x86_64/x86_64 i386/i386' TESTS=a_2 \
+	BUSYBOX="$(command -v busybox)" scripts/test/all.sh
+same 'the second is built during the guest of the first' \
+	"$(grep -c '^kernel i386 lean ...' "$repo/build/log/ahead.log") $(grep -c 'i386 lean: up to date' "$tmp/output")" '1 1'
 refuses 'a test that there is not' 'no such tests' with_fakes env MODES=x86_64/x86_64 TESTS=b scripts/test/all.sh
 refuses 'a test that did not run' 'a_3: did not run' \
 	with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='a_[23]' scripts/test/all.sh
