@@ -15,13 +15,14 @@ ifneq ($(unknown),)
 $(error No such variable: $(unknown). 'make help' lists them)
 endif
 
-# A $ in a command is for the guest's shell. LLVM in the environment is for other kernels.
+# A $ in CMD is for the guest's shell. LLVM counts only on the command line: in the
+# environment it is meant for other kernels.
 override CMD := $(value CMD)
 ifneq ($(origin LLVM),command line)
 override undefine LLVM
 endif
 
-# What is not given stays unset: the kernel's make tells that from nothing.
+# Export only what is set: for the kernel's make, unset and empty differ.
 export GOALS $(foreach v,$(variables),$(if $(filter undefined,$(origin $v)),,$v))
 
 .DEFAULT_GOAL := help
@@ -42,11 +43,11 @@ kunit: tree ## run the kernel's own tests of Rust; for ARCH=i386 compare them wi
 	@scripts/test/kunit.sh
 
 .PHONY: debug-test
-debug-test: tree ## all tests and a minute of each race on a kernel that is built to find bugs
+debug-test: tree ## all tests, with longer races, on a kernel built to find bugs
 	@scripts/test/debug.sh
 
 .PHONY: bench
-bench: tree ## count the instructions that calls and page faults take, against budgets
+bench: tree ## count the instructions of calls and page faults, against budgets
 	@scripts/bench/bench.sh
 
 .PHONY: shell
@@ -60,7 +61,7 @@ gdb: tree ## QEMU stopped at a breakpoint in a Rust system call, with gdb attach
 ##@ The steps one by one
 
 .PHONY: deps
-deps: ## find or install what building needs, and get the kernel source
+deps: ## find or install the tools, and get the kernel source
 	@scripts/setup/deps.sh
 
 .PHONY: tree
@@ -82,7 +83,7 @@ series: ## write patches/ and its mirrors back from build/linux
 	@scripts/series/write.sh
 
 .PHONY: check
-check: kernel ## prove that patches and mirrors agree and keep the kernel's style
+check: kernel ## check that patches and mirrors agree and follow the kernel's style
 	@scripts/series/check.sh
 
 .PHONY: submission

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# Judge what `make bench` has measured. The first file has budgets, the second a line
-# 'COLUMN<tab>CASE<tab>TICKS' for each number. Prints a table, what is above its budget,
-# and as the last line 'N passed, N failed'. -v json=FILE gets all numbers.
+# Judge the results of `make bench`. The first file has budgets, the second a line
+# 'COLUMN<tab>CASE<tab>TICKS' for each result. Print a table, what exceeds its budget, and
+# 'N passed, N failed'. All results are also written to -v json=FILE.
 
 BEGIN {
 	split("base off idle others tracked tracked-64 traceable +tracked +kprobe", columns)
@@ -29,7 +29,7 @@ function number(column, name) {
 	return (column, name) in value ? value[column, name] : "-"
 }
 
-# matches NAME GLOB: there is nothing else in names that a regular expression knows.
+# matches NAME GLOB: names have no other characters special in regular expressions.
 function matches(name, glob) {
 	gsub(/\*/, ".*", glob)
 	return name ~ "^" glob "$"

@@ -52,7 +52,7 @@ measured=$BUILD/kernel-$ARCH-bench
 results=$BUILD/log/bench-$ARCH.tsv
 claim "bench-$ARCH"
 
-# configure OUT [LINE…]: what the measured kernel has, but for these lines.
+# configure OUT [LINE…]: the configuration of the measured kernel, with these lines.
 configure() {
 	_out=$1
 	shift
@@ -65,13 +65,13 @@ configure() {
 	kmake "$_out" KCONFIG_ALLCONFIG="$_out/.config.wanted" allnoconfig
 }
 
-# build OUT [LINE…]: the kernel of $TREE.
+# build OUT [LINE…]: build the kernel of $TREE.
 build() {
 	configure "$@" >"$BUILD/log/${1##*/}.config.log" 2>&1 </dev/null
 	run_logged "$BUILD/log/${1##*/}.log" "kernel ${1##*/kernel-}" kmake "$1" bzImage
 }
 
-# checkout COMMIT: a tree of it for the kernels to compare with.
+# checkout COMMIT: check it out to $controls, for a kernel to compare with.
 checkout() {
 	if [ ! -e "$controls/.git" ]; then
 		need_space "$BUILD" 2600 "a second kernel tree in build/"
@@ -83,7 +83,7 @@ checkout() {
 	git -C "$controls" clean -q -f -x kernel
 }
 
-# twins: put C in the place of Rust.
+# twins: replace Rust by C.
 twins() {
 	for _twin in "$TOP"/scripts/bench/twins/*.c; do
 		cp "$_twin" "$controls/kernel"
@@ -91,8 +91,8 @@ twins() {
 	done
 }
 
-# control NAME COMMIT LINE [twins]: unless it is there, build a kernel to compare
-# with: of a commit, with all options of the measured one but for this line.
+# control NAME COMMIT LINE [twins]: build a kernel to compare with, unless it exists: from
+# COMMIT, with the configuration of the measured one except for LINE.
 control() {
 	_out=$measured-$1 _commit=$(git -C "$series" rev-parse "$2")
 	_inputs=$({
@@ -112,8 +112,8 @@ control() {
 	echo "$_inputs" >"$_out/inputs"
 }
 
-# measure KERNEL [COLUMN]: run the program; what is measured while no name is tracked
-# goes into that column.
+# measure KERNEL [COLUMN]: run the program; its results while no name is tracked go to
+# COLUMN.
 measure() {
 	_output=$BUILD/log/${1##*/}.output
 	say "measuring ${1##*/kernel-}"
@@ -130,8 +130,7 @@ symbol() {
 	"llvm-nm${LLVM#1}" "$measured/vmlinux" | awk -v name="$1" '$3 == name { print $1 }'
 }
 
-# hooks: each place in the code where the tracker's static key is asked. What is there
-# while it is off has to be one nop.
+# hooks: while the tracker is off, each place that tests its static key must be one nop.
 hooks() {
 	_hooks=$("llvm-objdump${LLVM#1}" -s -j .rodata "$measured/vmlinux" |
 		awk -v key="$(symbol cow_track_key)" -v start="$(symbol __start___jump_table)" \

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# Print where in the code a static key is asked, as FROM-TO, five bytes each, from
+# Print where the code tests a static key, as FROM-TO, five bytes each. The input is
 # objdump -s of the kernel's .rodata; -v key=, -v start= and -v stop= are the addresses
 # of the key and of the table's symbols.
 #
-# An entry has three offsets, each relative to where it is: of the code, of the jump's
-# target and, with flags in its lowest bits, of the key. The key's is as wide as an
-# address. All are in the kernel's uppermost 2 GiB, or there are no more than 32 bits:
-# so it is enough to look at the lower halves.
+# An entry has three offsets, each relative to its own address: of the code, of the jump's
+# target and, with flags in the lowest bits, of the key. The key's offset is as wide as an
+# address. Everything is in the uppermost 2 GiB, or addresses have 32 bits: the lower 32
+# bits are enough.
 
 function number(hex,   i, value) {
 	for (i = 1; i <= length(hex); i++)

@@ -16,7 +16,7 @@ if [ "$ARCH" = x86_64 ]; then
 	exit
 fi
 
-# This machine has none for i386: Debian's, unpacked in the cache.
+# For i386, Debian's, unpacked in the cache.
 busybox=$(cache_dir)/busybox-$ARCH
 if [ ! -x "$busybox" ]; then
 	deb=$("$TOP/scripts/setup/apt.sh" --arch="$ARCH" "$(. /etc/os-release && echo "$VERSION_CODENAME")" busybox-static) ||

@@ -16,7 +16,7 @@ shift
 root=$(mktemp -d)
 at_exit "rm -rf '$root'"
 
-# put FILE PATH: copy FILE, or the contents of a folder, links followed at the top.
+# put FILE PATH: copy a file (of a link, its target) or the contents of a folder.
 put() {
 	mkdir -p "$root$(dirname "$2")"
 	if [ -d "$1" ]; then
@@ -39,7 +39,7 @@ done
 
 (
 	cd "$root" || exit
-	# What a clone made under another umask has.
+	# The clone may have been made with another umask.
 	chmod -R u+w,go-w,a+rX .
 	find . -mindepth 1 -exec touch -h -d @0 {} +
 	find . -mindepth 1 -print0 | sort -z |

@@ -33,17 +33,17 @@ log=$BUILD/log/${out##*/}.log
 title="kernel $ARCH $(basename "$CONFIG" .config)${HANDOUT:+ handout}"
 mkdir -p "$out"
 
-# A configuration as Kconfig writes it names the compiler; a fragment does not.
+# A complete configuration names the compiler; a fragment does not.
 is_complete() {
 	grep -q '^CONFIG_CC_VERSION_TEXT=' "$1"
 }
 
-# copy_config FROM TO: as it is in /proc, or as Windows writes it, too
+# copy_config FROM TO: FROM may be compressed, or have the line ends of Windows
 copy_config() {
 	{ gzip -dc <"$1" 2>/dev/null || cat "$1"; } | tr -d '\r' >"$2"
 }
 
-# choose: where the configuration starts and which fragments are laid over it.
+# choose: the configuration to start from, and the fragments to merge into it.
 choose() {
 	start=''
 	fragments="$TREE/kernel/configs/rust.config $TREE/kernel/configs/rust_syscalls.config
@@ -62,7 +62,7 @@ choose() {
 	*)
 		if [ -f "$CONFIG" ]; then
 			copy_config "$CONFIG" "$out/asked.config"
-			grep -q 'CONFIG_[A-Z0-9]' "$out/asked.config" || die "CONFIG=$CONFIG: no configuration"
+			grep -q 'CONFIG_[A-Z0-9]' "$out/asked.config" || die "CONFIG=$CONFIG is not a configuration"
 			if is_complete "$out/asked.config"; then
 				start=$out/asked.config
 				fragments="$kconfig/distro.config $fragments"
@@ -81,7 +81,7 @@ choose() {
 	done
 }
 
-# starting_point: the configuration to start from, in $out/start/.config.
+# starting_point: write the configuration to start from to $out/start/.config.
 starting_point() {
 	mkdir -p "$out/start"
 	case $start in
@@ -93,7 +93,7 @@ starting_point() {
 	[ "$CONFIG" != running ] || yes '' | kmake "$out/start" localmodconfig
 }
 
-# generate: merge, resolve, into $out/.config.generated.
+# generate: merge and resolve into $out/.config.generated.
 generate() {
 	# shellcheck disable=SC2086 # a list
 	set -- $fragments
@@ -106,11 +106,10 @@ generate() {
 	kmake "$out" KCONFIG_CONFIG="$out/.config.generated" KCONFIG_ALLCONFIG="$out/.config.wanted" $target
 }
 
-# verify: each line of each fragment must be in the result as it stands. What is
-# not there to begin with may be turned off only by distro.config, and where a
-# fragment takes back what one before it asked for. What distro.config cannot have
-# of a distribution's configuration, such as no MODULE_SIG under LOCKDOWN_LSM, is
-# only said: what excludes Rust shows by Rust's own line.
+# verify: each line of each fragment must be in the result (merge_config.sh only warns).
+# Turning off a symbol that does not exist is allowed in distro.config, and where an
+# earlier fragment has set it. What distro.config cannot turn off, such as MODULE_SIG
+# under LOCKDOWN_LSM, is only reported: if it excludes Rust, RUST=y fails.
 verify() {
 	# shellcheck disable=SC2086 # a list
 	awk '
@@ -143,24 +142,24 @@ verify() {
 	}' "$out/.config.generated" $fragments >&2
 }
 
-# configure: the wanted configuration into $out/.config, unless it is what was
-# wanted before: then the user may have changed it since, by menuconfig.
+# configure: write the configuration to $out/.config, unless the same was asked for
+# before: then keep what the user may have changed since with menuconfig.
 configure() {
 	isolated generate >"$log" 2>&1 </dev/null
 	[ $status = 0 ] || {
 		tail -n 25 "$log" >&2
 		die "configuring failed; the whole log: $log"
 	}
-	verify || die "the configuration '$CONFIG' asks for what this kernel cannot give"
+	verify || die "CONFIG=$CONFIG asks for what this kernel cannot have"
 	if [ ! -e "$out/.config" ] || ! cmp -s "$out/.config.generated" "$out/.config.accepted"; then
-		[ ! -e "$out/.config" ] || say "the configuration asked for has changed: build/${out##*/}/.config is written anew"
+		[ ! -e "$out/.config" ] || say "the configuration has changed: build/${out##*/}/.config is overwritten"
 		cp "$out/.config.generated" "$out/.config"
 		cp "$out/.config.generated" "$out/.config.accepted"
 	fi
 }
 
-# inputs: a sum of all that decides what a build gives: the tree as it is, the tools,
-# the configuration asked for and the one in use.
+# inputs: a checksum of everything that a build depends on: the tree with its changes,
+# the tools, the configuration asked for and the one in use.
 # shellcheck disable=SC2015 # a failure of any of them counts
 inputs() {
 	{
@@ -177,14 +176,14 @@ inputs() {
 	} | sha256sum
 }
 
-# outputs: a sum of what a build has given; none, where the kernel is missing.
+# outputs: a checksum of what was built; fails if the kernel is missing.
 outputs() {
 	sha256sum <"$out/arch/x86/boot/bzImage" 2>/dev/null &&
 		find "$out/vmlinux" "$out/installed" -type f -printf '%p %s %T@\n' 2>/dev/null | sort | sha256sum
 }
 
-# ticker TITLE BEGIN LOG: in place of lib.sh's, how far the build is: on a terminal
-# each second in place, elsewhere a line every half minute.
+# ticker TITLE BEGIN LOG: instead of the one in lib/steps.sh; show how far the build is:
+# on a terminal every second, elsewhere a line every half minute.
 ticker() {
 	if [ -t 2 ]; then pause=1 form='\r\033[K%s ... %d s, step %d: %.50s'
 	else pause=30 form='\n%s ... %d s, step %d: %.50s'; fi
@@ -195,7 +194,7 @@ ticker() {
 	done
 }
 
-# make_all: the kernel, and its modules where modprobe in a guest finds them.
+# make_all: build the kernel, and install its modules for the guest's modprobe.
 make_all() {
 	kmake "$out" all
 	rm -rf "$out/installed"
@@ -211,7 +210,7 @@ if [ $# != 0 ]; then
 	exit
 fi
 
-# .built has the inputs and the outputs of the last build that went well.
+# .built has the checksums of the last successful build.
 if [ -e "$out/.config" ] && built=$(outputs) && printf '%s\n%s\n' "$(inputs)" "$built" | cmp -s - "$out/.built"; then
 	say "$title: up to date"
 	exit
@@ -221,10 +220,10 @@ configure
 before=$(inputs)
 attempt "$log" "$title" make_all
 if [ "$status" != 0 ]; then
-	# With several jobs at once the errors need not be at the end.
+	# With parallel jobs the errors need not be at the end.
 	grep -n -A 12 -E '^error|[: ]error:|fatal:' "$log" | head -n 60 >&2 || :
 	die "$title: the build failed; the whole log: $log"
 fi
-built=$(outputs) || die "$title: the build gave no kernel; its log: $log"
-[ "$(inputs)" = "$before" ] || die "$title: build/linux or the tools have changed while it was built: build it again"
+built=$(outputs) || die "$title: the build gave no kernel; the log: $log"
+[ "$(inputs)" = "$before" ] || die "$title: build/linux or the tools have changed while it was built: run make again"
 printf '%s\n%s\n' "$before" "$built" >"$out/.built"

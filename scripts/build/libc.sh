@@ -16,6 +16,6 @@ esac
 
 libc=$(realpath -s "$(gcc -m"$width" -print-file-name=libc.so.6)")
 for file in "$loader" "$libc"; do
-	[ -r "$file" ] || die "there is no C library of $width bits for gcc's programs: run 'make deps HANDOUT=1'"
+	[ -r "$file" ] || die "there is no $width-bit C library: run 'make deps HANDOUT=1'"
 	echo "$file:$file"
 done

@@ -33,8 +33,8 @@ can_link() {
 
 case $source in
 *.c)
-	can_link || die "a static libc of $bits bits is missing: install the package gcc-multilib"
-	# The system's headers have neither the series' numbers nor its structures.
+	can_link || die "there is no static $bits-bit C library: install gcc-multilib"
+	# The system's headers lack the series' numbers and structures.
 	"$cc" -m"$bits" -static -O2 -Wall -pthread -isystem "$(kernel_dir)/arch/x86/include/generated/uapi" \
 		-idirafter "$TREE/include/uapi" "$source" -lm -o "$program" >&2 ||
 		die "PROG=$source does not build" ;;

@@ -36,7 +36,7 @@ smake() {
 
 mkdir -p "$obj"
 if [ $# = 3 ]; then
-	# A name that none of the collection's own has.
+	# The prefix avoids the names of the collection's own programs.
 	name=user_$(basename "$2" .rs)
 	mkdir -p "$BUILD/prog"
 	cp "$2" "$BUILD/prog/$name.rs"

@@ -31,9 +31,8 @@ tests=$("$TOP/scripts/build/selftests.sh" "$ARCH")
 "$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/inside/demo:/work" "$tests:/kselftest"
 drop_lock
 
-# A session of its own: Ctrl-C is for gdb. A guest that waits for its debugger
-# has no deadline; it ends when gdb does. They meet at a socket of this run's own,
-# by its short name, as the name of a socket has to be.
+# In a session of its own, so that Ctrl-C goes to gdb only. The guest ends when gdb
+# does, without a deadline. The socket has a relative name: the length is limited.
 cd "$run"
 setsid "$TOP/scripts/guest/qemu.sh" -d "$run" -t 1000000 "$out" "$run/initramfs" \
 	-S -gdb unix:gdb.socket,server=on,wait=off >"$run/log" 2>&1 &
@@ -45,7 +44,7 @@ while [ ! -S gdb.socket ]; do
 done
 
 say "the guest's console: $run/console.log"
-# Before the kernel's first C function its memory is not where the symbols say.
+# Before start_kernel() the kernel is not mapped at the addresses of its symbols.
 debug() {
 	gdb -q -iex "add-auto-load-safe-path $out" -iex 'set pagination off' -iex 'set confirm off' "$out/vmlinux" \
 		-ex 'target remote gdb.socket' \

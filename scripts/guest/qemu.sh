@@ -42,8 +42,8 @@ command -v "$qemu" >/dev/null || die "$qemu is missing: run 'make deps'"
 [ "$dir" ] || { claim guest; dir=$run; }
 console=$dir/console.log
 
-# /dev/kvm may exist, open, and still never run a guest. Ask once, by a boot
-# sector that ends QEMU with status 33 by its debug exit device.
+# /dev/kvm may exist and open, and still not run a guest. Try once, with a boot sector
+# that ends QEMU with status 33 through its debug exit device.
 probe_kvm() {
 	[ -w /dev/kvm ] || return
 	# mov $0xf4,%dx; mov $0x10,%al; out %al,(%dx); hlt
@@ -71,34 +71,33 @@ accelerator() {
 }
 
 accel=$(accelerator)
-# All that QEMU can emulate, SMAP too. Made by Intel: for a 32-bit kernel AMD's
-# early models did not go together.
+# All that QEMU can emulate, including SMAP. The vendor is Intel because a 32-bit kernel
+# rejects SMP on early AMD models.
 case $accel in
 kvm) cpu=host ;;
 tcg) cpu=max,vendor=GenuineIntel ;;
 esac
-# Before 8.1, a CPU could translate code while another one changed it, and keep
-# what it was ("accel/tcg: Always lock pages before translation"): a kernel that
-# patches itself, as jump labels do, then dies of an int3 every few boots.
+# Before QEMU 8.1, a CPU could translate code while another one changed it, and keep the
+# old code ("accel/tcg: Always lock pages before translation"): a kernel with jump
+# labels, which patches itself, then died of an int3 every few boots.
 if [ "$accel" = tcg ] && ! grep -q '^# CONFIG_JUMP_LABEL is not set' "$config" 2>/dev/null &&
 	"$qemu" --version | awk 'NR == 1 { split($4, v, "."); exit v[1] * 100 + v[2] >= 801 }'; then
 	accel=tcg,thread=single
 fi
 set -- "$qemu" -accel "$accel" -cpu "$cpu" -smp "${SMP:-2}" -m "${MEM:-512M}" \
 	-nodefaults -display none -no-reboot -kernel "$kernel" -initrd "$initramfs" "$@"
-# A busy host can be too slow for the kernel's check that the timer works.
-# A guest that has to wait for its CPUs must not think that its clock is wrong.
+# On a busy host the guest must not conclude that its timer or clock is broken.
 append="console=ttyS0 panic=-1 oops=panic no_timer_check tsc=nowatchdog $append"
 
 if [ "$interactive" ]; then
-	# Ctrl-A X ends QEMU; all else, Ctrl-C too, goes to the guest.
+	# Ctrl-A X ends QEMU; everything else, including Ctrl-C, goes to the guest.
 	status=0
 	"$@" -append "$append" -chardev stdio,id=console,mux=on,signal=off,logfile="$console" \
 		-serial chardev:console -mon console || status=$?
 	exit $status
 fi
 
-# relay: pass on what the guest's work writes; init's last word is its status.
+# relay: pass on the output of the guest's work; init ends it with the exit status.
 relay() {
 	mark=$(printf '\001exit ')
 	while IFS= read -r line || [ "$line" ]; do

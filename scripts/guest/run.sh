@@ -46,7 +46,7 @@ status=0
 "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-120}" "$(kernel_dir)" "$run/initramfs" || status=$?
 [ $status = 0 ] || say "${CMD:-${PROG:-the demo}} ended with status $status"
 
-# A real program, where it can be had.
+# A real program, if available.
 redis=0
 [ $work != demo ] || "$TOP/scripts/test/redis.sh" "$file" || redis=$?
 case $redis in

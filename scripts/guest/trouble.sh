@@ -10,7 +10,7 @@
 . "$(dirname "$0")/../lib/lib.sh"
 [ $# = 1 ] || misused
 
-# How such reports begin. In the middle of a line they may be a user's words.
+# How such reports begin. In the middle of a line it may be user input.
 reports='
 BUG:
 WARNING:
@@ -33,7 +33,7 @@ list_(add|del) corruption
 \*\*\* DEADLOCK
 -+\[ cut here \]
 '
-# The head of a line: a level, the time, who printed it. Not every kernel gives one.
+# The prefix of a line: level, time, caller. Not every kernel has one.
 head='((<[0-9]+>)?\[ *[0-9]+\.[0-9]+\](\[ *[TC][0-9]+\])? )?'
 
 [ -s "$1" ] || { say "${0##*/}: $1 is missing or empty"; exit 2; }

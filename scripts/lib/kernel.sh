@@ -8,13 +8,13 @@ series_id() {
 	find "$TOP/patches" -name '*.patch' | sort | xargs -r cat | sha256sum | cut -d' ' -f1
 }
 
-# own_work: what the tree has that no patch has.
+# own_work: 'commits' or 'changes' of build/linux that are not in patches/.
 own_work() {
 	[ "$(git -C "$TREE" rev-parse HEAD)" = "$(git -C "$TREE" rev-parse refs/series/written)" ] || echo commits
 	[ ! "$(git -C "$TREE" status --porcelain)" ] || echo changes
 }
 
-# check_prog FILE, check_add PATH: what make was given by PROG= and ADD=.
+# check_prog FILE, check_add PATH: the values of PROG= and ADD=.
 check_prog() {
 	plain_path PROG= "$1"
 	case $1 in
@@ -28,12 +28,12 @@ check_add() {
 	[ -e "$1" ] || die "ADD=$1: there is no such file or folder"
 }
 
-# load_toolchain: what scripts/setup/deps.sh chose: PATH, LLVM, CC, RUSTC, RUST_LIB_SRC.
+# load_toolchain: the choices of scripts/setup/deps.sh: PATH, LLVM, CC, RUSTC, RUST_LIB_SRC.
 load_toolchain() {
 	[ -r "$BUILD/toolchain.env" ] || die "build/toolchain.env is missing: run 'make deps' first"
 	# shellcheck source=/dev/null
 	. "$BUILD/toolchain.env"
-	# What ccache knows from one clone it finds from another.
+	# So that clones share what ccache has.
 	export CCACHE_BASEDIR="$BUILD" CCACHE_IGNOREOPTIONS='-fmacro-prefix-map=*'
 }
 
@@ -47,8 +47,8 @@ kernel_dir() {
 }
 
 # kvariables OUT: the variables of the kernel's make for a build in OUT, one a line.
-# HOSTCC is also the linker that the kernel gives to rustc, hence one word: no ccache.
-# With ccache the compiler sees ../linux/FILE, in every clone; __FILE__ is to be FILE.
+# HOSTCC is also rustc's linker, which must be one word: no ccache.
+# ccache passes ../linux/FILE to the compiler, whatever the clone; __FILE__ must be FILE.
 kvariables() {
 	printf '%s\n' O="$1" ARCH="$ARCH" LLVM="$LLVM" CC="$CC" HOSTCC="${CC##* }" RUSTC="$RUSTC" LOCALVERSION= \
 		KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970' \

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
 #
-# The preamble of every script: the same world for all, and what they share.
+# The preamble of every script: a known environment, and what all scripts share.
 
 set -eu
 
-# usage: what the head of the script says, up to the first empty line.
+# usage: print the head of the script, up to the first empty line.
 usage() {
 	sed '1,3d; /^$/Q; s/^# \{0,1\}//' "$0"
 }
@@ -31,19 +31,19 @@ say() {
 	printf '%s\n' "$*" >&2
 }
 
-# die TEXT…: say what is wrong and stop.
+# die TEXT…: report an error and stop.
 die() {
 	say "${0##*/}: $*"
 	exit 1
 }
 
-# misused: say how this script is called, and stop.
+# misused: print the usage and stop.
 misused() {
 	usage >&2
 	exit 2
 }
 
-# plain_path WHAT PATH: refuse a path that make would take for several.
+# plain_path WHAT PATH: refuse a path that make would split.
 plain_path() {
 	case $2 in
 	*[[:space:]:]*) die "$1 $2: make cannot take a path with a space or a colon" ;;
@@ -51,7 +51,7 @@ plain_path() {
 }
 
 # Variables of the caller's environment that change what git, make, compilers and
-# cargo do. What they say is meant for other repositories and other kernels.
+# cargo do. They are meant for other repositories and other kernels.
 foreign='GIT_.*
 (GNU)?MAKE(FLAGS|FILES)|MFLAGS|MAKEOVERRIDES|MAKELEVEL
 (KBUILD|KCONFIG|KSELFTEST|INSTALL|LLVM|TEST)_.*|[COMW]
@@ -67,8 +67,8 @@ x86_64 | i386) ;;
 *) die "ARCH=$ARCH: there is only ARCH=x86_64 (the default) and ARCH=i386" ;;
 esac
 
-# same_world: unset those. git's settings stay out, too, but for who the user is and
-# which folders of others are safe. Scripts that this one calls find it done.
+# same_world: unset them, and ignore git's configuration except for the user's name
+# and safe.directory. Done once: the scripts that this one calls inherit it.
 same_world() {
 	[ "${SAME_WORLD:-}" != "$TOP" ] || return 0
 	plain_path 'the folder' "$TOP"
@@ -92,7 +92,7 @@ same_world() {
 same_world
 mkdir -p "$BUILD/log"
 
-# cache_dir: where downloads and the base tree outlive build/.
+# cache_dir: the folder of downloads and base trees, which outlives build/.
 cache_dir() {
 	_cache=${XDG_CACHE_HOME:-$HOME/.cache}/rust-syscalls
 	plain_path 'the cache' "$_cache"
@@ -100,7 +100,7 @@ cache_dir() {
 	echo "$_cache"
 }
 
-# need_space DIRECTORY MIB WHAT: refuse before a disk is full.
+# need_space DIRECTORY MIB WHAT: stop if the disk has less.
 need_space() {
 	_free=$(df -Pk "$1" | awk 'NR == 2 { print int($4 / 1024) }')
 	[ "$_free" -ge "$2" ] || die "$3 needs $2 MiB, and $1 has $_free MiB free"

@@ -3,16 +3,16 @@
 #
 # Counting and judging the results of tests. Sourced by lib.sh.
 
-# What runs tests counts in these, and ends with total.
+# Scripts that run tests count in these, and end with total.
 passed=0 failed=0
 
-# fail TEXT…: one failure.
+# fail TEXT…: report and count a failure.
 fail() {
 	echo "FAIL $*"
 	failed=$((failed + 1))
 }
 
-# add_sum NAME TEXT: the last line of TEXT is the 'N passed, N failed' of a part.
+# add_sum NAME TEXT: add the 'N passed, N failed' in the last line of TEXT.
 add_sum() {
 	_sum=$(printf '%s\n' "$2" |
 		sed -n '$s/^\(.*: \)\{0,1\}\([0-9][0-9]*\) passed, \([0-9][0-9]*\) failed.*/\2 \3/p')
@@ -24,8 +24,8 @@ add_sum() {
 	fi
 }
 
-# judge MODE OUTPUT [LIST]: add up the KTAP in the file OUTPUT, see ktap.awk, and write
-# it to build/junit, which CI systems read.
+# judge MODE OUTPUT [LIST]: count the results in the KTAP file OUTPUT (see ktap.awk), and
+# write them to build/junit, for CI systems.
 judge() {
 	mkdir -p "$BUILD/junit"
 	_judged=$(awk -f "$TOP/scripts/test/ktap.awk" -v mode="$1" -v list="${3:-}" \
@@ -35,15 +35,15 @@ judge() {
 	add_sum "$1" "$_judged"
 }
 
-# judge_kunit MODE: add up what KUnit wrote to the console of the guest in $run at
-# boot; the report is kunit.ktap beside it. A guest without a console gave none.
+# judge_kunit MODE: count the results that KUnit wrote to the guest's console at boot;
+# they go to kunit.ktap in $run. A missing console is a failure.
 # shellcheck disable=SC2154 # claim sets it
 judge_kunit() {
 	awk -f "$TOP/scripts/test/kunit.awk" "$run/console.log" >"$run/kunit.ktap" || :
 	judge "$1" "$run/kunit.ktap"
 }
 
-# total: the last line of what runs tests, and its exit status. No test is no success.
+# total: print the sum and return the status. No tests at all is a failure.
 total() {
 	echo "$passed passed, $failed failed"
 	[ $failed = 0 ] && [ $passed != 0 ]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
 #
-# Long steps, their logs and locks, and what to do at the end. Sourced by lib.sh.
+# Long steps, logs, locks, and cleaning up. Sourced by lib.sh.
 
-# at_exit COMMAND: when this script ends, by Ctrl-C or a signal, too, do this as well.
+# at_exit COMMAND: run COMMAND, too, when this script ends, even by Ctrl-C or a signal.
 at_exit() {
 	_at_exit="$1; ${_at_exit:-}"
 }
@@ -12,9 +12,9 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# isolated COMMAND…: run a command or a function in a process that ends with its first
-# failure; $status says how. Left of || and in conditions the shell would go on after a
-# failure in the middle of a function: there, this refuses to run anything.
+# isolated COMMAND…: run a command or function in a subshell that stops at the first
+# failure; its status is in $status. Left of || and in conditions, where the shell ignores
+# failures inside a function, this refuses to run.
 isolated() {
 	set +e
 	(set -e; false; exit 99)
@@ -24,7 +24,7 @@ isolated() {
 	set -e
 }
 
-# ticker TITLE BEGIN LOG: on a terminal, how long a step takes.
+# ticker TITLE BEGIN LOG: show on a terminal how long a step has been running.
 ticker() {
 	[ -t 2 ] || return 0
 	while sleep 1 && kill -0 $$ 2>/dev/null; do
@@ -32,9 +32,8 @@ ticker() {
 	done
 }
 
-# attempt LOG TITLE COMMAND…: run a long command quietly, with the time it takes;
-# when it fails, show the end of the log and where it is, and say so in $status.
-# V=1 shows all.
+# attempt LOG TITLE COMMAND…: run a long command quietly and show its time; if it fails,
+# show the end of the log. Its status is in $status. V=1 shows all output.
 attempt() {
 	_log=$1 _title=$2
 	shift 2
@@ -61,14 +60,13 @@ attempt() {
 	fi
 }
 
-# run_logged LOG TITLE COMMAND…: the same, for what this script cannot do without.
+# run_logged LOG TITLE COMMAND…: the same; a failure ends this script.
 run_logged() {
 	attempt "$@"
 	[ $status = 0 ] || exit $status
 }
 
-# with_lock: from here to the end of this script nobody else changes build/.
-# Scripts that this one calls share its lock.
+# with_lock: lock build/ until this script ends. Scripts that it calls share the lock.
 with_lock() {
 	[ "${BUILD_LOCKED:-}" != "$BUILD" ] || return 0
 	exec 9>>"$BUILD/.lock"
@@ -80,14 +78,14 @@ with_lock() {
 	export BUILD_LOCKED="$BUILD"
 }
 
-# drop_lock: before something long that leaves build/ alone, such as a guest.
+# drop_lock: unlock build/, before something long that does not change it, such as a guest.
 drop_lock() {
 	exec 9>&-
 	unset BUILD_LOCKED
 }
 
-# claim NAME: from here on $run is the folder of one run of a guest, which nobody else
-# writes to while this script or its guest lives: build/run/NAME, or NAME.2, NAME.3, …
+# claim NAME: set $run to a guest's own folder, build/run/NAME, or NAME.2, NAME.3, ... if
+# taken. It is locked while this script or its guest runs.
 claim() {
 	_n=1 run=$BUILD/run/$1
 	while mkdir -p "$run" && exec 7>>"$run/.lock" && ! flock -n 7; do

@@ -39,7 +39,7 @@ check_mirrors() {
 	done
 }
 
-# Its standard error is only spdxcheck.py's, when Python lacks a module for it.
+# On standard error there is only spdxcheck.py, if a Python module is missing.
 check_checkpatch() {
 	set -- "$TOP"/patches/*.patch
 	[ -e "$1" ] || return 0
@@ -50,7 +50,7 @@ check_rustfmt() {
 	rust_files AM | (cd "$TREE" && xargs -r rustfmt --check)
 }
 
-# The crates of rust/ are what "prepare" builds; the other files have objects.
+# "prepare" builds the crates in rust/; the other files have objects.
 check_clippy() {
 	_out=$BUILD/clippy-$ARCH
 	mkdir -p "$_out"
@@ -63,7 +63,8 @@ check_clippy() {
 		$(rust_files A | grep -vE '^(rust|tools|scripts|Documentation)/' | objects)
 }
 
-# objects: of these files, those that are no module of the file that their folder is named after
+# objects: the object of each file, except of the modules of another file: a/b.rs is one
+# of a.rs
 objects() {
 	awk '{ file[$0] }
 	END {
@@ -87,7 +88,7 @@ check_mandoc() {
 	find "$TOP/Documentation" -name '*.[1-9]' -exec mandoc -T lint {} +
 }
 
-# Where this machine installs from, and where things are on it, is nobody's business.
+# Paths and package hosts of this machine must not get into the repository.
 check_names() {
 	{
 		echo "$TOP/"
@@ -104,7 +105,7 @@ check_names() {
 	! git -C "$TOP" grep -nFf "$work/names" -- . ':!COPYING'
 }
 
-# run_quietly COMMAND…: what it says counts only when it fails, or when it warns.
+# run_quietly COMMAND…: show its output only if it fails or warns.
 run_quietly() {
 	"$@" >"$work/log" 2>&1 </dev/null && ! grep -qE '^(warning|error)' "$work/log" && return
 	cat "$work/log"
@@ -117,7 +118,7 @@ work=$(mktemp -d "$BUILD/check.XXXXXX")
 at_exit "rm -rf '$work'"
 
 [ -d "$TREE" ] || die "there is no build/linux: run 'make tree' first"
-[ ! "$(own_work)" ] || die "build/linux has work that patches/ has not: commit it and run 'make series' first"
+[ ! "$(own_work)" ] || die "build/linux has work that is not in patches/: commit it and run 'make series' first"
 
 failed=
 [ $# != 0 ] || set -- apply mirrors checkpatch rustfmt shellcheck mandoc names clippy
@@ -128,4 +129,4 @@ for check; do
 	say "check: $check:"
 	head -n 40 "$BUILD/log/check-$check.log" >&2
 done
-[ ! "$failed" ] || die "failed:$failed (all of it: build/log/check-*.log)"
+[ ! "$failed" ] || die "failed:$failed (logs: build/log/check-*.log)"

@@ -19,9 +19,9 @@ with_lock
 [ -d "$TREE" ] || die "there is no build/linux: run 'make tree' first"
 name=$(git config user.name || :) email=$(git config user.email || :)
 if [ ! "$name" ] || [ ! "$email" ]; then
-	die "who are you? Say it by git config --global user.name 'Your Name', and user.email"
+	die "who are you? Set git config --global user.name 'Your Name', and user.email"
 fi
-[ ! "$(own_work)" ] || die "build/linux has work that patches/ has not: commit it and run 'make series' first"
+[ ! "$(own_work)" ] || die "build/linux has work that is not in patches/: commit it and run 'make series' first"
 [ "$(git -C "$TREE" rev-list --count base..series)" != 0 ] || die "the series has no patch"
 
 out=$BUILD/submission

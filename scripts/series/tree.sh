@@ -12,8 +12,8 @@
 . "$(dirname "$0")/../lib/lib.sh"
 [ $# = 0 ] || misused
 
-# switch REPOSITORY: check out its branches, over a tree without changes; files that stay the same are
-# left alone, so that the next build builds only what changed.
+# switch REPOSITORY: check out the new branches in a tree without changes. Unchanged files
+# keep their times, so that the next build compiles only what changed.
 switch() {
 	git -C "$1" fetch -q "$BUILD/apply" +refs/remotes/origin/base:refs/series/base \
 		+refs/heads/series:refs/series/written
@@ -43,7 +43,7 @@ else
 fi
 
 what=$(cat "$base/description" 2>/dev/null || echo the base)
-git -C "$base" rev-parse -q --verify base >/dev/null || die "git does not read $base: the reason is above"
+git -C "$base" rev-parse -q --verify base >/dev/null || die "git cannot read $base: see above"
 attempt "$BUILD/log/apply.log" "Applying patches/ to $what" "$TOP/scripts/series/apply.sh" "$base" "$BUILD/apply"
 [ "$status" = 0 ] || die "patches/ does not apply to $what; nothing is changed"
 if [ -d "$TREE" ]; then
@@ -52,8 +52,7 @@ else
 	rm -rf "$TREE.new" "$TREE.git"
 	git clone -q --no-checkout -b base "$base" "$TREE.git"
 	git -C "$TREE.git" remote remove origin
-	# Where the cache still has the files unpacked, take them, with the index
-	# that knows them.
+	# If the cache still has the files unpacked, take them, with their index.
 	mkdir "$TREE.new"
 	if [ "$(stat -c %d "$base")" = "$(stat -c %d "$BUILD")" ] && mv -T "$base/files" "$TREE.new" 2>/dev/null; then
 		mv "$base/index" "$TREE.git/.git/index"

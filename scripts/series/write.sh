@@ -21,7 +21,7 @@ in_tree() {
 	git -C "$tree" "$@"
 }
 
-# mirror NAME PREFIX PATHSPEC…: the added files that match, without the prefix.
+# mirror NAME PREFIX PATHSPEC…: copy the added files that match, without the prefix.
 mirror() {
 	_name=$1 _prefix=$2
 	shift 2
@@ -51,8 +51,8 @@ at_exit "rm -rf '$new'"
 in_tree merge-base --is-ancestor base series || die "the branch series is not based on the branch base"
 [ ! "$(in_tree rev-list --merges base..series)" ] || die "the branch series has merges: a series of patches cannot"
 
-# git's idea of a function line, which ends up in the hunks, has changed with
-# its versions; say what it is.
+# What git takes for a function line, which the hunks show, depends on its version:
+# define it.
 mkdir "$new/patches"
 in_tree -c diff.cpp.xfuncname='^[A-Za-z_$].*' \
 	-c diff.rust.xfuncname='^[ \t]*((pub(\([^)]*\))? +)?((const|async|unsafe|extern( +"[^"]*")?) +)*(fn|impl|trait|struct|enum|union|mod|macro_rules!)[ <].*[^;])$' \
@@ -64,10 +64,10 @@ mirror Documentation Documentation/ Documentation
 
 if [ "$tree" = "$TREE" ] && [ "$(in_tree config series.patches)" != "$(series_id)" ] &&
 	! diff -rq "$new/patches" "$to/patches" >/dev/null 2>&1; then
-	die "patches/ has changed since build/linux was made of it, and would be overwritten; nothing is" \
-		"written: git stash that change, or rebase your commits onto it (make tree says how)"
+	die "patches/ has changed since build/linux was made from it, and would be overwritten; nothing is" \
+		"written: git stash that change, or rebase your commits onto it (see make tree)"
 fi
-# What is there goes only when the new one has its place, and no Ctrl-C comes between.
+# Replace each folder only once the new one is complete, and never halfway.
 trap '' HUP INT TERM
 for part in patches rust-src selftests Documentation; do
 	diff -rq "$new/$part" "$to/$part" >/dev/null 2>&1 && continue

@@ -16,7 +16,9 @@
 
 . "$(dirname "$0")/../lib/lib.sh"
 
-# The URI of the Debian archive proper, whatever the format it is written in.
+# The URI of the Debian archive proper, from either format of apt's lists. mmdebstrap
+# (--variant=extract) could do all this, but is one more package to install, and neither
+# resumes a download nor keeps it.
 mirror() {
 	# shellcheck source=/dev/null
 	id=$(. /etc/os-release && echo "${ID:-}") codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
@@ -51,7 +53,7 @@ keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 signed=$([ ! -r $keyring ] || echo "signed-by=$keyring")
 echo "deb [arch=$arch $signed] $uri $suite main" >"$state/sources.list"
 
-# apt COMMAND…: apt on our own lists; Dir::Etc::parts stays, it may hold a proxy.
+# apt COMMAND…: apt with our own lists. Dir::Etc::parts stays: it may configure a proxy.
 apt() {
 	_command=$1
 	shift
@@ -73,8 +75,8 @@ if [ ! "$version" ]; then
 	exit 3
 fi
 
-# closure: a line for each package that would be installed on a machine that has
-# nothing but what only the packages' own scripts call.
+# closure: the packages to install on an empty machine, except those that only
+# maintainer scripts call.
 closure() {
 	printf 'Package: %s\nStatus: install ok installed\nArchitecture: all\nVersion: 999\n\n' \
 		adduser debconf >"$state/status"

@@ -25,7 +25,7 @@ LLVM_DEBIAN=19
 . "$(dirname "$0")/../lib/lib.sh"
 [ $# = 0 ] || misused
 
-# What is needed, how one sees that it is there, and Debian's package.
+# What to look for, Debian's package, and what it is for.
 needs() {
 	cat <<-'END'
 	git      git            the kernel tree
@@ -55,7 +55,7 @@ needs() {
 		test) echo patch patch "a page that says what to change" ;;
 		esac
 	done
-	# What lean has not: BTF, another compression, certificates.
+	# For what lean does not have: BTF, other compression, certificates.
 	[ "$CONFIG" = lean ] || printf '%s\n' pahole\ dwarves zstd\ zstd openssl/ssl.h\ libssl-dev
 	[ ! "$HANDOUT" ] || echo gcc-m32 gcc-multilib "the handouts' programs"
 }
@@ -70,7 +70,7 @@ have() {
 	esac >/dev/null 2>&1
 }
 
-# version_of COMMAND…: the first number with dots that it prints
+# version_of COMMAND…: the first dotted number in its output
 version_of() {
 	"$@" 2>/dev/null | grep -oE '[0-9]+\.[0-9]+(\.[0-9]+)?' | head -n 1
 }
@@ -110,17 +110,17 @@ install() {
 	if [ "$(id -u)" != 0 ]; then
 		_sudo=sudo
 		command -v sudo >/dev/null || die "$_why: as root, run: apt-get install $*"
-		# It asks for the password here, where no ticker overwrites the prompt.
+		# Ask for the password now: later the ticker would overwrite the prompt.
 		sudo apt-get --version >/dev/null || die "$_why: sudo does not let you run: apt-get install $*"
 	fi
 	need_space /usr 2500 "installing packages"
 	attempt "$BUILD/log/apt-update.log" "Asking apt what there is" $_sudo apt-get -q update
-	[ "$status" = 0 ] || say "not all that apt asks has answered, see above; going on with what it knows"
+	[ "$status" = 0 ] || say "apt-get update failed for some sources, see above; continuing with what apt knows"
 	_unknown=$(for _package; do [ "$(candidate "$_package")" ] || echo "$_package"; done | paste -sd' ')
-	[ ! "$_unknown" ] || die "$_why: $*; apt knows no package that is named: $_unknown"
+	[ ! "$_unknown" ] || die "$_why: $*; apt does not know: $_unknown"
 	attempt "$BUILD/log/apt.log" "Installing $*" $_sudo env DEBIAN_FRONTEND=noninteractive \
 		apt-get -q install -y --no-install-recommends --no-remove "$@"
-	[ "$status" = 0 ] || die "apt cannot install, or not without removing others: $*"
+	[ "$status" = 0 ] || die "apt cannot install these, or not without removing other packages: $*"
 }
 
 install_packages() {
@@ -132,7 +132,7 @@ install_packages() {
 		[ ! "${LLVM:-}" ] || die "LLVM=$LLVM: there is no complete LLVM >= $LLVM_MIN of that name"
 		missing="$missing clang-$LLVM_DEBIAN lld-$LLVM_DEBIAN llvm-$LLVM_DEBIAN"
 	fi
-	# Debian's own Rust, unless there is one: its newest, kept so for browsers.
+	# If there is no Rust, Debian's newest, which it packages for browsers.
 	command -v rustc >/dev/null || missing="$missing rustc-web cargo-web rust-web-src rustfmt-web rust-web-clippy"
 	[ "$missing" ] || return 0
 	# shellcheck disable=SC2086 # one word per package
@@ -152,18 +152,18 @@ check_rustc() {
 			"(rust-lang/rust issue 145309); get a newer one: 'rustup update', or your distribution's"
 }
 
-# library_version DIRECTORY: which Rust a library source belongs to: that of the
-# newest thing that it calls stable.
+# library_version DIRECTORY: the Rust version of a library source, which is that of its
+# newest stable feature.
 library_version() {
 	case $(rustc --version) in
-	# A nightly does not know its own version there.
+	# A nightly has a placeholder instead.
 	*-nightly* | *-dev*) ! grep -rqF 'since = "CURRENT_RUSTC_VERSION"' "$1/core/src" || { echo "${rust%.*}"; return; } ;;
 	esac
 	grep -rhoE '\bstable\(feature = "[a-z0-9_]+", since = "1\.[0-9]+' "$1/core/src" 2>/dev/null |
 		grep -oE '1\.[0-9]+$' | sort -V | tail -n 1
 }
 
-# accept DIRECTORY WHAT: take it as the library's source if the version is right.
+# accept DIRECTORY WHAT: use it as the library's source if its version is rustc's.
 accept() {
 	[ -f "$1/core/src/lib.rs" ] || return 0
 	_found=$(library_version "$1")
@@ -189,7 +189,7 @@ cached_library() {
 	accept "$cache/rust-src-$rust" "Debian's rust-src $rust, from the cache"
 }
 
-# Debian's package of the same version, from any suite that still has it.
+# Debian's package of rustc's version, from any suite that still has it.
 debian_library() {
 	command -v apt-get >/dev/null || return 0
 	for _suite in trixie-backports trixie sid; do
@@ -230,7 +230,7 @@ find_library() {
 		"rustup, not in Debian; install it, or give RUST_LIB_SRC=dir"
 }
 
-# bindgen of the PATH or of ours; cargo builds one while the source is fetched.
+# bindgen from PATH or from the cache, or built by cargo while the source is fetched.
 find_bindgen() {
 	for bindgen in bindgen "$cache/tools/bin/bindgen"; do
 		at_least "$(version_of "$bindgen" --version)" $BINDGEN_MIN && return
@@ -241,8 +241,8 @@ find_bindgen() {
 		return
 	fi
 	command -v cargo >/dev/null || die "bindgen >= $BINDGEN_MIN is missing, and cargo, which could build it"
-	# Built for a few short runs: less optimised it builds in half the time. /tmp may
-	# be noexec, and the user's own settings of cargo may be for another target.
+	# With less optimization it builds in half the time, and it runs only briefly. /tmp
+	# may be noexec, and the user's cargo configuration may be for another target.
 	CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off RUSTFLAGS='' CARGO_TARGET_DIR="$cache/bindgen" \
 		cargo install --quiet --locked --root "$cache/tools" --target "$(rustc -vV | sed -n 's/^host: //p')" \
 		bindgen-cli >"$BUILD/log/bindgen.log" 2>&1 &
@@ -260,7 +260,7 @@ wait_for_bindgen() {
 	cargo=''
 }
 
-# check_arguments: what make was given, before anything takes long.
+# check_arguments: check make's variables before any long step.
 check_arguments() {
 	[ "$(uname -sm)" = 'Linux x86_64' ] || die "this machine is $(uname -sm); these tools need Linux on x86-64"
 	plain_path CONFIG= "$CONFIG"
@@ -290,7 +290,7 @@ find_library
 [ -d "$TREE" ] || "$TOP/scripts/setup/source.sh" >/dev/null
 wait_for_bindgen
 
-# The tools by their place where PATH alone does not find them.
+# PATH only if the tools are not found otherwise.
 [ "$bindgen" = bindgen ] || path=$cache/tools/bin${path:+:$path}
 suffix=${llvm#1}
 new=$(

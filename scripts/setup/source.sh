@@ -33,14 +33,14 @@ bases=$cache/base
 log=$BUILD/log/source.log
 mkdir -p "$downloads/partial" "$bases"
 
-# One at a time in the cache, which other clones share.
+# The cache is shared with other clones: one at a time.
 exec 8>>"$cache/.lock"
 flock -n 8 || {
 	say "waiting: another make is using $cache"
 	flock 8
 }
 
-# A folder of our own; what is left of one when we stop is never used.
+# A temporary folder of our own; leftovers of an interrupted run are not used.
 rm -rf "$cache"/tmp.*
 tmp=$(mktemp -d "$cache/tmp.XXXXXX")
 at_exit "rm -rf '$tmp'"
@@ -63,11 +63,11 @@ check_version() {
 
 # check_unapplied WHERE < MAINTAINERS
 check_unapplied() {
-	! grep -qx 'RUST SYSTEM CALLS' || die "$1 has the series applied already: give the tree without it"
+	! grep -qx 'RUST SYSTEM CALLS' || die "$1 already has the series applied: give a tree without it"
 }
 
 # commit_base REPOSITORY TREE WHAT: make the branch "base" from the tree object.
-# The same tree always gives the same commit: the series' hashes build on it.
+# The same tree always gives the same commit, so the series has the same hashes.
 commit_base() {
 	_version=$(git -C "$1" cat-file blob "$2:Makefile" 2>/dev/null | kernel_version)
 	check_version "$_version" "$3"
@@ -81,8 +81,8 @@ commit_base() {
 	echo "Linux $_version from $3" >"$1/description"
 }
 
-# publish REPOSITORY NAME: a repository that is whole gets its name in the cache; it is $base.
-# git syncs packs to the disk, loose objects it does not.
+# publish REPOSITORY NAME: move a complete repository to its place in the cache and set
+# $base. It is packed since git syncs packs to disk, but not loose objects.
 publish() {
 	git -C "$1" repack -q -d
 	rm -rf "$bases/$2.git"
@@ -91,7 +91,7 @@ publish() {
 }
 
 # add_files REPOSITORY DIRECTORY: add all files, whatever the .gitignore says.
-# With every file called big, git writes one pack, not an object file for each.
+# If every file counts as big, git writes one pack instead of an object per file.
 add_files() {
 	git --git-dir="$1" --work-tree="$2" -c core.bare=false -c core.bigFileThreshold=1 \
 		-c core.compression=1 add -f -A "$2"
@@ -99,7 +99,7 @@ add_files() {
 	git --git-dir="$1" update-index --cacheinfo "100644,$_ignore,.gitignore"
 }
 
-# Debian's packaging lets git ignore everything: nobody would see a new file.
+# Debian's .gitignore ignores everything, which would hide new files.
 open_gitignore() {
 	sed '/^#$/N; /\n# Debian packaging: ignore/,$d'
 }
@@ -120,13 +120,12 @@ from_tarball() {
 	git init -q --bare "$tmp/base.git"
 	run_logged "$log" "Importing it into git" add_files "$tmp/base.git" "$_root"
 	commit_base "$tmp/base.git" "$(git --git-dir="$tmp/base.git" write-tree)" "$3"
-	# The first build/linux takes these files: cheaper than to remove them here
-	# and to write them there.
+	# The first build/linux takes these files over, instead of checking them out.
 	mv "$_root" "$tmp/base.git/files"
 	publish "$tmp/base.git" "$2"
 }
 
-# The user's git tree: its HEAD, without its history, in a repository of ours.
+# The user's git tree: copy HEAD, without history, to a repository of ours.
 from_git() {
 	_changes=$(git --no-optional-locks -C "$LINUX" status --porcelain --untracked-files=no)
 	[ ! "$_changes" ] || die "LINUX=$LINUX has uncommitted changes: commit or stash them first"
@@ -142,13 +141,13 @@ from_git() {
 	publish "$tmp/base.git" "git-$_tree"
 }
 
-# The user's plain tree; its repository stays in the cache with its index, so
-# that the next look at the same tree costs a second.
+# The user's plain tree. Its repository stays in the cache with its index, so that
+# importing the same tree again takes a second.
 from_directory() {
 	check_version "$(kernel_version <"$LINUX/Makefile")" "LINUX=$LINUX"
 	check_unapplied "LINUX=$LINUX" <"$LINUX/MAINTAINERS"
 	if [ -e "$LINUX/.config" ] || [ -e "$LINUX/include/config" ]; then
-		die "LINUX=$LINUX has been built in: 'make mrproper' there, or give a fresh tree"
+		die "LINUX=$LINUX has been built in: run 'make mrproper' there, or give a clean tree"
 	fi
 	base=$bases/dir-$(echo "$LINUX" | sha256sum | cut -c1-16).git
 	if [ ! -d "$base" ]; then
@@ -169,7 +168,7 @@ from_package() {
 	from_tarball "$tmp/package/usr/src/$PACKAGE.tar.xz" "debian-$_version" "$PACKAGE $_version"
 }
 
-# fetch FILE TARGET: download it from kernel.org, going on where we stopped.
+# fetch FILE TARGET: download from kernel.org, or resume a download.
 fetch() {
 	curl -fsSL --connect-timeout 10 --retry 2 -C - -o "$2" "$KERNEL_ORG/$1"
 }
@@ -187,15 +186,15 @@ from_kernel_org() {
 	say "kernel source: $_file from $KERNEL_ORG"
 	if ! matches "$_line" "$downloads/$_file"; then
 		need_space "$cache" 3000 "downloading and unpacking the kernel source"
-		# A part that belongs to another file, or a server that cannot
-		# resume, costs one fresh start.
+		# If the part is of another file, or the server cannot resume, start over
+		# once.
 		matches "$_line" "$_part" || attempt "$log" "Downloading $_file" fetch "$_file" "$_part"
 		if ! matches "$_line" "$_part"; then
 			rm -f "$_part"
 			attempt "$log" "Downloading $_file from the start" fetch "$_file" "$_part"
 			[ "$status" = 0 ] || return 0
 		fi
-		matches "$_line" "$_part" || { rm -f "$_part"; die "$_file has not the checksum that kernel.org's list gives it"; }
+		matches "$_line" "$_part" || { rm -f "$_part"; die "the checksum of $_file is not the one in kernel.org's list"; }
 		mv "$_part" "$downloads/$_file"
 	fi
 	from_tarball "$downloads/$_file" "kernel.org-${_file%.tar.xz}" "$_file"
@@ -206,8 +205,7 @@ matches() {
 	[ -f "$2" ] && echo "${1%% *}  $2" | sha256sum --status -c
 }
 
-# check_signature SUMS: against the key of kernel.org's checksum signer, where
-# the user has it.
+# check_signature SUMS: with the key of kernel.org's checksum signer, if the user has it.
 check_signature() {
 	_key=B8868C80BA62A1FFFAF5FDA9632D3A06589DA6B1
 	if command -v gpg >/dev/null && gpg --list-keys "$_key" >/dev/null 2>&1; then

@@ -18,7 +18,7 @@ all_modes='x86_64/x86_64 x86_64/i386 i386/i386'
 
 load_toolchain
 
-# part NAME COMMAND…: tests that run on this machine.
+# part NAME COMMAND…: run tests on this machine.
 part() {
 	_log=$BUILD/log/test-$1.log _status=0
 	_title=$1
@@ -41,8 +41,8 @@ part() {
 		>"$BUILD/junit/$_title.xml"
 }
 
-# choose LIST: of a kselftest-list.txt what TESTS chooses, to $run/list; what the guest
-# has to know of it, to $run/choice; and the skips to expect then, to $run/skips.
+# choose LIST: write the programs of a kselftest-list.txt that TESTS names to $run/list,
+# what the guest needs for it to $run/choice, and the skips to expect to $run/skips.
 choose() {
 	set -f
 	for _pattern in $TESTS; do
@@ -64,8 +64,8 @@ choose() {
 	grep -f "$run/rows" "$TOP/scripts/test/expected-skips" >"$run/skips" || :
 }
 
-# build_ahead: a guest mostly sleeps; meanwhile, build the kernel that a later mode needs.
-# That mode runs kernel.sh again, which repeats what went wrong here, and says so.
+# build_ahead: build the kernel of a later mode while the guest runs, which mostly sleeps.
+# That mode runs kernel.sh again, which repeats and reports any failure.
 build_ahead() {
 	[ ! "$ahead" ] || return 0
 	for _next in ${MODES:-$all_modes}; do
@@ -77,7 +77,7 @@ build_ahead() {
 	done
 }
 
-# guest MODE: the selftests in a guest.
+# guest MODE: run the selftests in a guest.
 guest() {
 	claim "test-$(echo "$1" | tr / -)"
 	_arch=${1%/*}
@@ -95,8 +95,8 @@ guest() {
 	drop_lock
 	build_ahead
 
-	# In one mode, more blocks of counters than its memory is for: cow_limits looks
-	# at an image with 40,000.
+	# In one mode, more blocks of counters than the guest's memory would get by default:
+	# cow_limits needs an image with 40,000.
 	_blocks=''
 	[ "$1" != x86_64/x86_64 ] || _blocks=' cow_track.blocks=80000'
 
@@ -108,11 +108,11 @@ guest() {
 	_before=$failed
 	judge "$1" "$run/output" "$_list"
 	[ "${TESTS:-}" ] || judge_kunit "KUnit-$1"
-	# What the guest does not say by a failed test, it says by its status.
+	# A failure can also show in the guest's status only.
 	[ -e "$run/ended-well" ] || [ "$failed" != "$_before" ] || fail "$1: the guest failed, though no test did"
 }
 
-# redis ARCH: a program of a distribution, and its own count.
+# redis ARCH: compare with the count of a real program.
 redis() {
 	if command -v apt-get >/dev/null; then
 		part "redis-$1" env ARCH="$1" "$TOP/scripts/test/redis.sh"
@@ -142,7 +142,7 @@ for mode in ${MODES:-$all_modes}; do
 done
 [ ! "${TESTS:-}" ] || { total; exit; }
 part kernel "$TOP/scripts/test/config.sh"
-# These need a kernel that is built.
+# These need a built kernel.
 part qemu "$TOP/scripts/test/guest.sh"
 part misuse "$TOP/scripts/test/misuse.sh"
 part scripts "$TOP/scripts/test/scripts.sh"

@@ -11,8 +11,8 @@ fragment=$BUILD/kernel-test.config
 out=$(CONFIG=$fragment && kernel_dir)
 at_exit "rm -rf '$fragment' '$out'"
 
-# configured TEXT LINE…: a fragment of these lines is refused with TEXT; without
-# TEXT it is taken.
+# configured TEXT LINE…: a fragment of these lines is refused with TEXT, or accepted if
+# TEXT is empty.
 configured() {
 	_text=$1
 	shift

@@ -35,7 +35,7 @@ for fragment in $fragments; do
 done >"$CONFIG"
 export ARCH CONFIG
 
-# boot MODE: one guest, and all that it said.
+# boot MODE: boot one guest and judge its output.
 boot() {
 	claim "debug-$(echo "$1" | tr / -)"
 	with_lock
@@ -47,10 +47,10 @@ boot() {
 	MEM=${MEM:-2G} "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-7200}" \
 		"$(kernel_dir)" "$run/initramfs" >"$run/output" || _status=$?
 
-	# KUnit ran at boot, before all else, and reports in the log.
+	# KUnit ran at boot, and its report is in the log.
 	judge_kunit "kunit-$ARCH"
 	judge "debug-$1" "$run/output" "$_tests/kselftest-list.txt"
-	# A splat or a leak is no test's result.
+	# A splat or a leak shows in the status only.
 	if [ $_status != 0 ] && [ "$failed" = "$_before" ]; then
 		fail "$1: the guest ended with status $_status; its output: $run/output"
 	fi

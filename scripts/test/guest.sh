@@ -11,7 +11,7 @@
 tmp=$(mktemp -d)
 at_exit "rm -rf '$tmp'"
 
-# ends WHAT STATUS TEXT COMMAND…: COMMAND ends with STATUS and its output has TEXT.
+# ends WHAT STATUS TEXT COMMAND…: COMMAND exits with STATUS and prints TEXT.
 ends() {
 	_what=$1 _want=$2 _text=$3 _status=0
 	shift 3
@@ -25,7 +25,7 @@ ends() {
 	fi
 }
 
-# guest DEADLINE LINE…: the lines as the guest's work.
+# guest DEADLINE LINE…: run these lines as the guest's work.
 guest() {
 	_deadline=$1
 	shift
@@ -44,7 +44,7 @@ ends 'a guest whose kernel warns' 1 'WARNING: kernel/fork.c' guest 120 \
 	'echo "<4>WARNING: kernel/fork.c:1 at f+0x0/0x10" >/dev/kmsg'
 ends 'a user who logs such words' 0 '' guest 120 'echo "<4>user says BUG: WARNING: Oops" >/dev/kmsg'
 
-# logged LINE: what scripts/guest/trouble.sh says to it.
+# logged LINE: run scripts/guest/trouble.sh on a log with LINE.
 logged() {
 	printf '[    0.000000] Linux version 7.3\r\n%s\r\n[   99.000000] more\r\n' "$1" >"$tmp/console"
 	"$TOP/scripts/guest/trouble.sh" "$tmp/console"

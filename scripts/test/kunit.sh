@@ -17,13 +17,13 @@ arch=$ARCH
 CONFIG=kunit
 export CONFIG
 
-# names REPORT: what was there, as SUITE.TEST.
+# names REPORT: list its tests as SUITE.TEST.
 names() {
 	awk '$1 == "#" && $2 == "Subtest:" { suite = $3 }
 		/^ +(not )?ok / { sub(/^ +not /, ""); print suite "." $3 }' "$1" | sort
 }
 
-# run ARCH: build, boot and judge; the names of the tests go to build/log/kunit-ARCH.names.
+# run ARCH: build, boot and judge; list the tests in build/log/kunit-ARCH.names.
 run() {
 	claim "kunit-$1"
 	rm -f "$BUILD/log/kunit-$1.names"
@@ -31,7 +31,7 @@ run() {
 		fail "kunit $1: does not build"
 		return
 	fi
-	# All is over before the guest's first program runs: it has nothing to do.
+	# KUnit is done before the guest's first program runs, which has nothing to do.
 	printf '#!/bin/sh\n' >"$run/nothing"
 	chmod +x "$run/nothing"
 	ARCH=$1 "$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$run/nothing:/work"
@@ -48,7 +48,7 @@ if [ "$arch" = i386 ]; then
 	if difference=$(diff "$BUILD/log/kunit-x86_64.names" "$BUILD/log/kunit-i386.names"); then
 		passed=$((passed + 1))
 	else
-		fail "kunit: these are on x86_64 (<) or i386 (>) only:"
+		fail "kunit: only on x86_64 (<) or i386 (>):"
 		printf '%s\n' "$difference"
 	fi
 fi

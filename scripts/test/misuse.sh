@@ -19,7 +19,7 @@ out=$(kernel_dir)
 work=$(mktemp -d)
 at_exit "rm -rf '$work'"
 
-# The command that compiled kernel/hello.rs, for another file.
+# The command that compiled kernel/hello.rs, without the file.
 sed -n '1{
 	s/^[^=]*:= //
 	s/ ; .*//
@@ -28,7 +28,7 @@ sed -n '1{
 	p
 }' "$out/kernel/.hello.o.cmd" >"$work/command"
 
-# Each case on its own, with what every case uses before it.
+# Write each case to a file of its own, below what all cases use.
 awk -v dir="$work" '
 /^\/\/: / {
 	if (file)
@@ -46,7 +46,7 @@ for case in "$work"/*.rs; do
 	said=$(cd "$out" && RUSTC_BOOTSTRAP=1 sh -c "$(cat "$work/command") --error-format=short --cap-lints=allow \
 		--emit=metadata=$work/out.rmeta '$case'" 2>&1) || :
 
-	# A mistake is at LINE:COLUMN, and nothing else may be wrong.
+	# Each expected error must be at its LINE:COLUMN, and there must be no other.
 	if problem=$(printf '%s\n' "$said" | awk -v case="$case" '
 		BEGIN {
 			while ((getline line < case) > 0) {

@@ -14,7 +14,7 @@
 [ $# = 0 ] || misused
 
 load_toolchain
-# Not to be taken for another compiler, by which host programs are to be rebuilt.
+# kbuild would take "ccache clang" for another compiler and rebuild the host programs.
 CC=${CC#ccache }
 out=$(kernel_dir)
 release=$(cat "$out/include/config/kernel.release")
@@ -38,7 +38,7 @@ run() {
 	fi
 }
 
-# build FILE: as a user does who knows nothing of how the kernel was built.
+# build FILE: build it as a user who does not know how the kernel was built.
 build() {
 	_file=${1##*/}
 	mkdir "$work/$_file"
@@ -49,7 +49,7 @@ build() {
 	mv "$work/$_file/${_file%.*}.ko" "$work/modules"
 }
 
-# guest: scripts/guest/inside/extmod says by its status how it went.
+# guest: run scripts/guest/inside/extmod, whose status is the result.
 guest() {
 	"$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/inside/extmod:/work" "$work/modules:/root"
 	"$TOP/scripts/guest/qemu.sh" -d "$run" -t 120 "$out" "$run/initramfs"

@@ -21,13 +21,13 @@ kernel=$(kernel_dir)
 with_lock
 need_space "$BUILD" 4000 "a copy of build/linux and its kernel"
 
-# The same place each time, so that ccache knows its files.
+# Always the same place, for ccache.
 work=$BUILD/own-syscall
 at_exit "rm -rf '$work'"
 rm -rf "$work"
 
-# copy: the tree and the kernel. The kernel's build is told that it was done here,
-# so that the next one builds what the page changes and nothing else.
+# copy: copy the tree and the kernel, and change the paths in its .cmd files, so that make
+# rebuilds only what the page changes.
 copy() {
 	mkdir -p "$work/linux" "$work/blocks"
 	tar -C "$TREE" --exclude=./.git -c . | tar -C "$work/linux" -x
@@ -36,7 +36,7 @@ copy() {
 		xargs -0 sed -i "s|$kernel\\>|$work/kernel|g; s|$TREE\\>|$work/linux|g"
 }
 
-# blocks: the page's code blocks, each a file NUMBER.LANGUAGE, without indentation.
+# blocks: write each code block of the page to NUMBER.LANGUAGE, without indentation.
 blocks() {
 	awk -v dir="$work/blocks" '
 	/^\.\. code-block:: / {
@@ -54,7 +54,7 @@ blocks() {
 	}' "$page"
 }
 
-# shell BLOCK: run its commands, with what make was given for the kernel.
+# shell BLOCK: run its commands, with make's variables as for the kernel.
 shell() (
 	cd "$work/linux" || exit
 	MAKEFLAGS="-j$JOBS -- $(kvariables "$work/kernel" | sed 's/ /\\ /g' | paste -sd' ')"
@@ -62,7 +62,7 @@ shell() (
 	sh -eu "$1"
 )
 
-# session BLOCK: type in a guest what is behind the prompts.
+# session BLOCK: run in a guest what follows the prompts, and compare the output.
 session() {
 	cat >"$work/type" <<-'END'
 	#!/bin/sh
@@ -86,11 +86,11 @@ carry_out() {
 	*.sh) shell "$1" ;;
 	*.diff) patch -d "$work/linux" -p1 -F0 --no-backup-if-mismatch <"$1" ;;
 	*.console) session "$1" ;;
-	*) echo "nobody knows what to do with it"; return 1 ;;
+	*) echo "unknown kind of block"; return 1 ;;
 	esac
 }
 
-# title BLOCK: what a diff touches; the first line of anything else.
+# title BLOCK: the files of a diff, or the first line of anything else.
 title() {
 	case $1 in
 	*.diff) sed -n 's|^+++ b/||p' "$1" | paste -sd' ' ;;

@@ -25,7 +25,7 @@ unpack() {
 	for deb in $debs; do
 		dpkg-deb -x "$deb" "$tmp/all"
 	done
-	# The server and the checker of its files are one program with two names.
+	# redis-server and redis-check-rdb are the same program.
 	mkdir -p "$1/usr/bin"
 	cp "$tmp/all/usr/bin/redis-cli" "$1/usr/bin"
 	cp "$tmp/all/usr/bin/redis-check-rdb" "$1/usr/bin/redis-server"
@@ -42,7 +42,7 @@ if [ ! -d "$root" ]; then
 	printf 'Getting Redis from Debian ...' >&2
 	isolated unpack "$tmp/root" >"$log" 2>&1
 	if [ "$status" != 0 ]; then
-		say " it cannot be had (no network?), its demo is left out; the log: $log"
+		say " not available (no network?), its demo is skipped; the log: $log"
 		exit 3
 	fi
 	say " done"
