@@ -14,10 +14,10 @@ END {
 	print "  HANDOUT=1            the numbers and programs of the handouts (run, test, shell)"
 	print "  LINUX=dir            build on a tree of your own (never modified)"
 	print "  LINUX_TARBALL=file   build on a kernel tarball of your own"
-	print "  KERNEL_ORG=url       where the source is looked for, but for Debian's package"
+	print "  KERNEL_ORG=url       a mirror of kernel.org, if there is no Debian package"
 	print "  BUSYBOX=file         a static busybox for the guest, where Debian's cannot be had"
 	print "  LLVM=-N|1            which LLVM   RUST_LIB_SRC=dir  the source of Rust's library"
-	print "  KVM=on|off           do not probe, use or leave KVM"
-	print "  SMP=N MEM=size       the guest's CPUs and memory   DEADLINE=s  how long it may run"
+	print "  KVM=on|off           use KVM or not, without probing"
+	print "  SMP=N MEM=size       the guest's CPUs and memory   DEADLINE=s  the guest's time limit"
 	print "  V=1                  show all output"
 }

@@ -8,7 +8,8 @@
 #
 # 	make -C /lib/modules/$(uname -r)/build M=$PWD modules
 #
-# then load, use and remove them in a guest. The last line is 'N passed, N failed'.
+# then load, use and remove them in a guest. Build modules also with the kernel's build
+# folder in place of the headers. The last line is 'N passed, N failed'.
 
 . "$(dirname "$0")/../lib/lib.sh"
 [ $# = 0 ] || misused
@@ -38,15 +39,23 @@ run() {
 	fi
 }
 
-# build FILE: build it as a user who does not know how the kernel was built.
+# build FILE KERNEL: build it as a user who does not know how the kernel was built.
 build() {
 	_file=${1##*/}
-	mkdir "$work/$_file"
-	cp "$1" "$work/$_file"
-	echo "obj-m += ${_file%.*}.o" >"$work/$_file/Makefile"
-	env -i HOME="$HOME" PATH="$PATH" make -C "$headers" M="$work/$_file" modules
+	_folder=$(mktemp -d "$work/XXXXXX")
+	cp "$1" "$_folder"
+	echo "obj-m += ${_file%.*}.o" >"$_folder/Makefile"
+	env -i HOME="$HOME" PATH="$PATH" make -C "$2" M="$_folder" modules
 	if grep -qiE 'warning|skipping' "$work/log"; then return 1; fi
-	mv "$work/$_file/${_file%.*}.ko" "$work/modules"
+	mv "$_folder/${_file%.*}.ko" "$work/modules"
+}
+
+# build_in_place FILE: the same with the kernel's own folder, which must not change.
+build_in_place() {
+	touch "$work/before"
+	build "$1" "$out"
+	_changed=$(find "$out" -type f -newer "$work/before")
+	[ ! "$_changed" ] || { echo "changed: $_changed"; return 1; }
 }
 
 # guest: run scripts/guest/inside/extmod, whose status is the result.
@@ -58,9 +67,11 @@ guest() {
 # shellcheck disable=SC2016 # make fills it in
 run "$ARCH: the headers are installed" kmake "$out" -s run-command \
 	KBUILD_RUN_COMMAND='$(srctree)/scripts/package/install-extmod-build '"$headers"
-run "$ARCH: a module in C" build "$TOP/scripts/test/fixtures/helloModule.c"
-run "$ARCH: a module in Rust" build "$TREE/samples/rust/rust_hello.rs"
-run "$ARCH: a driver in Rust" build "$TREE/samples/rust/rust_chrdev.rs"
+run "$ARCH: a module in C" build "$TOP/scripts/test/fixtures/helloModule.c" "$headers"
+run "$ARCH: a module in Rust" build "$TREE/samples/rust/rust_hello.rs" "$headers"
+run "$ARCH: a driver in Rust" build "$TREE/samples/rust/rust_chrdev.rs" "$headers"
+run "$ARCH: a module in C, without headers" build_in_place "$TOP/scripts/test/fixtures/helloModule.c"
+run "$ARCH: a module in Rust, without headers" build_in_place "$TREE/samples/rust/rust_hello.rs"
 run "$ARCH: they work" guest
 
 total
