@@ -48,7 +48,7 @@ const PREFIX: &str = "xxxhal syscall called with \"";
 /// Returns 0. Returns `EFAULT` without logging anything if `msg` cannot be read up to its NUL, or
 /// is longer than [`MESSAGE_MAX`].
 #[syscall]
-fn xxxhal(msg: User<*const c_char>) -> Result {
+fn xxxhal(msg: User<CStr>) -> Result {
     // One byte more than is read, so that a string without a NUL in the part that is read is an
     // error.
     let mut buf = [0; MESSAGE_MAX + 1];

@@ -123,6 +123,20 @@ tests! {
         fails(EINVAL, || get_by(sys::addr(c"abc"), 2));
     }
 
+    /// ftrace shows the name, up to the length that the caller passes.
+    fn name_is_traced() {
+        let trace = Trace::start(&["syscalls/sys_enter_pf_set_param"]);
+        let mut buf = [0; 8192];
+
+        works(|| calls::pf_set_param(sys::addr(c"traced, not this"), 6));
+        let events = trace.read("trace", &mut buf);
+        expect_eq!(
+            events.contains(" \"traced\", len: 6)\n"),
+            native(),
+            "{events}"
+        );
+    }
+
     /// A name is read up to its end and no further.
     fn name_at_the_edge() {
         let mut edge = Mapping::with_guard(1).unwrap();

@@ -391,6 +391,24 @@ tests! {
         expect!(log.count() < 20);
         klog::recover();
     }
+
+    /// ftrace shows the string with its address.
+    fn is_traced_with_the_string() {
+        let enter = "syscalls/sys_enter_xxxhal";
+        let trace = Trace::start(&[enter]);
+        let mut buf = [0; 8192];
+
+        let format = trace.read(text!("events/{enter}/format").as_str(), &mut buf);
+        expect!(format.contains("field:const char * msg;"), "{format}");
+
+        expect_eq!(xxxhal(b"to be traced\0"), Ok(0));
+        let events = trace.read("trace", &mut buf);
+        expect_eq!(
+            events.contains(" \"to be traced\")\n"),
+            native(),
+            "{events}"
+        );
+    }
 }
 
 /// Expects the next line to be the start of `whole`, not much shorter than allowed, and an

@@ -41,7 +41,7 @@ const MAX_SIZE: usize = bindings::MAX_SIZE as usize;
 /// - `EINVAL`: the name is empty or longer than 15 bytes, or there is a NUL inside it.
 /// - `ENOMEM`: out of memory, or 64 names are already tracked.
 #[syscall]
-fn pf_set_param(name: User<*const c_char>, len: usize) -> Result {
+fn pf_set_param(name: User<str>, len: usize) -> Result {
     let set = || -> Result {
         if !perfmon_capable() {
             return Err(EPERM);
@@ -68,17 +68,14 @@ fn pf_set_param(name: User<*const c_char>, len: usize) -> Result {
 /// - `EINTR`: the caller is being killed.
 /// - `EOVERFLOW`: the caller is a 32-bit program, and an address or a count does not fit.
 /// - `EFAULT`: `pf` cannot be written.
-#[syscall(compat = pf_get_info_compat)]
-fn pf_get_info(name: User<*const c_char>, len: usize, pf: User<*mut bindings::pf_stat>) -> Result {
+#[syscall]
+fn pf_get_info(name: User<str>, len: usize, pf: User<*mut bindings::pf_stat>) -> Result {
     get_info::<c_ulong>(name, len, pf.as_user_ptr())
 }
 
 /// The same for 32-bit programs.
-fn pf_get_info_compat(
-    name: User<*const c_char>,
-    len: u32,
-    pf: User<*mut bindings::pf_stat>,
-) -> Result {
+#[syscall(compat = pf_get_info)]
+fn pf_get_info_compat(name: User<str>, len: u32, pf: User<*mut bindings::pf_stat>) -> Result {
     get_info::<u32>(name, len as usize, pf.as_user_ptr())
 }
 
@@ -120,7 +117,7 @@ fn log(call: &str, error: Error) {
 }
 
 /// Reads the name of a process from user space.
-fn read_name(name: User<*const c_char>, len: usize) -> Result<ProcessName> {
+fn read_name(name: User<str>, len: usize) -> Result<ProcessName> {
     // One byte more than the longest name, for the NUL.
     let mut buf = [0; ProcessName::MAX + 1];
 
@@ -139,7 +136,7 @@ fn read_name(name: User<*const c_char>, len: usize) -> Result<ProcessName> {
     ProcessName::new(name).ok_or(EINVAL)
 }
 
-fn get_info<Word: UserWord>(name: User<*const c_char>, len: usize, pf: UserPtr) -> Result {
+fn get_info<Word: UserWord>(name: User<str>, len: usize, pf: UserPtr) -> Result {
     let is_null = pf.as_const_ptr().is_null();
     let get = || -> Result {
         if !perfmon_capable() {
