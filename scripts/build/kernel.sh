@@ -178,7 +178,7 @@ inputs() {
 
 # outputs: a checksum of what was built; fails if the kernel is missing.
 outputs() {
-	sha256sum <"$out/arch/x86/boot/bzImage" 2>/dev/null &&
+	[ -e "$out/arch/x86/boot/bzImage" ] && sha256sum <"$out/arch/x86/boot/bzImage" &&
 		find "$out/vmlinux" "$out/installed" -type f -printf '%p %s %T@\n' 2>/dev/null | sort | sha256sum
 }
 

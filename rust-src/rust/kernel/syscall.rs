@@ -102,16 +102,16 @@ impl_int! {
     usize, u32, c"unsigned long";
 }
 
-/// A pointer to user space that has a type:
+/// A pointer to user space with a type:
 ///
 /// - `User<*const T>` is C's `const T __user *`, and `User<*mut T>` is `T __user *`;
-/// - `User<CStr>` is `const char __user *`, and leads to a string that ends with a NUL;
-/// - `User<str>` is `const char __user *`, and leads to text whose length is the argument after it.
+/// - `User<CStr>` is `const char __user *`, and points to a string that ends with a NUL;
+/// - `User<str>` is `const char __user *`, and points to text whose length is the next argument.
 ///
 /// Tracing shows the string or the text.
 ///
-/// The type is what the caller promised, which may be false: nothing can be done with it but to
-/// make a [`UserPtr`] of it, whose users check each access.
+/// The pointer comes from user space and may be wrong. It can only be converted to a [`UserPtr`],
+/// whose users check each access.
 ///
 /// # Examples
 ///
@@ -176,15 +176,15 @@ impl_pointer! {
     [] User<str>, *const c_char, Traced::Str(c"const char *"), |ptr| User(ptr, PhantomData);
 }
 
-/// What a [`User`] can point to: has a name in C, which tracing shows.
+/// A type that a [`User`] can point to. Tracing shows its name in C.
 #[diagnostic::on_unimplemented(
-    note = "`impl_pointee!` in rust/kernel/syscall.rs has the names in C of what `User` can point to"
+    note = "types that `User` can point to have their names in C in `impl_pointee!`, next to `Arg`"
 )]
 pub trait Pointee {
-    /// A pointer that is only read from, in C.
+    /// The name in C of a pointer to a constant.
     const CONST: &'static CStr;
 
-    /// A pointer, in C.
+    /// The name in C of a pointer.
     const MUT: &'static CStr;
 }
 
@@ -282,15 +282,15 @@ impl ErrorInjection {
     }
 }
 
-/// What tracing shows of an argument: its type in C and, as they are more than an address, strings.
+/// What tracing shows of an argument besides its name and value: its type in C, and any string.
 #[doc(hidden)]
 #[derive(Clone, Copy)]
 pub enum Traced {
-    /// The value alone.
+    /// No string.
     Value(&'static CStr),
-    /// The string that it points to, which ends with a NUL.
+    /// A string that ends with a NUL.
     CStr(&'static CStr),
-    /// The text that it points to, whose length is the next argument.
+    /// Text whose length is the next argument.
     Str(&'static CStr),
 }
 

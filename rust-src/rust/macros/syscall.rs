@@ -29,7 +29,7 @@ use syn::{
     Type, //
 };
 
-/// What the registers of a system call hold at most: `SYSCALL_DEFINE_MAXARGS`.
+/// The maximum number of arguments: `SYSCALL_DEFINE_MAXARGS`.
 const MAX_ARGS: usize = 6;
 
 /// A kind of entry point: the configurations that have it, the beginning of its name, the function
@@ -37,7 +37,7 @@ const MAX_ARGS: usize = 6;
 type Entry = (&'static str, &'static str, &'static str, Registers);
 type Registers = [&'static str; MAX_ARGS];
 
-/// The entry points, as in `asm/syscall_wrapper.h` of the architectures that have a syscall wrapper.
+/// The entry points, as in `asm/syscall_wrapper.h` of architectures with a syscall wrapper.
 #[rustfmt::skip]
 mod table {
     use super::*;
@@ -109,7 +109,7 @@ pub(crate) fn syscall(compat: Option<Ident>, f: ItemFn) -> Result<TokenStream> {
     let count = types.len();
     let regs: Vec<_> = (0..count).map(|i| format_ident!("reg{i}")).collect();
 
-    // What the compiler finds is shown at the name, at a type of an argument or at the result.
+    // The compiler reports errors at the name, at the type of an argument or at the result.
     let span = f.sig.ident.span();
     let ret = match &f.sig.output {
         ReturnType::Type(_, ty) => ty.span(),
@@ -124,7 +124,7 @@ pub(crate) fn syscall(compat: Option<Ident>, f: ItemFn) -> Result<TokenStream> {
     let sys = format_ident!("{prefix}{name}", span = span);
     let se_sys = format_ident!("__se_{sys}");
 
-    // What the system call table points to. It calls `__se_sys_NAME()`.
+    // An entry point, to which the system call table points. It calls `__se_sys_NAME()`.
     let entry = |cfg: TokenStream, symbol: &Ident, params: TokenStream, decode, from: &str| {
         let decode: TokenStream = decode;
         let from = format_ident!("{from}");
@@ -155,7 +155,7 @@ pub(crate) fn syscall(compat: Option<Ident>, f: ItemFn) -> Result<TokenStream> {
             &format_ident!("{prefix}{name}", span = span),
             quote!(regs: *const ::kernel::bindings::pt_regs),
             quote! {
-                // SAFETY: The dispatcher passes the caller's registers, which nobody changes now.
+                // SAFETY: The dispatcher passes the caller's registers. Nothing else changes them.
                 let [#(#regs),*]: [usize; #count] = unsafe { [#((*regs).#fields as usize),*] };
             },
             from,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! System calls in Rust that a test compares with twins in C.
+//! System calls in Rust that a KUnit test compares with their twins in C.
 //!
 //! C header: [`rust/syscall_test/test.h`](srctree/rust/syscall_test/test.h)
 
@@ -12,9 +12,9 @@ use crate::{
 
 const MIN_ERRNO: i32 = -(bindings::MAX_ERRNO as i32);
 
-/// Tells the test what a system call has got, and returns what it shall return.
+/// Records the arguments of a system call, and returns its result.
 fn got<const N: usize>(args: [isize; N]) -> Result<isize> {
-    // SAFETY: There are `N` arguments at the pointer.
+    // SAFETY: The pointer is valid for `N` arguments.
     let value = unsafe { bindings::syscall_twin_got(args.as_ptr(), N) };
 
     match i32::try_from(value) {
