@@ -40,8 +40,8 @@ pub fn without_memory(work: impl FnOnce()) {
     fails.write(b"0").unwrap();
 }
 
-/// Does `work` with one of its allocations failing: the first is number 1. Returns whether there was
-/// one with this number.
+/// Does `work` with one of its allocations failing: the first is number 1. Returns whether there
+/// was one with this number.
 pub fn with_failure(nth: u32, work: impl FnOnce()) -> bool {
     // Opened in advance, because opening it allocates, too.
     let fail_nth = io::File::open(c"/proc/thread-self/fail-nth", sys::O_RDWR).unwrap();
