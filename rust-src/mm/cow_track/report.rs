@@ -59,19 +59,25 @@ pub(crate) fn keys(id: u64) -> Result<KVVec<Key>> {
     }
 }
 
-/// Among these spaces of a name, which are in the order in which their processes started, finds the
-/// last one whose mm still has users. Returns the space and its mm.
+/// Among these spaces of a name, finds the one whose process started last.
+///
+/// Returns the space and its mm. Spaces whose mm has no users any more are skipped.
 pub(crate) fn newest(id: u64, keys: &[Key]) -> Option<(Arc<Space>, ARef<MmWithUser>)> {
-    for key in keys.iter().rev() {
-        if current!().fatal_signal_pending() {
-            break;
-        }
+    let started = |key: &&Key| (key.start, key.tag);
+    let mut before = (u64::MAX, u64::MAX);
+
+    while !current!().fatal_signal_pending() {
+        let key = keys
+            .iter()
+            .filter(|key| started(key) < before)
+            .max_by_key(started)?;
         let mut tracker = TRACKER.lock();
         if let Some(space) = tracker.by_id(id)?.spaces.get(key).cloned() {
             if let Some(mm) = space.mmget(&tracker) {
                 return Some((space, mm));
             }
         }
+        before = started(&key);
     }
     None
 }
@@ -100,8 +106,7 @@ impl Report {
     /// forgotten, and with [`EINTR`] if the current task is being killed.
     pub(crate) fn of_name(id: u64, limit: usize) -> Result<Option<Self>> {
         loop {
-            let mut keys = keys(id)?;
-            keys.sort_unstable_by_key(|key| (key.start, key.tag));
+            let keys = keys(id)?;
             let report = match newest(id, &keys) {
                 Some((space, mm)) => Self::of_live(&space.image, &mm, limit)?,
                 None if !keys.is_empty() => None,

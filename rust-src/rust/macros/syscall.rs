@@ -198,6 +198,7 @@ pub(crate) fn syscall(compat: Option<Ident>, f: ItemFn) -> Result<TokenStream> {
         #f
 
         #[cfg(#exists)]
+        #[allow(clippy::type_complexity)]
         const _: () = {
             #checks
             #se
