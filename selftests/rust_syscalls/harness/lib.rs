@@ -38,7 +38,8 @@
 //! [`tests!`] declares the tests and the entry point of the program. Each test runs in a forked
 //! process, for at most [`test::TIMEOUT`] seconds or its own timeout; processes that it leaves
 //! behind are killed. The output is KTAP. The arguments of the program name the tests to run;
-//! without arguments, all are run.
+//! without arguments, all are run. The environment variable `TIMEOUT_FACTOR` multiplies the
+//! timeouts, for a kernel that debugging options make slow.
 //!
 //! - [`expect!`] and [`expect_eq!`] record a failure and go on, in any thread or process of the
 //!   test.
