@@ -115,7 +115,8 @@ pub struct Args {
 impl Args {
     /// Creates an empty list.
     pub fn none() -> Args {
-        const NONE: &[usize; 2] = &[0; 2];
+        // No name, and the null pointers that end the arguments and the environment.
+        const NONE: &[usize; 3] = &[0; 3];
         Args {
             argv: NONE.as_ptr().cast(),
         }
