@@ -26,6 +26,13 @@ impl<const N: usize> Text<N> {
         }
     }
 
+    /// Formats as much as fits.
+    pub fn cut(args: fmt::Arguments<'_>) -> Self {
+        let mut text = Self::new();
+        let _ = text.write_fmt(args);
+        text
+    }
+
     /// Returns the bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
@@ -100,6 +107,19 @@ impl File {
             }
         }
         Ok(&buf[..len])
+    }
+
+    /// Writes all of `bytes`, in as many calls as this takes.
+    pub fn write_all(&self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            match sys::write(self.fd, bytes) {
+                Ok(0) => return Err(sys::EIO),
+                Ok(written) => bytes = &bytes[written..],
+                Err(sys::EINTR) => (),
+                Err(err) => return Err(err),
+            }
+        }
+        Ok(())
     }
 
     /// Writes all of `bytes` in one call.
@@ -219,13 +239,5 @@ pub fn print_line(prefix: &str, args: fmt::Arguments<'_>) {
 macro_rules! println {
     ($($arg:tt)*) => {
         $crate::io::print_line("", ::core::format_args!($($arg)*))
-    };
-}
-
-/// Prints a diagnostic line, which KTAP parsers treat as a comment.
-#[macro_export]
-macro_rules! diag {
-    ($($arg:tt)*) => {
-        $crate::io::print_line("# ", ::core::format_args!($($arg)*))
     };
 }

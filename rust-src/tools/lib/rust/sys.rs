@@ -113,6 +113,7 @@ pub mod nr {
     pub const MPROTECT: usize = 10;
     pub const MUNMAP: usize = 11;
     pub const BRK: usize = 12;
+    pub const RT_SIGPROCMASK: usize = 14;
     pub const IOCTL: usize = 16;
     pub const PREAD64: usize = 17;
     pub const PWRITE64: usize = 18;
@@ -134,6 +135,7 @@ pub mod nr {
     pub const EXIT: usize = 60;
     pub const KILL: usize = 62;
     pub const UNAME: usize = 63;
+    pub const FLOCK: usize = 73;
     pub const FTRUNCATE: usize = 77;
     pub const MKDIR: usize = 83;
     pub const RMDIR: usize = 84;
@@ -165,6 +167,7 @@ pub mod nr {
     pub const PPOLL: usize = 271;
     pub const UNSHARE: usize = 272;
     pub const SET_ROBUST_LIST: usize = 273;
+    pub const SIGNALFD4: usize = 289;
     pub const PIPE2: usize = 293;
     pub const PERF_EVENT_OPEN: usize = 298;
     pub const PROCESS_VM_READV: usize = 310;
@@ -214,9 +217,11 @@ pub mod nr {
     pub const MPROTECT: usize = 125;
     pub const DELETE_MODULE: usize = 129;
     pub const LLSEEK: usize = 140; // _llseek
+    pub const FLOCK: usize = 143;
     pub const SCHED_YIELD: usize = 158;
     pub const MREMAP: usize = 163;
     pub const PRCTL: usize = 172;
+    pub const RT_SIGPROCMASK: usize = 175;
     pub const PREAD64: usize = 180;
     pub const PWRITE64: usize = 181;
     pub const CAPGET: usize = 184;
@@ -233,6 +238,7 @@ pub mod nr {
     pub const OPENAT: usize = 295;
     pub const UNSHARE: usize = 310;
     pub const SET_ROBUST_LIST: usize = 311;
+    pub const SIGNALFD4: usize = 327;
     pub const PIPE2: usize = 331;
     pub const PERF_EVENT_OPEN: usize = 336;
     pub const PROCESS_VM_READV: usize = 347;
@@ -277,9 +283,11 @@ mod consts {
     pub const O_WRONLY: u32 = 1;
     pub const O_RDWR: u32 = 2;
     pub const O_CREAT: u32 = 0o100;
+    pub const O_NOCTTY: u32 = 0o400;
     pub const O_TRUNC: u32 = 0o1000;
     pub const O_APPEND: u32 = 0o2000;
     pub const O_NONBLOCK: u32 = 0o4000;
+    pub const O_CLOEXEC: u32 = 0o2_000_000;
 
     pub const SEEK_SET: u32 = 0;
     pub const SEEK_CUR: u32 = 1;
@@ -289,6 +297,8 @@ mod consts {
 
     pub const POLLIN: u16 = 1;
     pub const POLLOUT: u16 = 4;
+
+    pub const LOCK_EX: u32 = 2;
 
     pub const RWF_NOWAIT: u32 = 0x8;
     pub const RWF_APPEND: u32 = 0x10;
@@ -329,11 +339,18 @@ mod consts {
     pub const CLONE_NEWUSER: u32 = 0x1000_0000;
     pub const CLONE_NEWPID: u32 = 0x2000_0000;
 
+    pub const SIGHUP: i32 = 1;
+    pub const SIGINT: i32 = 2;
+    pub const SIGQUIT: i32 = 3;
     pub const SIGKILL: i32 = 9;
     pub const SIGSEGV: i32 = 11;
+    pub const SIGPIPE: i32 = 13;
     pub const SIGALRM: i32 = 14;
+    pub const SIGTERM: i32 = 15;
     pub const SIGCHLD: i32 = 17;
     pub const SIGSTOP: i32 = 19;
+    pub const SIGTSTP: i32 = 20;
+    pub const SIGWINCH: i32 = 28;
 
     pub const WNOHANG: u32 = 0x1;
     pub const WSTOPPED: u32 = 0x2;
@@ -503,28 +520,50 @@ pub unsafe fn ioctl_at(fd: i32, cmd: u32, arg: usize) -> Result {
     check(unsafe { syscall!(nr::IOCTL, fd, cmd, arg) })
 }
 
-/// Waits until a file is ready for one of `events` or the time is over. Returns what it is ready
-/// for.
-pub fn poll(fd: i32, events: u16, ms: u32) -> Result<u16> {
+/// C's `struct pollfd`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct PollFd {
+    /// The file descriptor, or -1 for none.
+    pub fd: i32,
+    /// What to wait for.
+    pub events: u16,
+    /// What it is ready for.
+    pub revents: u16,
+}
+
+impl PollFd {
+    /// Creates an entry that waits for one of `events`.
+    pub const fn new(fd: i32, events: u16) -> Self {
+        PollFd {
+            fd,
+            events,
+            revents: 0,
+        }
+    }
+}
+
+/// Waits until one of the files is ready or the time is over. Returns how many are ready.
+pub fn ppoll(files: &mut [PollFd], ms: u32) -> Result {
     let time = Timespec {
         sec: i64::from(ms / 1000),
         nsec: i64::from(ms % 1000) * 1_000_000,
     };
-    // C's `struct pollfd`.
-    #[repr(C)]
-    struct PollFd {
-        fd: i32,
-        events: u16,
-        revents: u16,
-    }
-    let mut poll = PollFd {
-        fd,
-        events,
-        revents: 0,
-    };
     let time = &time as *const Timespec;
-    safe_syscall!(nr::PPOLL, &mut poll as *mut PollFd, 1, time, 0, 8)?;
-    Ok(poll.revents)
+    safe_syscall!(nr::PPOLL, files.as_mut_ptr(), files.len(), time, 0, 8)
+}
+
+/// Waits until a file is ready for one of `events` or the time is over. Returns what it is ready
+/// for.
+pub fn poll(fd: i32, events: u16, ms: u32) -> Result<u16> {
+    let mut files = [PollFd::new(fd, events)];
+    ppoll(&mut files, ms)?;
+    Ok(files[0].revents)
+}
+
+/// Locks an open file against others that do the same, until it is closed.
+pub fn flock(fd: i32, operation: u32) -> Result {
+    safe_syscall!(nr::FLOCK, fd, operation)
 }
 
 /// Creates a character device node.
@@ -556,8 +595,13 @@ pub fn dup2(fd: i32, to: i32) -> Result {
 
 /// Creates a pipe. Returns the read end and the write end.
 pub fn pipe() -> Result<[i32; 2]> {
+    pipe2(0)
+}
+
+/// Like [`pipe`], with `O_*` flags.
+pub fn pipe2(flags: u32) -> Result<[i32; 2]> {
     let mut fds = [0; 2];
-    safe_syscall!(nr::PIPE2, &mut fds as *mut [i32; 2], 0)?;
+    safe_syscall!(nr::PIPE2, &mut fds as *mut [i32; 2], flags)?;
     Ok(fds)
 }
 
@@ -757,6 +801,26 @@ pub fn wait(pid: i32, options: u32) -> Result<Status> {
 /// Sends a signal, to a process group if `pid` is negative.
 pub fn kill(pid: i32, signal: i32) -> Result {
     safe_syscall!(nr::KILL, pid, signal)
+}
+
+/// Returns the bit of a signal in a set of signals.
+pub const fn signal_bit(signal: i32) -> u64 {
+    1 << (signal - 1)
+}
+
+/// Blocks these signals, and no others, in the calling thread. Returns what was blocked before.
+pub fn block_signals(set: u64) -> Result<u64> {
+    const SIG_SETMASK: u32 = 2;
+    let mut old = 0;
+    let (new, old_at) = (&set as *const u64, &mut old as *mut u64);
+    safe_syscall!(nr::RT_SIGPROCMASK, SIG_SETMASK, new, old_at, 8)?;
+    Ok(old)
+}
+
+/// Opens a file from which these signals, if blocked, are read as C's `struct signalfd_siginfo`,
+/// which starts with the signal's number.
+pub fn signalfd(set: u64) -> Result<i32> {
+    safe_syscall!(nr::SIGNALFD4, -1isize, &set as *const u64, 8, O_CLOEXEC).map(|fd| fd as i32)
 }
 
 /// Returns the caller's process id.
