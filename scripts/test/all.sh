@@ -87,8 +87,10 @@ guest() {
 		fail "$1: does not build"
 		return
 	fi
-	_list=$_tests/kselftest-list.txt skips=''
-	[ ! "${TESTS:-}" ] || { choose "$_list"; _list=$run/list skips=$run/skips; }
+	# A build may replace the list while the guest runs.
+	_list=$run/list skips=''
+	cp "$_tests/kselftest-list.txt" "$_list"
+	[ ! "${TESTS:-}" ] || { choose "$_tests/kselftest-list.txt"; skips=$run/skips; }
 	# shellcheck disable=SC2046 # one word per file
 	ARCH=$_arch "$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/inside/kselftest:/work" "$_tests:/kselftest" \
 		${TESTS:+"$run/choice:/choice"} $([ ! "$HANDOUT" ] || "$TOP/scripts/build/libc.sh" "${1#*/}")

@@ -41,6 +41,7 @@ boot() {
 	with_lock
 	_tests=$("$TOP/scripts/build/selftests.sh" "${1#*/}") || { fail "$1: the selftests do not build"; return; }
 	"$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/inside/debug:/work" "$_tests:/kselftest"
+	cp "$_tests/kselftest-list.txt" "$run/list"
 	drop_lock
 
 	_before=$failed _status=0
@@ -49,7 +50,7 @@ boot() {
 
 	# KUnit ran at boot, and its report is in the log.
 	judge_kunit "kunit-$ARCH"
-	judge "debug-$1" "$run/output" "$_tests/kselftest-list.txt"
+	judge "debug-$1" "$run/output" "$run/list"
 	# A splat or a leak shows in the status only.
 	if [ $_status != 0 ] && [ "$failed" = "$_before" ]; then
 		fail "$1: the guest ended with status $_status; its output: $run/output"
