@@ -23,12 +23,11 @@ your files in /root}. 'cowstat -- COMMAND' shows what the forks of a command cop
 After resizing the terminal: stty rows N cols N
 EOF
 tests=$("$TOP/scripts/build/selftests.sh" "$ARCH")
-# shellcheck disable=SC2046 # one word per file
+libc=$([ ! "$HANDOUT" ] || libc "$ARCH")
+# shellcheck disable=SC2086 # one word per file
 set -- "$TOP/scripts/guest/inside/profile:/etc/profile" "$run/motd:/etc/motd" "$tests:/kselftest" \
-	"$tests/rust_syscalls/cowstat:/usr/bin/cowstat" \
-	$([ ! "$HANDOUT" ] || "$TOP/scripts/build/libc.sh" "$ARCH")
+	"$tests/rust_syscalls/cowstat:/usr/bin/cowstat" $libc
 for path in ${ADD:-}; do
-	check_add "$path"
 	set -- "$@" "$path:/root/$(basename "$path")"
 done
 "$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$@"

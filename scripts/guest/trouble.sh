@@ -19,8 +19,7 @@ rcu: (INFO|BUG|ERROR)
 Kernel panic
 Oops
 kernel BUG at
-[^ ]*: ?(general protection fault|double fault|stack segment)
-(general protection fault|double fault|divide error|invalid opcode|int3|stack segment|traps: PANIC)
+([^ ]*: ?)?(general protection fault|double fault|divide error|invalid opcode|int3|stack segment|traps: PANIC)
 (unable to handle|Unable to handle)
 (UBSAN|KASAN|KCSAN|KMSAN|KFENCE):
 kmemleak: [0-9]+ new

@@ -43,10 +43,11 @@ misused() {
 	exit 2
 }
 
-# plain_path WHAT PATH: refuse a path that make would split.
+# plain_path WHAT PATH: refuse a path that make or a shell would split or expand.
 plain_path() {
 	case $2 in
-	*[[:space:]:]*) die "$1 $2: make cannot take a path with a space or a colon" ;;
+	*[][:space:]:\'\"\`\$\#%\&\;\|\(\)\<\>\*\?\[\\]*)
+		die "$1 $2: make cannot take a path with a space, a colon or another special character" ;;
 	esac
 }
 
@@ -72,6 +73,7 @@ esac
 same_world() {
 	[ "${SAME_WORLD:-}" != "$TOP" ] || return 0
 	plain_path 'the folder' "$TOP"
+	plain_path TMPDIR= "${TMPDIR:-}"
 	mkdir -p "$BUILD"
 	_config=$BUILD/.gitconfig
 	: >"$_config.$$"

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # usage: [MODES='MODE...'] [TESTS='PROGRAM[.TEST]...'] [HANDOUT=1] all.sh
+#        [ARCH=x86_64|i386] [MODES=...] [TESTS=...] all.sh --debug
 #
 # Build kernels and selftests, run the selftests in a guest for each MODE, then test
 # the scripts. A mode is KERNEL/PROGRAMS; the default is all three:
@@ -10,11 +11,36 @@
 # are tests, too. With TESTS, run only these: PROGRAM can be a pattern, TEST is a
 # name, or * for all.
 #
+# With --debug, run the selftests on kernels of ARCH built to find bugs: the lean one with
+# all KUnit suites and debugging options (kconfig/kunit.config, debug.config and, on
+# x86-64, kasan.config). A race test takes a minute or more, and a memory leak is a
+# failure, too. This is not for CI: on two busy cores the kernel with KASAN took 11
+# minutes to build, and each mode 20 to 27 minutes.
+#
 # The last line is 'N passed, N failed'; the exit status agrees.
 
-all_modes='x86_64/x86_64 x86_64/i386 i386/i386'
-
 . "$(dirname "$0")/../lib/lib.sh"
+
+debug='' all_modes='x86_64/x86_64 x86_64/i386 i386/i386'
+case ${1:-} in
+'') ;;
+--debug)
+	debug=debug-
+	case $ARCH in
+	x86_64) fragments='kunit debug kasan' all_modes='x86_64/x86_64 x86_64/i386' ;;
+	i386) fragments='kunit debug' all_modes=i386/i386 ;;
+	esac
+	export MEM="${MEM:-2G}" DEADLINE="${DEADLINE:-7200}" ;;
+*) misused ;;
+esac
+# A folder of this run, for JUnit files. The lock stays when claim takes the next folder.
+claim "${debug}test"
+results=$run
+exec 6>&7
+if [ "$debug" ]; then
+	export CONFIG="$results/debug.config"
+	(cd "$TOP/kconfig" && for fragment in $fragments; do cat "$fragment.config"; done) >"$CONFIG"
+fi
 
 load_toolchain
 
@@ -38,7 +64,7 @@ part() {
 	_failure=''
 	[ "$failed" = "$_before" ] || _failure="<failure message=\"see $_log\"/>"
 	echo "<testsuite name=\"$_title\"><testcase name=\"$_title\">$_failure</testcase></testsuite>" \
-		>"$BUILD/junit/$_title.xml"
+		>"$results/$_title.xml"
 }
 
 # choose LIST: write the programs of a kselftest-list.txt that TESTS names to $run/list,
@@ -70,7 +96,7 @@ build_ahead() {
 	[ ! "$ahead" ] || return 0
 	for _next in ${MODES:-$all_modes}; do
 		[ "${_next%/*}" != "$_arch" ] || continue
-		ARCH=${_next%/*} setsid nice -n 19 "$TOP/scripts/build/kernel.sh" >"$BUILD/log/ahead.log" 2>&1 7>&- &
+		ARCH=${_next%/*} setsid nice -n 19 "$TOP/scripts/build/kernel.sh" >"$BUILD/log/ahead.log" 2>&1 6>&- 7>&- &
 		ahead=$!
 		at_exit "kill -- -$ahead 2>/dev/null || :"
 		return
@@ -79,37 +105,36 @@ build_ahead() {
 
 # guest MODE: run the selftests in a guest.
 guest() {
-	claim "test-$(echo "$1" | tr / -)"
+	claim "${debug:-test-}$(echo "$1" | tr / -)"
 	_arch=${1%/*}
 
 	with_lock
-	if ! ARCH=$_arch "$TOP/scripts/build/kernel.sh" || ! _tests=$("$TOP/scripts/build/selftests.sh" "${1#*/}"); then
-		fail "$1: does not build"
-		return
-	fi
+	ARCH=$_arch "$TOP/scripts/build/kernel.sh" || { fail "$1: the kernel does not build"; return; }
+	_tests=$("$TOP/scripts/build/selftests.sh" "${1#*/}") || { fail "$1: the tests do not build"; return; }
 	# A build may replace the list while the guest runs.
 	_list=$run/list skips=''
 	cp "$_tests/kselftest-list.txt" "$_list"
 	[ ! "${TESTS:-}" ] || { choose "$_tests/kselftest-list.txt"; skips=$run/skips; }
-	# shellcheck disable=SC2046 # one word per file
+	_libc=$([ ! "$HANDOUT" ] || libc "${1#*/}")
+	# shellcheck disable=SC2086 # one word per file
 	ARCH=$_arch "$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/inside/kselftest:/work" "$_tests:/kselftest" \
-		${TESTS:+"$run/choice:/choice"} $([ ! "$HANDOUT" ] || "$TOP/scripts/build/libc.sh" "${1#*/}")
+		${TESTS:+"$run/choice:/choice"} $_libc
 	drop_lock
 	build_ahead
 
 	# In one mode, more blocks of counters than the guest's memory would get by default:
 	# cow_limits needs an image with 40,000.
 	_blocks=''
-	[ "$1" != x86_64/x86_64 ] || _blocks=' cow_track.blocks=80000'
+	[ "$debug$1" != x86_64/x86_64 ] || _blocks=' cow_track.blocks=80000'
 
 	{
 		ARCH=$_arch "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-1800}" \
-			-a "kunit.enable=1 kunit.autorun=1$_blocks" \
+			-a "kunit.enable=1 kunit.autorun=1${debug:+ DEBUG_TEST=1}$_blocks" \
 			"$(ARCH=$_arch && kernel_dir)" "$run/initramfs" && : >"$run/ended-well"
 	} | tee "$run/output" | grep --line-buffered -aE '^(not )?ok ' || :
 	_before=$failed
-	judge "$1" "$run/output" "$_list"
-	[ "${TESTS:-}" ] || judge_kunit "KUnit-$1"
+	judge "$debug$1" "$run/output" "$_list"
+	[ "${TESTS:-}" ] || judge_kunit "KUnit-$debug$1"
 	# A failure can also show in the guest's status only.
 	[ -e "$run/ended-well" ] || [ "$failed" != "$_before" ] || fail "$1: the guest failed, though no test did"
 }
@@ -124,12 +149,10 @@ redis() {
 }
 
 ahead=''
-rm -rf "$BUILD/junit"
-mkdir -p "$BUILD/junit"
-[ "${TESTS:-}" ] || part ktap "$TOP/scripts/test/ktap.sh"
+[ "${TESTS:-}$debug" ] || part ktap "$TOP/scripts/test/ktap.sh"
 for mode in ${MODES:-$all_modes}; do
 	guest "$mode"
-	[ ! "${TESTS:-}" ] || continue
+	[ ! "${TESTS:-}$debug" ] || continue
 	case $mode in
 	x86_64/x86_64)
 		redis x86_64
@@ -142,10 +165,9 @@ for mode in ${MODES:-$all_modes}; do
 			LLVM="$LLVM" RUSTC="$RUSTC" ;;
 	esac
 done
-[ ! "${TESTS:-}" ] || { total; exit; }
-part kernel "$TOP/scripts/test/config.sh"
+[ ! "${TESTS:-}$debug" ] || { total; exit; }
 # These need a built kernel.
-part qemu "$TOP/scripts/test/guest.sh"
+part guest "$TOP/scripts/test/guest.sh"
 part misuse "$TOP/scripts/test/misuse.sh"
 part scripts "$TOP/scripts/test/scripts.sh"
 

@@ -77,13 +77,11 @@ for case in "$work"/*.rs; do
 			print problem
 			exit problem != ""
 		}'); then
-		passed=$((passed + 1))
+		pass
 		echo "ok $title"
 	else
-		failed=$((failed + 1))
-		echo "not ok $title$problem"
+		fail "$title$problem"
 	fi
 done
 
-[ $((passed + failed)) -gt 0 ] || die "$cases holds no case"
 total

@@ -46,13 +46,12 @@ if [ ! -d "$root" ]; then
 		exit 3
 	fi
 	say " done"
-	mv -T "$tmp/root" "$root"
+	mv -T "$tmp/root" "$root" || [ -d "$root" ] # another clone's
 	rm -rf "$tmp"
 fi
 
 with_lock
-tests=${1:-}
-[ "$tests" ] || tests=$("$TOP/scripts/build/selftests.sh" "$ARCH")
+tests=${1:-$("$TOP/scripts/build/selftests.sh" "$ARCH")}
 claim "redis-$ARCH"
 "$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$root:/" "$TOP/scripts/guest/inside/redis:/work" \
 	"$tests/rust_syscalls/pf:/usr/bin/pf" "$tests/rust_syscalls/cowstat:/usr/bin/cowstat"
