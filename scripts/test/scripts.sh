@@ -329,8 +329,8 @@ same 'is seen' "$(git -C "$tree" ls-files kernel/added)" kernel/added
 
 # The lock
 mkdir -p "$repo/build"
-flock "$repo/build/.lock" sleep 2 &
-sleep 0.3
+flock "$repo/build/.lock" timeout 60 sh -c "until grep -q ^waiting '$tmp/output'; do sleep 0.1; done" &
+while flock -n "$repo/build/.lock" true; do sleep 0.1; done
 says 'a second make waits' '^waiting: .* is using build/' scripts/series/write.sh
 
 # Handing in
@@ -377,7 +377,7 @@ echo 'echo bindgen 0.72.0' | fake bindgen
 rust_is 1.95.0
 library_is "$sysroot" 1.95.0
 works 'make deps with all that is needed' with_fakes scripts/setup/deps.sh
-works 'is quick and silent then' with_fakes timeout 5 scripts/setup/deps.sh
+works 'needs no answer then' with_fakes timeout 60 scripts/setup/deps.sh
 same 'it says nothing' "$(cat "$tmp/output")" ''
 rust_is 1.84.1
 refuses 'rustc too old' 'rustc 1.84.1 is too old, the kernel needs 1.85.0' with_fakes scripts/setup/deps.sh
@@ -402,7 +402,7 @@ works 'a nightly' with_fakes scripts/setup/deps.sh
 rust_is 1.95.0
 library_is "$sysroot" 1.95.0
 echo exit | fake ldd
-works 'a busybox that ldd does not call dynamic' with_fakes timeout 5 scripts/setup/deps.sh
+works 'a busybox that ldd does not call dynamic' with_fakes timeout 60 scripts/setup/deps.sh
 rm "$tmp/fake/ldd"
 works 'LLVM= in the environment of make is for others' with_fakes env -u MAKEFLAGS LLVM=-3 make deps
 refuses 'LLVM= that is not there' 'no complete LLVM' with_fakes env LLVM=-3 scripts/setup/deps.sh
