@@ -136,11 +136,12 @@ case $trouble in
 	say "the kernel's log has:
 $found"
 	[ "$failure" ] || failure="the kernel's log shows trouble" ;;
-*)
+1)
 	[ ! "$failure" ] || {
 		say "the end of the console:"
 		tail -n 25 "$console" | sed 's/\r$//' >&2
 	} ;;
+*) [ "$failure" ] || failure="the kernel's log cannot be searched" ;;
 esac
 [ ! "$failure" ] || die "$failure (console: $console)"
 exit "$(cat "$dir/status")"

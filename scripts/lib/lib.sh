@@ -99,7 +99,7 @@ cache_dir() {
 	_cache=${XDG_CACHE_HOME:-$HOME/.cache}/rust-syscalls
 	plain_path 'the cache' "$_cache"
 	mkdir -p "$_cache"
-	echo "$_cache"
+	realpath "$_cache"
 }
 
 # need_space DIRECTORY MIB WHAT: stop if the disk has less.

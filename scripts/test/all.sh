@@ -61,8 +61,7 @@ part() {
 		echo "FAIL $_title: the log: $_log"
 	fi
 	echo "$_title: ${_last:-said nothing}"
-	_failure=''
-	[ "$failed" = "$_before" ] || _failure="<failure message=\"see $_log\"/>"
+	_failure=$([ "$failed" = "$_before" ] || echo "<failure message=\"see $_log\"/>")
 	echo "<testsuite name=\"$_title\"><testcase name=\"$_title\">$_failure</testcase></testsuite>" \
 		>"$results/$_title.xml"
 }

@@ -13,8 +13,7 @@
 . "$(dirname "$0")/../lib/lib.sh"
 
 arch=$ARCH
-CONFIG=kunit
-export CONFIG
+export CONFIG=kunit
 
 # names REPORT: list its tests as SUITE.TEST.
 names() {

@@ -242,7 +242,10 @@ refuses 'make check: a path of this machine' README.md scripts/series/check.sh n
 git -C "$repo" rm -qf README.md
 git -C "$repo" commit -qm 'All'
 git clone -q -c core.autocrlf=true "$repo" "$tmp/windows"
-works 'a clone made on Windows' "$tmp/windows/scripts/setup/clean.sh"
+mkdir -p "$tmp/scratch/log"
+ln -s "$tmp/scratch" "$tmp/windows/build"
+works 'a clone made on Windows, make clean' "$tmp/windows/scripts/setup/clean.sh"
+same 'which cleans a build/ on another disk, too' "$(ls "$tmp/scratch")" ''
 same 'has the line ends of Unix' "$(git -C "$tmp/windows" ls-files --eol | grep -c w/crlf)" 0
 
 # Work of the user's own
@@ -352,7 +355,6 @@ refuses 'make tree on a full disk' 'needs [0-9]+ MiB, and .* has 100 MiB free' \
 mv "$tmp/tree" "$tree"
 rm "$tmp/fake/df"
 cp -r "$repo" "$tmp/my repo"
-ln -s . "$tmp/it's"
 refuses 'a path with a space' 'special character' "$tmp/my repo/scripts/series/tree.sh"
 refuses 'TMPDIR with a quote' 'special character' env TMPDIR="$tmp/it's" scripts/series/tree.sh
 echo Linux aarch64 | sed 's/^/echo /' | fake uname
@@ -536,7 +538,6 @@ echo 'printf "Linux\nreboot: now\n" >"$console"; printf "TAP version 13\n1..1\n#
 works 'make test TESTS=' with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='*_2.x a_2.y' scripts/test/all.sh
 same 'the choice is in the guest' "$(cpio --quiet -i --to-stdout choice <"$repo/build/run/test-x86_64-x86_64/initramfs" |
 	paste -sd';')" 'set -- "$@" -t c:a_2;export KSELFTEST_A_2_ARGS=" x y"'
-same 'CI can read the results' "$(grep -c '<testcase' "$repo/build/run/test/x86_64-x86_64.xml")" 1
 mkdir -p "$repo/build/run/debug-test"
 exec 4>>"$repo/build/run/debug-test/.lock"
 flock 4
