@@ -455,7 +455,7 @@ rm "$tmp/fake/make"
 out=$repo/build/kernel-x86_64
 # builds WHAT [PATTERN]: make the kernel; the default is that it is built
 builds() {
-	says "a kernel, $1" "${2:-[.]{3} [0-9]+ s}" with_fakes scripts/build/kernel.sh
+	says "a kernel, $1" "${2:-[.][.][.] [0-9]+ s}" with_fakes scripts/build/kernel.sh
 }
 builds 'the first time'
 builds 'nothing has changed' 'up to date'
@@ -513,7 +513,7 @@ END
 cd "$tmp"
 echo 'case $* in *loglevel=7*) printf "Linux\nreboot: now\n" >"$console"; printf "well\n\001exit 0\n" ;; esac' >good
 echo 'echo Linux >"$console"; printf "\001exit 0\n"' >full
-echo 'echo "BUG: KASAN: bad" >"$console"; printf "\001exit 1\n"; sleep 1' >bad
+echo 'printf "BUG: KASAN: bad\nreboot: now\n" >"$console"; printf "\001exit 1\n"; sleep 1' >bad
 echo 'printf "\001exit 0\n"' >mute
 echo 'echo the address is in use >&2; exit 1' >dead
 guest() {
