@@ -22,7 +22,7 @@ ifneq ($(origin LLVM),command line)
 override undefine LLVM
 endif
 
-inherited := $(foreach v,$(variables),$(if $(filter environment,$(origin $v)),$v='$(value $v)'))
+inherited := $(strip $(foreach v,$(variables),$(if $(filter environment,$(origin $v)),$v='$(value $v)')))
 ifneq ($(inherited),)
 $(warning From the environment: $(inherited))
 endif
