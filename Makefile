@@ -111,7 +111,7 @@ help: ## this list
 ## PROG=file.c|file.rs  run: your program, as /program in the guest
 ## CMD='command'        run: this in the guest, with PROG= or without
 ## ADD='path...'        shell: put files and folders into the guest
-## TESTS='pattern...'   test: these programs or tests only, as in 'cow_* make_vcpu.*'
+## TESTS='pattern...'   test, debug-test: these programs or tests only, as in 'cow_* make_vcpu.*'
 ## MODES='mode...'      test, debug-test: x86_64/x86_64, x86_64/i386, i386/i386
 ## HANDOUT=1            the numbers and programs of the handouts (run, test, shell)
 ## LINUX=dir            build on a tree of your own (never modified)
