@@ -150,9 +150,9 @@ configure() {
 	}
 	verify || die "CONFIG=$CONFIG asks for what this kernel cannot have"
 	if [ ! -e "$out/.config" ] || ! cmp -s "$out/.config.generated" "$out/.config.accepted"; then
-		[ ! -e "$out/.config" ] || {
-			say "the configuration has changed; the old one is build/${out##*/}/.config.old"
-			mv "$out/.config" "$out/.config.old"
+		[ ! -e "$out/.config" ] || cmp -s "$out/.config" "$out/.config.accepted" || {
+			say "the configuration is a new one; yours is now build/${out##*/}/.config.yours"
+			mv "$out/.config" "$out/.config.yours"
 		}
 		cp "$out/.config.generated" "$out/.config"
 		cp "$out/.config.generated" "$out/.config.accepted"

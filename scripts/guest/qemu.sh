@@ -124,7 +124,7 @@ case $qemu_status in
 0)
 	[ -s "$dir/status" ] || failure="the guest ended without a result: it powered off, rebooted or died"
 	# On a full disk QEMU goes on, and what the kernel says is lost.
-	[ "$failure" ] || tail -n 5 "$console" | grep -q 'reboot: ' || failure="the console is cut short: is the disk full?" ;;
+	[ "$failure" ] || tail -n 5 "$console" | grep -qa 'reboot: ' || failure="the console is cut short: is the disk full?" ;;
 124 | 137) failure="the guest was still running after $deadline s and was stopped" ;;
 *) failure="QEMU failed with status $qemu_status: $(cat "$dir/qemu.log")" ;;
 esac

@@ -54,7 +54,7 @@ libc() {
 # not_from_the_future FOLDER: if the clock was set back, make would take what it has built
 # for newer than any edit: let it build that again.
 not_from_the_future() {
-	find "$1" -newermt now -exec touch -h -d @0 {} +
+	find "$1" -newermt now ! -name '.config*' -exec touch -h -d @0 {} +
 }
 
 # kvariables OUT: the variables of the kernel's make for a build in OUT, one a line.

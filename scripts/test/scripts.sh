@@ -487,7 +487,7 @@ mkdir "$out-my"
 echo mine >"$out-my/.config"
 works 'CONFIG= beside us, as Windows writes it' configured CONFIG=my.config
 same 'is in it' "$(grep -c '^CONFIG_MINE=y$' "$out-my/.config")" 1
-same 'what was there is kept' "$(cat "$out-my/.config.old")" mine
+same 'what was there is kept' "$(cat "$out-my/.config.yours")" mine
 works 'CONFIG= compressed' configured CONFIG=my.config.gz
 same 'is in it, too' "$(grep -c '^CONFIG_MINE=y$' "$out-my.config.gz/.config")" 1
 refuses 'CONFIG= is something else' 'is not a configuration' configured CONFIG=Makefile
