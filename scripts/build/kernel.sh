@@ -15,7 +15,7 @@
 #   FILE       a complete .config, or a fragment to merge into lean
 #
 # 'config' only configures. 'menuconfig' opens the configuration for changes by hand;
-# they last until CONFIG changes, or 'make clean'.
+# they last until what CONFIG says changes, and are then in .config.yours.
 
 . "$(dirname "$0")/../lib/lib.sh"
 
