@@ -156,6 +156,7 @@ for mode in ${MODES:-$all_modes}; do
 	x86_64/x86_64)
 		redis x86_64
 		part extmod-x86_64 env ARCH=x86_64 "$TOP/scripts/test/modules.sh"
+		part refusals "$TREE/scripts/rust_syscall_test.sh" "$(ARCH=x86_64 && kernel_dir)"
 		[ "$HANDOUT" ] || part own-syscall "$TOP/scripts/test/own-syscall.sh" ;;
 	i386/*)
 		redis i386
@@ -167,7 +168,6 @@ done
 [ ! "${TESTS:-}$debug" ] || { total; exit; }
 # These need a built kernel.
 part guest "$TOP/scripts/test/guest.sh"
-part misuse "$TOP/scripts/test/misuse.sh"
 part scripts "$TOP/scripts/test/scripts.sh"
 
 total
