@@ -304,4 +304,23 @@ mod tests {
         assert!(a[..length] < c[..length]);
         assert!(a[..length - 1] == c[..length - 1]);
     }
+
+    #[test]
+    fn members() {
+        #[derive(PartialEq)]
+        struct Members(u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64);
+
+        // LLVM can make one call of `memcmp()` of this.
+        #[inline(never)]
+        fn are_equal(a: &Members, b: &Members) -> bool {
+            a == b
+        }
+
+        let a = Members(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12);
+        let b = Members(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12);
+        let c = Members(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13);
+
+        assert!(are_equal(&a, &b));
+        assert!(!are_equal(&a, &c));
+    }
 }
