@@ -235,6 +235,7 @@ refuses 'make check: a mirror that differs' 'rust-src/kernel/hello.rs' scripts/s
 touch "$repo/selftests/stale"
 refuses 'make check: a file too many' 'selftests: stale' scripts/series/check.sh mirrors
 works 'make series removes it' scripts/series/write.sh
+same 'but does not throw it away' "$(ls "$repo/build/series.old/selftests")" "$(printf 'rust_syscalls\nstale')"
 same 'as before' "$(series_sum)" "$sum"
 echo "see $repo/build" >"$repo/README.md"
 git -C "$repo" add README.md
@@ -265,16 +266,34 @@ git -C "$tree" reset -q --hard HEAD~1
 git -C "$tree" checkout -q --detach
 refuses 'make series in the middle of a rebase' 'not on its branch' scripts/series/write.sh
 git -C "$tree" checkout -q series
-touch "$tree/.git/refs/series/written.lock"
+touch "$tree/.git/index.lock"
 refuses 'a git that fails in the middle' 'whole log' scripts/series/tree.sh
-rm "$tree/.git/refs/series/written.lock"
-refuses 'make series over patches that have changed' 'would be overwritten' scripts/series/write.sh
+rm "$tree/.git/index.lock"
+refuses 'make series after that' 'would be overwritten' scripts/series/write.sh
 works 'make tree follows the patches' scripts/series/tree.sh
 same 'the new message is there' "$(git -C "$tree" log -1 --format=%b HEAD~1)" Since.
 sed -i 's/^-\tc;/-\tx;/' "$repo"/patches/0001*
 refuses 'a patch that does not apply' 'does not apply' scripts/series/tree.sh
 cp "$tmp"/patches/* "$repo/patches"
+echo '// mine' >>"$tree/kernel/hello.rs"
+git -C "$tree" commit -qam mine
+git -C "$tree" checkout -q --detach HEAD~1
+refuses 'own commits on a branch that is not checked out' 'commits of its own' scripts/series/tree.sh
+git -C "$tree" checkout -q -B series
+# meanwhile PATTERN COMMAND: a git that lets the user work in build/linux when it is called so
+meanwhile() {
+	echo "case \$* in $1) (cd $tree && $2) >&2 ;; esac; exec $(command -v git) \"\$@\"" | fake git
+}
+meanwhile 'am*' 'echo //mine >>kernel/fork.c'
+works 'make tree while somebody edits' with_fakes sh -c '! scripts/series/tree.sh'
+same 'the edit is still there' "$(git -C "$tree" diff --stat | tail -n 1)" ' 1 file changed, 1 insertion(+)'
+git -C "$tree" checkout -q .
 works 'make tree with the old patches' scripts/series/tree.sh
+meanwhile '*format-patch*' 'git commit -q --allow-empty -m mine'
+works 'make series while somebody commits' with_fakes scripts/series/write.sh
+rm "$tmp/fake/git"
+same 'does not take that for written' "$(git -C "$tree" rev-parse refs/series/written)" "$(git -C "$tree" rev-parse series~1)"
+git -C "$tree" reset -q --hard HEAD~1
 git -C "$tree" checkout -q -b side base
 echo side >"$tree/side"
 commit side
@@ -294,7 +313,7 @@ works 'make tree with the old patches again' scripts/series/tree.sh
 
 echo '// more' >>"$tree/kernel/hello.rs"
 commit 'kernel: more'
-echo "case \$1=\$2 in */patches=*/patches) mkdir -p \"\$2/half\"; exit 1 ;; esac; exec $(command -v mv) \"\$@\"" | fake mv
+echo "case \$1=\$2 in */series.??????/patches=*/patches) mkdir -p \"\$2/half\"; exit 1 ;; esac; exec $(command -v mv) \"\$@\"" | fake mv
 refuses 'make series that cannot write' 'cannot be written' with_fakes scripts/series/write.sh
 rm "$tmp/fake/mv"
 git -C "$tree" reset -q --hard HEAD~1
