@@ -491,7 +491,15 @@ echo x >>"$tree/kernel/hello.rs"
 refuses 'a change during the build' 'while it was built' \
 	with_fakes env FAKE_BUILD="sed -i s/x/y/w/dev/stdout $tree/kernel/hello.rs" scripts/build/kernel.sh
 git -C "$tree" checkout -q .
+refuses 'a change that is undone during the build' 'while it was built' \
+	with_fakes env FAKE_BUILD="touch $tree/kernel/hello.rs" scripts/build/kernel.sh
 builds 'after that'
+git -C "$tree" update-index --assume-unchanged kernel/hello.rs
+echo x >>"$tree/kernel/hello.rs"
+builds 'a change that git does not see'
+git -C "$tree" update-index --no-assume-unchanged kernel/hello.rs
+git -C "$tree" checkout -q .
+builds 'and without it'
 rm -r "$out/installed"
 builds 'the modules are missing'
 rm "$out/arch/x86/boot/bzImage"
