@@ -505,6 +505,10 @@ builds 'the modules are missing'
 rm "$out/arch/x86/boot/bzImage"
 refuses 'a build without a kernel' 'gave no kernel' with_fakes env FAKE_BUILD="rm $out/arch/x86/boot/bzImage" scripts/build/kernel.sh
 builds 'the kernel is missing'
+rm "$out/.built"
+refuses 'V=1 and an error' 'cannot access' with_fakes env V=1 FAKE_BUILD='ls /none' scripts/build/kernel.sh
+same 'which is in the log, too' "$(grep -c 'cannot access' "$repo/build/log/kernel-x86_64.log")" 1
+builds 'after an error'
 configured() {
 	with_fakes env "$@" scripts/build/kernel.sh config
 }
@@ -588,6 +592,8 @@ echo 'sleep 9' | fake cpio
 works 'Ctrl-C' with_fakes sh -c '! timeout 2 scripts/build/initramfs.sh "$TMPDIR/out"'
 same 'leaves nothing' "$(find "$tmp" -mindepth 1 -maxdepth 1 -name 'tmp.*')" ''
 rm "$tmp/fake/cpio"
+works 'make test | head' with_fakes sh -c 'scripts/test/ktap.sh | :'
+same 'leaves nothing, too' "$(find "$tmp" -mindepth 1 -maxdepth 1 -name 'tmp.*')" ''
 cd "$TOP"
 
 # kernel.org: a folder, which curl reads from any offset, and a curl that can refuse to
