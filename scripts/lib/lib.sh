@@ -22,7 +22,7 @@ ARCH=${ARCH:-x86_64}
 CONFIG=${CONFIG:-lean}
 JOBS=${JOBS:-$(nproc)}
 V=${V:-0}
-[ "${HANDOUT:-}" = 1 ] || HANDOUT=''
+HANDOUT=${HANDOUT:-}
 export LC_ALL=C
 umask 022
 
@@ -66,6 +66,10 @@ TAR_OPTIONS|GREP_.*|GZIP|XZ_.*'
 case $ARCH in
 x86_64 | i386) ;;
 *) die "ARCH=$ARCH: there is only ARCH=x86_64 (the default) and ARCH=i386" ;;
+esac
+case $HANDOUT in
+'' | 1) ;;
+*) die "HANDOUT=$HANDOUT: there is only HANDOUT=1" ;;
 esac
 
 # same_world: unset them, and ignore git's configuration except for the user's name

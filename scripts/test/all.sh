@@ -33,6 +33,13 @@ case ${1:-} in
 	export MEM="${MEM:-2G}" DEADLINE="${DEADLINE:-7200}" ;;
 *) misused ;;
 esac
+modes=${MODES:-$all_modes}
+for mode in $modes; do
+	case " $all_modes " in
+	*" $mode "*) ;;
+	*) die "MODES=$mode: there is only $all_modes" ;;
+	esac
+done
 # A folder of this run, for JUnit files. The lock stays when claim takes the next folder.
 claim "${debug}test"
 results=$run
@@ -71,16 +78,17 @@ part() {
 choose() {
 	set -f
 	for _pattern in $TESTS; do
-		_test=''
+		_test='' _none=1
 		case $_pattern in *.?*) _test=${_pattern#*.} ;; esac
 		[ "$_test" != '*' ] || _test=''
 		while IFS=: read -r _collection _program; do
 			# shellcheck disable=SC2254 # a pattern
-			case $_program in ${_pattern%%.*}) echo "$_collection:$_program $_program $_test" ;; esac
+			case $_program in ${_pattern%%.*}) _none='' && echo "$_collection:$_program $_program $_test" ;; esac
 		done <"$1"
-	done | sort -u >"$run/chosen"
+		[ ! "$_none" ] || die "TESTS=$_pattern: there are no such tests"
+	done >"$run/chosen"
 	set +f
-	[ -s "$run/chosen" ] || die "TESTS=$TESTS: there are no such tests"
+	sort -u -o "$run/chosen" "$run/chosen"
 	cut -d' ' -f1 "$run/chosen" | uniq >"$run/list"
 	awk '{ args[$2] = args[$2] " " $3; print "set -- \"$@\" -t " $1 }
 		END { for (p in args) print "export KSELFTEST_" toupper(p) "_ARGS=\"" args[p] "\"" }' \
@@ -93,7 +101,7 @@ choose() {
 # That mode runs kernel.sh again, which repeats and reports any failure.
 build_ahead() {
 	[ ! "$ahead" ] || return 0
-	for _next in ${MODES:-$all_modes}; do
+	for _next in $modes; do
 		[ "${_next%/*}" != "$_arch" ] || continue
 		ARCH=${_next%/*} setsid nice -n 19 "$TOP/scripts/build/kernel.sh" >"$BUILD/log/ahead.log" 2>&1 6>&- 7>&- &
 		ahead=$!
@@ -149,7 +157,7 @@ redis() {
 
 ahead=''
 [ "${TESTS:-}$debug" ] || part ktap "$TOP/scripts/test/ktap.sh"
-for mode in ${MODES:-$all_modes}; do
+for mode in $modes; do
 	guest "$mode"
 	[ ! "${TESTS:-}$debug" ] || continue
 	case $mode in

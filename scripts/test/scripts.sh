@@ -452,6 +452,10 @@ same 'and why the one that is there is not used' "$(grep -c 'is of Rust 1.94, ru
 
 # What make is given
 refuses 'a variable that there is not' 'No such variable: ARC' make run ARC=i386
+for option in -i -t; do
+	refuses "make $option" 'would call a failure a success' env -u MAKEFLAGS make $option help
+done
+refuses 'HANDOUT= of a guess' 'HANDOUT=yes: there is only HANDOUT=1' env HANDOUT=yes scripts/setup/deps.sh
 for script in setup/deps series/tree build/kernel guest/qemu test/all; do
 	says "$script.sh --help" "^(usage: | ).*${script#*/}.sh" scripts/$script.sh --help
 done
@@ -583,7 +587,12 @@ works 'make test of two kernels' with_fakes env DEADLINE=100 FAKE_GUEST="$tmp/pa
 	BUSYBOX="$(command -v busybox)" scripts/test/all.sh
 same 'the second is built during the guest of the first' \
 	"$(grep -c '^kernel i386 lean ...' "$repo/build/log/ahead.log") $(grep -c 'i386 lean: up to date' "$tmp/output")" '1 1'
-refuses 'a test that there is not' 'no such tests' with_fakes env MODES=x86_64/x86_64 TESTS=b scripts/test/all.sh
+for tests in b 'a_2 b'; do
+	refuses "a test that there is not in $tests" 'TESTS=b: there are no such tests' \
+		with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS="$tests" scripts/test/all.sh
+done
+refuses 'a mode that there is not' '^all.sh: MODES=i386: there is only' \
+	with_fakes env FAKE_GUEST="$tmp/ktap" MODES='x86_64/x86_64 i386' TESTS=a_2 scripts/test/all.sh
 refuses 'a test that did not run' 'a_3: did not run' \
 	with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='a_[23]' scripts/test/all.sh
 echo | fake gdb
