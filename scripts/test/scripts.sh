@@ -245,10 +245,10 @@ refuses 'make check: a path of this machine' README.md scripts/series/check.sh n
 git -C "$repo" rm -qf README.md
 git -C "$repo" commit -qm 'All'
 git clone -q -c core.autocrlf=true "$repo" "$tmp/windows"
-mkdir -p "$tmp/scratch/log"
+mkdir -p "$tmp/scratch/log" "$tmp/scratch/submission"
 ln -s "$tmp/scratch" "$tmp/windows/build"
 works 'a clone made on Windows, make clean' "$tmp/windows/scripts/setup/clean.sh"
-same 'which cleans a build/ on another disk, too' "$(ls "$tmp/scratch")" ''
+same 'which cleans a build/ on another disk, too, but for what you may have edited' "$(ls "$tmp/scratch")" submission
 same 'has the line ends of Unix' "$(git -C "$tmp/windows" ls-files --eol | grep -c w/crlf)" 0
 
 # Work of the user's own
