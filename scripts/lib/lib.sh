@@ -78,6 +78,7 @@ same_world() {
 	[ "${SAME_WORLD:-}" != "$TOP" ] || return 0
 	plain_path 'the folder' "$TOP"
 	plain_path TMPDIR= "${TMPDIR:-}"
+	(cd / && [ -w "${TMPDIR:-/tmp}" ]) || die "TMPDIR=${TMPDIR:-/tmp}: no such folder, or nothing can be written there"
 	mkdir -p "$BUILD"
 	_config=$BUILD/.gitconfig
 	: >"$_config.$$"

@@ -95,6 +95,7 @@ drop_lock() {
 claim() {
 	_n=1 run=$BUILD/run/$1
 	while mkdir -p "$run" && exec 7>>"$run/.lock" && ! flock -n 7; do
+		[ $_n -lt 99 ] || die "$run cannot be locked"
 		_n=$((_n + 1)) run=$BUILD/run/$1.$_n
 	done
 	find "$run" -mindepth 1 ! -name .lock -delete

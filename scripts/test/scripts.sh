@@ -378,6 +378,7 @@ rm "$tmp/fake/df"
 cp -r "$repo" "$tmp/my repo"
 refuses 'a path with a space' 'special character' "$tmp/my repo/scripts/series/tree.sh"
 refuses 'TMPDIR with a quote' 'special character' env TMPDIR="$tmp/it's" scripts/series/tree.sh
+refuses 'TMPDIR that is not there' 'no such folder' env TMPDIR="$tmp/none" scripts/series/tree.sh
 echo Linux aarch64 | sed 's/^/echo /' | fake uname
 refuses 'another architecture' 'need Linux on x86-64' with_fakes scripts/setup/deps.sh
 rm "$tmp/fake/uname"
@@ -550,6 +551,9 @@ cat <<-'END' | fake qemu-system-x86_64
 	done
 	. "${FAKE_GUEST:-$initrd}"
 END
+echo 'case $* in *7) exit 71 ;; esac; exec /usr/bin/flock "$@"' | fake flock
+refuses 'a disk without locks' 'guest.99 cannot be locked' with_fakes timeout 60 scripts/guest/qemu.sh "$out" /none
+rm "$tmp/fake/flock"
 cd "$tmp"
 echo 'case $* in *loglevel=7*) printf "Linux\nreboot: now\n" >"$console"; printf "well\n\001exit 0\n" ;; esac' >good
 echo 'echo Linux >"$console"; printf "\001exit 0\n"' >full
