@@ -89,8 +89,8 @@ choose() {
 	done >"$run/chosen"
 	set +f
 	sort -u -o "$run/chosen" "$run/chosen"
-	cut -d' ' -f1 "$run/chosen" | uniq >"$run/list"
-	awk '{ args[$2] = args[$2] " " $3; print "set -- \"$@\" -t " $1 }
+	awk '!seen[$1]++ { print $1 } $3 { print $2 "." $3 }' "$run/chosen" >"$run/list"
+	awk '!$3 { all[$2] } !($2 in all) { args[$2] = args[$2] " " $3 } { print "set -- \"$@\" -t " $1 }
 		END { for (p in args) print "export KSELFTEST_" toupper(p) "_ARGS=\"" args[p] "\"" }' \
 		"$run/chosen" | uniq >"$run/choice"
 	awk '{ print " " $2 "\\." ($3 ? $3 : "[^ ]*") " " }' "$run/chosen" >"$run/rows"

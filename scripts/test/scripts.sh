@@ -578,14 +578,14 @@ cd "$repo/build/run/program-x86_64"
 same 'the command is in the guest' "$(cpio --quiet -i --to-stdout command <initramfs)" '/program $1'
 same 'and all is for everybody' "$(cpio --quiet -tv <initramfs | grep -c '^.......---')" 0
 cd "$tmp"
-echo 'printf "Linux\nreboot: now\n" >"$console"; printf "TAP version 13\n1..1\n# TAP version 13\n# 1..1\n# ok 1 x\nok 1 selftests: c: a_2\n\001exit 0\n"' >ktap
-works 'make test TESTS=' with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='*_2.x a_2.y' scripts/test/all.sh
+echo 'printf "Linux\nreboot: now\n" >"$console"; printf "TAP version 13\n1..1\n# selftests: c: a_2\n# TAP version 13\n# 1..2\n# ok 1 x\n# ok 2 y\nok 1 selftests: c: a_2\n\001exit 0\n"' >ktap
+says 'make test TESTS=' '^2 passed' with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='*_2.x a_2.y' scripts/test/all.sh
 same 'the choice is in the guest' "$(cpio --quiet -i --to-stdout choice <"$repo/build/run/test-x86_64-x86_64/initramfs" |
 	paste -sd';')" 'set -- "$@" -t c:a_2;export KSELFTEST_A_2_ARGS=" x y"'
 mkdir -p "$repo/build/run/debug-test"
 exec 4>>"$repo/build/run/debug-test/.lock"
 flock 4
-says 'make debug-test TESTS= beside another' '^debug-x86_64/x86_64: 1 passed' \
+says 'make debug-test TESTS= beside another' '^debug-x86_64/x86_64: 2 passed' \
 	with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS=a_2 scripts/test/all.sh --debug
 same 'has its own results' "$(find "$repo/build/run/debug-test.2" -name '*.xml' | wc -l)" 1
 same 'and kernel' "$(grep -c KASAN= "$out-debug/.config")" 1
@@ -602,7 +602,9 @@ for tests in b 'a_2 b'; do
 done
 refuses 'a mode that there is not' '^all.sh: MODES=i386: there is only' \
 	with_fakes env FAKE_GUEST="$tmp/ktap" MODES='x86_64/x86_64 i386' TESTS=a_2 scripts/test/all.sh
-refuses 'a test that did not run' 'a_3: did not run' \
+refuses 'a test that its program has not' 'a_2.z: did not run' \
+	with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='a_2.x a_2.z' scripts/test/all.sh
+refuses 'a program that did not run' 'a_3: did not run' \
 	with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='a_[23]' scripts/test/all.sh
 echo | fake gdb
 refuses 'make gdb without a guest' 'address is in use' with_fakes env FAKE_GUEST="$tmp/dead" scripts/guest/gdb.sh
