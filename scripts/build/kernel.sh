@@ -164,9 +164,9 @@ configure() {
 # shellcheck disable=SC2015 # a failure of any of them counts
 inputs() {
 	{
-		git -C "$TREE" rev-parse 'HEAD^{tree}' &&
-			git -C "$TREE" diff --binary HEAD &&
-			(cd "$TREE" && git ls-files -z --others --exclude-standard | xargs -0r sha256sum) &&
+		cp "$(git -C "$TREE" rev-parse --absolute-git-dir)/index" "$out/.index" &&
+			GIT_INDEX_FILE=$out/.index git -C "$TREE" add -A &&
+			GIT_INDEX_FILE=$out/.index git -C "$TREE" write-tree &&
 			cat "$BUILD/toolchain.env" &&
 			"$RUSTC" -vV &&
 			$CC --version &&

@@ -494,6 +494,9 @@ touch -d tomorrow "$out/a.o"
 builds 'a change'
 same 'after the clock was set back, too' "$(find "$out" -newermt now)" ''
 builds 'the same change' 'up to date'
+commit 'kernel: x'
+builds 'the same change, committed' 'up to date'
+git -C "$tree" reset -q --mixed HEAD~1
 echo x >>"$tree/kernel/hello.rs"
 refuses 'a change during the build' 'while it was built' \
 	with_fakes env FAKE_BUILD="sed -i s/x/y/w/dev/stdout $tree/kernel/hello.rs" scripts/build/kernel.sh
