@@ -7,8 +7,8 @@ CONFIG ?= lean
 JOBS   ?= $(shell nproc)
 GOALS  := $(MAKECMDGOALS)
 
-variables := ARCH BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES DEADLINE LINUX LINUX_TARBALL LLVM RUST_LIB_SRC \
-	KERNEL_ORG KVM SMP MEM JOBS V
+variables := ARCH BREAK BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES DEADLINE LINUX LINUX_TARBALL LLVM \
+	RUST_LIB_SRC KERNEL_ORG KVM SMP MEM JOBS V
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 unknown := $(filter-out $(variables) GOALS,$(given))
 ifneq ($(unknown),)
@@ -65,8 +65,8 @@ shell: kernel ## the same kernel with an interactive shell (ADD=path puts files 
 	@scripts/guest/shell.sh
 
 .PHONY: gdb
-gdb: tree ## QEMU stopped at a breakpoint in a Rust system call, with gdb attached
-	@scripts/guest/gdb.sh
+gdb: tree ## the same guest, stopped in the system call BREAK (hello), with gdb attached
+	@scripts/guest/run.sh --gdb
 
 ##@ The steps one by one
 
@@ -113,8 +113,9 @@ help: ## this list
 ##@ Variables
 
 ## ARCH=x86_64|i386     CONFIG=lean|defconfig|running|NAME|FILE     JOBS=N
-## PROG=file.c|file.rs  run: your program, as /program in the guest
-## CMD='command'        run: this in the guest, with PROG= or without
+## PROG=file.c|file.rs  run, gdb: your program, as /program in the guest
+## CMD='command'        run, gdb: this in the guest, with PROG= or without
+## BREAK=call           gdb: stop in this system call
 ## ADD='path...'        shell: put files and folders into the guest
 ## TESTS='pattern...'   test, debug-test: these programs or tests only, as in 'cow_* make_vcpu.*'
 ## MODES='mode...'      test, debug-test: x86_64/x86_64, x86_64/i386, i386/i386
