@@ -313,9 +313,12 @@ impl Function {
         };
 
         if !agree(&rust, &c) {
-            let spell_out = |places: &str| places.replace('s', " stack").replace('r', " register");
+            let spell_out = |places: &str| {
+                let words = places.replace('s', "stack, ").replace('r', "register, ");
+                words.trim_end_matches(", ").to_owned()
+            };
             let mut error = format!(
-                "  Words in C:   {}\n  Words in Rust:{}\n",
+                "  Words in C:    {}\n  Words in Rust: {}\n",
                 spell_out(&c),
                 spell_out(&rust)
             );
