@@ -208,7 +208,7 @@ if [ $# != 0 ]; then
 fi
 
 # .built has the checksums of the last successful build.
-if [ -e "$out/.config" ] && built=$(outputs) && news=$(edited) && [ ! "$news" ] &&
+if [ -e "$out/.config" ] && [ -e "$out/.begun" ] && built=$(outputs) && news=$(edited) && [ ! "$news" ] &&
 	printf '%s\n%s\n' "$(inputs)" "$built" | cmp -s - "$out/.built"; then
 	say "$title: up to date"
 	exit
