@@ -120,7 +120,7 @@ macro_rules! shape {
                 }
 
                 #[c_callback]
-                extern "C" fn mixed(a: u8, v: T, b: u64, x: i16) -> u32 {
+                extern "C" fn mixed(a: i16, v: T, b: u64, x: u8) -> u32 {
                     hash!((6 + i32::from(a) + i32::from(x)) as u32, a, v, b, x)
                 }
 
@@ -168,8 +168,8 @@ macro_rules! shape {
                     is_bad!($name after2(A, B, v(), X) != hash!(3, A, B, v(), X)),
                     is_bad!($name after3(A, B, C, v(), X) != hash!(4, A, B, C, v(), X)),
                     is_bad!($name twice(v(), w(), X) != hash!(5, v(), w(), X)),
-                    is_bad!($name mixed(0xa5, v(), Q, -3)
-                        != hash!(6 + 0xa5 - 3, 0xa5u8, v(), Q, -3i16)),
+                    is_bad!($name mixed(-3, v(), Q, 0xa5)
+                        != hash!(6 + 0xa5 - 3, -3i16, v(), Q, 0xa5u8)),
                     is_bad!($name last(Q, B, v()) != hash!(7, Q, B, v())),
                     is_bad!($name result(A, Q) != T::new(hash!(A, Q))),
                     is_bad!($name from(A) != T::new(A)),
