@@ -49,6 +49,31 @@ judge_kunit() {
 	judge "$1" "$run/kunit.ktap"
 }
 
+# choose LIST: write the programs of a kselftest-list.txt that TESTS names to $run/list,
+# what the guest needs for it to $run/choice, and the skips to expect to $run/skips.
+# shellcheck disable=SC2154 # claim sets run
+choose() {
+	set -f
+	for _pattern in $TESTS; do
+		_test='' _none=1
+		case $_pattern in *.?*) _test=${_pattern#*.} ;; esac
+		[ "$_test" != '*' ] || _test=''
+		while IFS=: read -r _collection _program; do
+			# shellcheck disable=SC2254 # a pattern
+			case $_program in ${_pattern%%.*}) _none='' && echo "$_collection:$_program $_program $_test" ;; esac
+		done <"$1"
+		[ ! "$_none" ] || die "TESTS=$_pattern: there are no such tests"
+	done >"$run/chosen"
+	set +f
+	sort -u -o "$run/chosen" "$run/chosen"
+	awk '!seen[$1]++ { print $1 } $3 { print $2 "." $3 }' "$run/chosen" >"$run/list"
+	awk '!$3 { all[$2] } !($2 in all) { args[$2] = args[$2] " " $3 } { print "set -- \"$@\" -t " $1 }
+		END { for (p in args) print "export KSELFTEST_" toupper(p) "_ARGS=\"" args[p] "\"" }' \
+		"$run/chosen" | uniq >"$run/choice"
+	awk '{ print " " $2 "\\." ($3 ? $3 : "[^ ]*") " " }' "$run/chosen" >"$run/rows"
+	grep -f "$run/rows" "$TOP/scripts/test/expected-skips" >"$run/skips" || :
+}
+
 # total: print the sum and return the status. No tests at all is a failure.
 total() {
 	echo "$passed passed, $failed failed"
