@@ -459,7 +459,7 @@ for option in -i -t; do
 	refuses "make $option" 'would call a failure a success' env -u MAKEFLAGS make $option help
 done
 refuses 'HANDOUT= of a guess' 'HANDOUT=yes: there is only HANDOUT=1' env HANDOUT=yes scripts/setup/deps.sh
-for script in setup/deps series/tree build/kernel guest/qemu test/all; do
+for script in setup/deps series/tree build/kernel guest/qemu test/all test/mutants; do
 	says "$script.sh --help" "^(usage: | ).*${script#*/}.sh" scripts/$script.sh --help
 done
 says 'make help' "From the environment: .*TESTS='x'" env -u MAKEFLAGS TESTS=x make help
