@@ -94,7 +94,7 @@ in_guest() {
 	if ! noticed && [ $status != 0 ]; then
 		sed -n 's/.*still running.*/hangs/; $p' "$run/errors"
 	elif [ -s "$run/trouble" ]; then
-		sed 's/^\(\[[^]]*\]\)* //; 1q' "$run/trouble"
+		sed -n '/cut here/d; s/^\(\[[^]]*\]\)* //; p; q' "$run/trouble"
 	else
 		# This one tests that tests can be skipped.
 		failures "$run/kunit.ktap" | grep -v 'rust_test_kunit_always_disabled_test$' || :
