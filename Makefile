@@ -52,6 +52,11 @@ test: tree ## run all tests (or TESTS=); the last line is 'N passed, N failed'
 kunit: tree ## run the kernel's own tests of Rust; for ARCH=i386 compare them with x86_64's
 	@scripts/test/kunit.sh
 
+.PHONY: abi-fuzz
+abi-fuzz: tree ## compare random calls between Rust and C on i386 (N=60, SEED=)
+	@ARCH=i386 scripts/build/kernel.sh
+	@scripts/test/abi-fuzz.sh
+
 .PHONY: debug-test
 debug-test: tree ## all tests, with longer races, on a kernel built to find bugs
 	@scripts/test/all.sh --debug
