@@ -7,8 +7,8 @@ CONFIG ?= lean
 JOBS   ?= $(shell nproc)
 GOALS  := $(MAKECMDGOALS)
 
-variables := ARCH AREA BREAK BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES MUTANT DEADLINE LINUX LINUX_TARBALL \
-	LLVM RUST_LIB_SRC KERNEL_ORG KVM SMP MEM JOBS V
+variables := ARCH AREA BREAK BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES MUTANT N SEED DEADLINE LINUX \
+	LINUX_TARBALL LLVM RUST_LIB_SRC KERNEL_ORG KVM SMP MEM JOBS V
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 unknown := $(filter-out $(variables) GOALS,$(given))
 ifneq ($(unknown),)
@@ -53,7 +53,7 @@ kunit: tree ## run the kernel's own tests of Rust; for ARCH=i386 compare them wi
 	@scripts/test/kunit.sh
 
 .PHONY: abi-fuzz
-abi-fuzz: tree ## compare random calls between Rust and C on i386 (N=60, SEED=)
+abi-fuzz: tree ## compare random calls between Rust and C on i386
 	@ARCH=i386 scripts/build/kernel.sh
 	@scripts/test/abi-fuzz.sh
 
@@ -128,6 +128,7 @@ help: ## this list
 ## ADD='path...'        shell: put files and folders into the guest
 ## TESTS='pattern...'   test, debug-test: these programs or tests only, as in 'cow_* make_vcpu.*'
 ## MODES='mode...'      test, debug-test: x86_64/x86_64, x86_64/i386, i386/i386
+## N=60 SEED=number     abi-fuzz: how many random functions, and which
 ## AREA=name MUTANT='pattern'  mutants: these only, as in AREA=tracker MUTANT='parent-*'
 ## HANDOUT=1            the numbers and programs of the handouts (run, test, shell)
 ## LINUX=dir            build on a tree of your own (never modified)

@@ -82,7 +82,7 @@ batch() {
 	fi
 	for name in clang gcc; do
 		case $name in
-		clang) set -- "$1" "$2" "clang$LLVM" --target=i386-linux-gnu -mstack-alignment=4 ;;
+		clang) set -- "$1" "$2" "clang${LLVM#1}" --target=i386-linux-gnu -mstack-alignment=4 ;;
 		gcc) set -- "$1" "$2" gcc -m32 -mpreferred-stack-boundary=2 ;;
 		esac
 		seed=$1 count=$2
