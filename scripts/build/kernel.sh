@@ -190,16 +190,6 @@ outputs() {
 		find "$out/vmlinux" "$out/installed" -type f -printf '%p %s %T@\n' 2>/dev/null | sort | sha256sum
 }
 
-# make_all: build the kernel, and install its modules for the guest's modprobe.
-make_all() {
-	not_from_the_future "$out"
-	kmake "$out" all
-	rm -rf "$out/installed"
-	grep -q '^CONFIG_MODULES=y' "$out/.config" || return 0
-	kmake "$out" INSTALL_MOD_PATH="$out/installed" INSTALL_MOD_STRIP=1 modules_install
-	rm "$out"/installed/lib/modules/*/build
-}
-
 choose
 if [ $# != 0 ]; then
 	configure
@@ -217,7 +207,7 @@ rm -f "$out/.built"
 configure
 : >"$out/.begun"
 before=$(inputs)
-attempt "$log" "$title" make_all
+attempt "$log" "$title" make_all "$out"
 if [ "$status" != 0 ]; then
 	# With parallel jobs the errors need not be at the end.
 	grep -n -A 12 -E '^error|[: ]error:|fatal:' "$log" | head -n 60 >&2 || :

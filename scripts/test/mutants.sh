@@ -43,7 +43,7 @@ prepare() {
 	# (prints 'not ok TEST' or 'FAIL TEST'); what the build says if it is right to refuse.
 	ARCH=$arch fragments=mutants MEM=512M TESTS='' refusal=''
 	host() { :; }
-	build() { build_all; }
+	build() { make_all "$out"; }
 	# shellcheck source=/dev/null
 	. "$mutants/$1/tests"
 	CONFIG=$BUILD/$(echo "$fragments" | tr ' ' -).config
@@ -55,12 +55,6 @@ prepare() {
 	"$TOP/scripts/build/kernel.sh" config
 	[ ! "$TESTS" ] || selftests=$("$TOP/scripts/build/selftests.sh" "$ARCH")
 	prepared=$1
-}
-
-build_all() {
-	kmake "$out" all
-	rm -rf "$out/installed"
-	kmake "$out" INSTALL_MOD_PATH="$out/installed" INSTALL_MOD_STRIP=1 modules_install
 }
 
 # failures KTAP [LIST [SKIPS]]: the tests that have not passed, one a line.
@@ -153,8 +147,8 @@ for patch in "$mutants"/*/*.patch; do
 		mutant "$area" unchanged /dev/null
 		mutant "$area" "$name" "$patch"
 		case $verdict$reason in
-		dead*) passed=$((passed + 1)) && echo "dead $area/$name: $detail" ;;
-		LIVES?*) passed=$((passed + 1)) && echo "LIVES $area/$name: $reason" ;;
+		dead*) pass && echo "dead $area/$name: $detail" ;;
+		LIVES?*) pass && echo "LIVES $area/$name: $reason" ;;
 		LIVES) failed=$((failed + 1)) && echo "LIVES $area/$name" ;;
 		*) fail "$area/$name: $detail" ;;
 		esac ;;
