@@ -50,7 +50,7 @@ attempt() {
 	_begin=$(date +%s)
 	printf '%s ...' "$_title" >&2
 	# Its sleep outlives it, and must not keep the locks.
-	ticker "$_title" "$_begin" "$_log" 6>&- 7>&- 8>&- 9>&- &
+	ticker "$_title" "$_begin" "$_log" 5>&- 6>&- 7>&- 8>&- 9>&- &
 	_ticker=$!
 	isolated "$@" >"$_log" 2>&1 </dev/null
 	# A TERM is lost if it comes before the new shell has reset our traps.
