@@ -60,6 +60,29 @@ not_from_the_future() {
 	find "$1" -newermt now ! -name '.config*' -exec touch -h -d @0 {} +
 }
 
+# tree_id: a hash of build/linux with its changes.
+tree_id() {
+	rm -f "$BUILD/.index.lock"
+	cp "$(git -C "$TREE" rev-parse --absolute-git-dir)/index" "$BUILD/.index" &&
+		GIT_INDEX_FILE=$BUILD/.index git -C "$TREE" add -A &&
+		GIT_INDEX_FILE=$BUILD/.index git -C "$TREE" write-tree
+}
+
+# renew OUT: make goes by the times of files, which mv and cp -p keep: a file that has
+# changed since the last build in OUT, but has an older time, gets a new one.
+renew() {
+	_tree=$(tree_id)
+	if [ -e "$1/.tree" ]; then
+		_last=$(git -C "$TREE" rev-parse -q --verify "$(cat "$1/.tree")^{tree}") ||
+			_last=$(git hash-object -t tree /dev/null)
+		git -C "$TREE" diff --name-only --diff-filter=d -z "$_last" "$_tree" |
+			(cd "$TREE" && xargs -0r stat -c '%Y %Z %n') | while read -r _modified _changed _file; do
+			[ "$_modified" -ge "$_changed" ] || touch "$TREE/$_file"
+		done
+	fi
+	echo "$_tree" >"$1/.tree"
+}
+
 # kvariables OUT: the variables of the kernel's make for a build in OUT, one a line.
 # HOSTCC is also rustc's linker, which must be one word: no ccache.
 # ccache passes ../linux/FILE to the compiler, whatever the clone; __FILE__ must be FILE.

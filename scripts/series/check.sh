@@ -61,6 +61,7 @@ check_clippy() {
 	}
 	rm -f "$_out/.config.from"
 	not_from_the_future "$_out"
+	renew "$_out"
 	# shellcheck disable=SC2046 # one word per object
 	run_quietly kmake "$_out" -s CLIPPY=1 prepare \
 		$(rust_files A | grep -vE '^(rust|tools|scripts|Documentation)/' | objects)

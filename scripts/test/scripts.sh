@@ -494,6 +494,14 @@ touch -d tomorrow "$out/a.o"
 builds 'a change'
 same 'after the clock was set back, too' "$(find "$out" -newermt now)" ''
 builds 'the same change' 'up to date'
+cp -p "$tree/kernel/fork.c" "$tmp/fork.c"
+echo x >>"$tree/kernel/fork.c"
+touch "$repo/build/.index.lock" # after a kill
+builds 'another change'
+touch -d 2001-01-01 "$tmp/fork.c"
+cp -p "$tmp/fork.c" "$tree/kernel/fork.c"
+builds 'an old file back in its place'
+same 'make sees it' "$(find "$tree/kernel/fork.c" -newer "$tree/kernel/hello.rs")" "$tree/kernel/fork.c"
 commit 'kernel: x'
 builds 'the same change, committed' 'up to date'
 git -C "$tree" reset -q --mixed HEAD~1
