@@ -222,6 +222,20 @@ head=$(git -C "$tree" rev-parse HEAD)
 rm -rf "$tree"
 GIT_COMMITTER_DATE=2021-01-01T00:00:00Z works 'make tree at another time' env LINUX="$tmp/linux" scripts/series/tree.sh
 same 'always the same hashes' "$(git -C "$tree" rev-parse HEAD)" "$head"
+# What a user says to git in build/linux is for the user's own commands.
+printf '#!/bin/sh\nprintf "t\\0"\n' >"$tmp/hooks/fsmonitor"
+chmod +x "$tmp/hooks/fsmonitor"
+for setting in format.suffix=.txt format.filenameMaxLength=12 format.signOff=true format.coverLetter=true diff.context=9 \
+	status.showUntrackedFiles=no core.hooksPath="$tmp/hooks" core.fsmonitor="$tmp/hooks/fsmonitor"; do
+	git -C "$tree" config "${setting%%=*}" "${setting#*=}"
+done
+works 'make series with git configured in build/linux' scripts/series/write.sh
+same 'gives the same bytes' "$(series_sum)" "$sum"
+touch "$tree/new"
+refuses 'make series with a file that git is told to ignore' 'not committed' scripts/series/write.sh
+rm "$tree/new"
+git -C "$tree" config --unset core.hooksPath
+git -C "$tree" config --unset core.fsmonitor
 cp -r "$tmp/linux.git" "$tmp/am"
 works 'plain git am takes the patches' env -i PATH="$PATH" GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b \
 	git -C "$tmp/am" am -q "$repo"/patches/*.patch
