@@ -67,7 +67,8 @@ mirror rust-src '' '*.rs' ':!tools/testing' ':!Documentation'
 mirror selftests tools/testing/selftests/ tools/testing/selftests
 mirror Documentation Documentation/ Documentation
 
-if [ "$tree" = "$TREE" ] && [ "$(git -C "$tree" config series.patches)" != "$(series_id)" ] &&
+# Where patches/ is missing, this script was killed between the two moves below.
+if [ "$tree" = "$TREE" ] && [ -e "$to/patches" ] && [ "$(git -C "$tree" config series.patches)" != "$(series_id)" ] &&
 	! diff -rq "$new/patches" "$to/patches" >/dev/null 2>&1; then
 	die "patches/ has changed since build/linux was made from it, and would be overwritten; nothing is" \
 		"written: git stash that change, or rebase your commits onto it (see make tree)"

@@ -331,8 +331,14 @@ echo '// more' >>"$tree/kernel/hello.rs"
 commit 'kernel: more'
 echo "case \$1=\$2 in */series.??????/patches=*/patches) mkdir -p \"\$2/half\"; exit 1 ;; esac; exec $(command -v mv) \"\$@\"" | fake mv
 refuses 'make series that cannot write' 'cannot be written' with_fakes scripts/series/write.sh
+echo "$(command -v mv) \"\$@\"; case \$* in */series.old/patches) kill -9 \$PPID ;; esac" | fake mv
+works 'make series is killed halfway' with_fakes sh -c '! scripts/series/write.sh'
 rm "$tmp/fake/mv"
+works 'make series after that' scripts/series/write.sh
+same 'has written all' "$(find "$repo/patches" -type f | wc -l)" 3
 git -C "$tree" reset -q --hard HEAD~1
+works 'make series without the last commit' scripts/series/write.sh
+same 'gives the same bytes again' "$(series_sum)" "$sum"
 
 # LINUX= and LINUX_TARBALL= that will not do; and one that will, later.
 kernel "$tmp/linux.old" 12 1
