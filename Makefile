@@ -16,8 +16,8 @@ $(error No such variable: $(unknown). 'make help' lists them)
 endif
 
 options := $(firstword -$(MAKEFLAGS))
-ifneq ($(findstring i,$(options))$(findstring t,$(options)),)
-$(error make -i and -t would call a failure a success)
+ifneq ($(findstring i,$(options))$(findstring t,$(options))$(MAKEFILES),)
+$(error make -i, make -t and MAKEFILES= can call a failure a success)
 endif
 
 # A $ in CMD is for the guest's shell. LLVM counts only on the command line: in the

@@ -71,6 +71,9 @@ case $HANDOUT in
 '' | 1) ;;
 *) die "HANDOUT=$HANDOUT: there is only HANDOUT=1" ;;
 esac
+case ${DEADLINE:-1} in
+0* | *[!0-9]*) die "DEADLINE=$DEADLINE: not a number of seconds" ;;
+esac
 
 # same_world: unset them, and ignore git's configuration except for the user's name
 # and safe.directory. Done once: the scripts that this one calls inherit it.

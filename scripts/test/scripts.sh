@@ -476,9 +476,13 @@ same 'and why the one that is there is not used' "$(grep -c 'is of Rust 1.94, ru
 # What make is given
 refuses 'a variable that there is not' 'No such variable: ARC' make run ARC=i386
 for option in -i -t; do
-	refuses "make $option" 'would call a failure a success' env -u MAKEFLAGS make $option help
+	refuses "make $option" 'can call a failure a success' env -u MAKEFLAGS make $option help
 done
 refuses 'HANDOUT= of a guess' 'HANDOUT=yes: there is only HANDOUT=1' env HANDOUT=yes scripts/setup/deps.sh
+refuses 'MAKEFILES=' 'can call a failure a success' env -u MAKEFLAGS MAKEFILES=/dev/null make help
+for deadline in 0 -1 1m; do
+	refuses "DEADLINE=$deadline" "DEADLINE=$deadline: not a number of seconds" env DEADLINE=$deadline scripts/setup/deps.sh
+done
 for script in setup/deps series/tree build/kernel guest/qemu test/all test/mutants; do
 	says "$script.sh --help" "^(usage: | ).*${script#*/}.sh" scripts/$script.sh --help
 done
@@ -631,8 +635,10 @@ for tests in b 'a_2 b'; do
 	refuses "a test that there is not in $tests" 'TESTS=b: there are no such tests' \
 		with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS="$tests" scripts/test/all.sh
 done
-refuses 'a mode that there is not' '^all.sh: MODES=i386: there is only' \
-	with_fakes env FAKE_GUEST="$tmp/ktap" MODES='x86_64/x86_64 i386' TESTS=a_2 scripts/test/all.sh
+for modes in 'x86_64/x86_64 i386' ' '; do
+	refuses "MODES='$modes'" '^all.sh: MODES=.*: there is only' \
+		with_fakes env FAKE_GUEST="$tmp/ktap" MODES="$modes" TESTS=a_2 scripts/test/all.sh
+done
 refuses 'a test that its program has not' 'a_2.z: did not run' \
 	with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='a_2.x a_2.z' scripts/test/all.sh
 refuses 'a program that did not run' 'a_3: did not run' \
