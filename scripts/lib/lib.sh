@@ -106,9 +106,13 @@ same_world() {
 same_world
 mkdir -p "$BUILD/log"
 
-# cache_dir: the folder of downloads and base trees, which outlives build/.
+# cache_dir: the folder of downloads and base trees, which outlives build/. The specification
+# says to ignore a relative XDG_CACHE_HOME.
 cache_dir() {
-	_cache=${XDG_CACHE_HOME:-$HOME/.cache}/rust-syscalls
+	case ${XDG_CACHE_HOME:-} in
+	/*) _cache=$XDG_CACHE_HOME/rust-syscalls ;;
+	*) _cache=${HOME:?is not set, and the cache of downloads is there}/.cache/rust-syscalls ;;
+	esac
 	plain_path 'the cache' "$_cache"
 	mkdir -p "$_cache"
 	realpath "$_cache"

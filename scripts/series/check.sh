@@ -97,7 +97,7 @@ check_mandoc() {
 check_names() {
 	{
 		echo "$TOP/"
-		echo "$HOME/."
+		echo "${HOME:-}/."
 		{
 			# shellcheck disable=SC2016 # apt fills it in
 			apt-get indextargets --format '$(REPO_URI)' || :

@@ -371,6 +371,11 @@ touch "$tmp/linux.new/kernel/added"
 works 'a plain tree that has changed' env LINUX="$tmp/linux.new" scripts/series/tree.sh
 same 'is seen' "$(git -C "$tree" ls-files kernel/added)" kernel/added
 
+# The cache
+says 'a relative XDG_CACHE_HOME is ignored' "^$tmp/home/.cache/" env XDG_CACHE_HOME=cache HOME="$tmp/home" LINUX="$tmp/linux" \
+	scripts/setup/source.sh
+refuses 'no HOME' 'HOME: is not set' env -u XDG_CACHE_HOME -u HOME scripts/setup/source.sh
+
 # The lock
 mkdir -p "$repo/build"
 flock "$repo/build/.lock" timeout 60 sh -c "until grep -q ^waiting '$tmp/output'; do sleep 0.1; done" &
