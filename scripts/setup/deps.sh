@@ -194,7 +194,8 @@ debian_library() {
 	command -v apt-get >/dev/null || return 0
 	for _suite in trixie-backports trixie sid; do
 		_deb=$("$TOP/scripts/setup/apt.sh" $_suite rust-src "$rust") || continue
-		_tmp=$(mktemp -d "$cache/tmp.XXXXXX")
+		_tmp=$(mktemp -d "$cache/rust-src.XXXXXX")
+		at_exit "rm -rf '$_tmp'"
 		dpkg-deb -x "$_deb" "$_tmp"
 		rm -rf "$cache/rust-src-$rust"
 		mv "$_tmp"/usr/src/rustc-*/library "$cache/rust-src-$rust"
