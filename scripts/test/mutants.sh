@@ -107,7 +107,11 @@ try() {
 		[ -s "$failures" ] || host >"$log" 2>&1 </dev/null ||
 			sed -En 's/^(not ok|FAIL) //p; $p' "$log" >"$failures"
 		detail=$(sed 1q "$failures" | tr -d '\t`\r')
-		if [ "$detail" ]; then verdict=dead; else verdict=LIVES; fi
+		case $detail in
+		'') verdict=LIVES ;;
+		*'QEMU failed'* | *'disk full'*) ;; # no test has noticed
+		*) verdict=dead ;;
+		esac
 	elif [ "$refusal" ] && grep -q "$refusal" "$log"; then
 		verdict=dead detail='the build'
 	else

@@ -622,6 +622,29 @@ echo 'printf "Linux\nreboot: now\n" >"$console"; printf "TAP version 13\n1..1\n#
 says 'make test TESTS=' '^2 passed' with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='*_2.x a_2.y' scripts/test/all.sh
 same 'the choice is in the guest' "$(cpio --quiet -i --to-stdout choice <"$repo/build/run/test-x86_64-x86_64/initramfs" |
 	paste -sd';')" 'set -- "$@" -t c:a_2;export KSELFTEST_A_2_ARGS=" x y"'
+rm -r "$repo/scripts/test/mutants"
+mkdir -p "$repo/scripts/test/mutants/x"
+echo TESTS=a_2 >"$repo/scripts/test/mutants/x/tests"
+echo '// mutant' >>"$tree/kernel/hello.rs"
+{ echo 'A mistake'; git -C "$tree" diff; } >"$repo/scripts/test/mutants/x/m.patch"
+git -C "$tree" checkout -q .
+sed 's/"Linux/"KTAP version 1\\n1..1\\n    1..1\\n    ok 1 a\\nok 1 s/' ktap >kunit
+for guest in "dead x/m: a_2.y" "FAIL x/m: qemu.sh: QEMU failed" "LIVES x/m"; do
+	{
+		echo "if grep -q mutant $repo/build/mutants/build/linux/kernel/hello.rs; then"
+		case $guest in
+		dead*) sed 's/ok 2 y/not &/' kunit ;;
+		FAIL*) cat dead ;;
+		LIVES*) cat kunit ;;
+		esac
+		echo "else"
+		cat kunit
+		echo "fi"
+	} >mutant
+	says "make mutants: $guest" "^$guest" with_fakes sh -c "FAKE_GUEST=$tmp/mutant scripts/test/mutants.sh || :"
+	rm -f "$repo/build/mutants.tsv"
+done
+git -C "$tree" worktree remove -f "$repo/build/mutants/build/linux"
 mkdir -p "$repo/build/run/debug-test"
 exec 4>>"$repo/build/run/debug-test/.lock"
 flock 4
