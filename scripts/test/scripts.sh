@@ -595,7 +595,7 @@ echo 'case $* in *7) exit 71 ;; esac; exec /usr/bin/flock "$@"' | fake flock
 refuses 'a disk without locks' 'guest.99 cannot be locked' with_fakes timeout 60 scripts/guest/qemu.sh "$out" /none
 rm "$tmp/fake/flock"
 cd "$tmp"
-echo 'case $* in *loglevel=7*) printf "Linux\nreboot: now\n" >"$console"; printf "well\n\001exit 0\n" ;; esac' >good
+echo 'case $* in *ignore_loglevel*) printf "Linux\nreboot: now\n" >"$console"; printf "well\n\001exit 0\n" ;; esac' >good
 echo 'echo Linux >"$console"; printf "\001exit 0\n"' >full
 echo 'printf "BUG: KASAN: bad\nreboot: now\n" >"$console"; printf "\001exit 1\n"; sleep 1' >bad
 echo 'printf "\001exit 0\n"' >mute
