@@ -39,11 +39,13 @@ check_mirrors() {
 	done
 }
 
-# On standard error there is only spdxcheck.py, if a Python module is missing.
+# On standard error there is only spdxcheck.py, if a Python module is missing. A user's own
+# .checkpatch.conf may ignore things.
 check_checkpatch() {
 	set -- "$TOP"/patches/*.patch
 	[ -e "$1" ] || return 0
-	(cd "$TREE" && scripts/checkpatch.pl -q --strict --no-signoff "$@" 2>/dev/null)
+	: >"$work/.checkpatch.conf"
+	(cd "$TREE" && CHECKPATCH_CONFIG_DIR=$work scripts/checkpatch.pl -q --strict --no-signoff "$@" 2>/dev/null)
 }
 
 check_rustfmt() {
@@ -86,7 +88,7 @@ objects() {
 
 check_shellcheck() {
 	(cd "$TOP" && git grep -lzE '^#!/bin/(busybox |ba)?sh|^# shellcheck shell=' -- scripts .ci |
-		xargs -r0 shellcheck -x -P SCRIPTDIR)
+		xargs -r0 shellcheck --norc -x -P SCRIPTDIR)
 }
 
 check_mandoc() {

@@ -58,7 +58,7 @@ hostile() (
 		GIT_INDEX_FILE="$tmp/caller/.git/index" GIT_WORK_TREE="$tmp/caller" GIT_DEFAULT_HASH=sha256 \
 		CDPATH=".:$tmp" MAKEFLAGS='-n --' KCFLAGS=-Dhostile KBUILD_OUTPUT="$tmp/caller" O="$tmp/caller" \
 		CROSS_COMPILE=no- CC=no-cc ARFLAGS=no CARGO_BUILD_TARGET=no RUSTFLAGS=no TAR_OPTIONS=--no \
-		XZ_OPT=--no POSIXLY_CORRECT=1 C_INCLUDE_PATH=/no LIBRARY_PATH=/no
+		XZ_OPT=--no SHELLCHECK_OPTS=--no POSIXLY_CORRECT=1 C_INCLUDE_PATH=/no LIBRARY_PATH=/no
 	"$@"
 )
 
@@ -156,7 +156,8 @@ kernel() {
 		>"$1/tools/testing/selftests/Makefile"
 	touch "$1/tools/testing/selftests/rust_syscalls/Makefile" "$1/include/uapi/linux/pf_stat.h"
 	printf '#!/bin/sh\nshift\ncat "$@" >"$KCONFIG_CONFIG"\n' >"$1/scripts/kconfig/merge_config.sh"
-	chmod +x "$1/scripts/kconfig/merge_config.sh"
+	printf '#!/bin/sh\nwc -c "$CHECKPATCH_CONFIG_DIR/.checkpatch.conf"\n' >"$1/scripts/checkpatch.pl"
+	chmod +x "$1/scripts/kconfig/merge_config.sh" "$1/scripts/checkpatch.pl"
 	echo CONFIG_RUST=y | tee "$1/kernel/configs/rust.config" >"$1/kernel/configs/rust_syscalls.config"
 	printf 'List\n\nTHE REST\nF:\t*\n' >"$1/MAINTAINERS"
 	printf '*.o\n\n#\n# Debian packaging: ignore everything\n#\n/*\n!/debian/\n' >"$1/.gitignore"
@@ -247,6 +248,10 @@ works 'make check: patches and mirrors agree' scripts/series/check.sh apply mirr
 same 'make check is silent' "$(cat "$tmp/output")" ''
 echo >>"$repo/rust-src/kernel/hello.rs"
 refuses 'make check: a mirror that differs' 'rust-src/kernel/hello.rs' scripts/series/check.sh mirrors
+echo 'echo "options=$SHELLCHECK_OPTS $*"' | fake shellcheck
+refuses 'make check: without the options of your shellcheck' '^options= --norc' with_fakes scripts/series/check.sh shellcheck
+rm "$tmp/fake/shellcheck"
+refuses 'make check: nor of your checkpatch' '^0 .*/build/check' scripts/series/check.sh checkpatch
 (cd "$repo" && scripts/series/write.sh 2>/dev/null)
 touch "$repo/selftests/stale"
 refuses 'make check: a file too many' 'selftests: stale' scripts/series/check.sh mirrors
