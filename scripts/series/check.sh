@@ -62,7 +62,6 @@ check_clippy() {
 		cp "$_from" "$_out/.config"
 	}
 	rm -f "$_out/.config.from"
-	not_from_the_future "$_out"
 	renew "$_out"
 	# shellcheck disable=SC2046 # one word per object
 	run_quietly kmake "$_out" -s CLIPPY=1 prepare \

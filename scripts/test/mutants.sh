@@ -100,6 +100,7 @@ in_guest() {
 try() {
 	log=$BUILD/log/mutant.log verdict=FAIL detail='does not apply'
 	if [ "$2" != /dev/null ]; then git -C "$TREE" apply "$2" || return 0; fi
+	renew "$out"
 	attempt "$log" "$1" build
 	if [ "$status" = 0 ] && ! grep -E '(^|: )warning: ' "$log" >&2; then
 		failures=$BUILD/log/failures.log
