@@ -603,6 +603,12 @@ for tests in b 'a_2 b'; do
 	refuses "a test that there is not in $tests" 'TESTS=b: there are no such tests' \
 		with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS="$tests" scripts/test/all.sh
 done
+refuses 'a seed that is no number' '^fuzz.sh: SEED=-1: not a number' env SEED=-1 scripts/test/fuzz.sh
+refuses 'a time that is too long' '^fuzz.sh: FUZZ_SECONDS=1000000000000000000: not a number' \
+	env FUZZ_SECONDS=1000000000000000000 scripts/test/fuzz.sh
+refuses 'steps that a shell would run' '^fuzz.sh: STEPS=.*: not what a run' env STEPS='0:view; reboot' scripts/test/fuzz.sh
+refuses 'a mode of the fuzzer that there is not' '^fuzz.sh: MODES=i386: there is only' \
+	env MODES=i386 scripts/test/fuzz.sh
 refuses 'a mode that there is not' '^all.sh: MODES=i386: there is only' \
 	with_fakes env FAKE_GUEST="$tmp/ktap" MODES='x86_64/x86_64 i386' TESTS=a_2 scripts/test/all.sh
 refuses 'a test that its program has not' 'a_2.z: did not run' \
