@@ -12,6 +12,7 @@
 #   rustfmt     the Rust files that the series touches
 #   clippy      the Rust files that it adds, with the kernel of ARCH
 #   mandoc, shellcheck  the man pages, the scripts
+#   claims      the tests that the threat model names exist
 #   names       no path of this machine, no host that it installs from
 
 . "$(dirname "$0")/../lib/lib.sh"
@@ -94,6 +95,14 @@ check_mandoc() {
 	find "$TOP/Documentation" -name '*.[1-9]' -exec mandoc -T lint {} +
 }
 
+check_claims() {
+	_page=$TOP/Documentation/userspace-api/rust-syscalls-threat-model.rst
+	grep -o '``[a-z_]*\.[a-z0-9_]*``' "$_page" | tr -d '`' | sort -u | while IFS=. read -r _program _test; do
+		grep -qE "fn $_test\(|\"$_test\"" "$TOP/selftests/rust_syscalls/$_program.rs" ||
+			echo "${_page#"$TOP/"}: there is no test $_program.$_test"
+	done
+}
+
 # Paths and package hosts of this machine must not get into the repository.
 check_names() {
 	{
@@ -124,7 +133,7 @@ at_exit "rm -rf '$work'"
 all_written
 
 failed=
-[ $# != 0 ] || set -- apply mirrors checkpatch rustfmt shellcheck mandoc names clippy
+[ $# != 0 ] || set -- apply mirrors checkpatch rustfmt shellcheck mandoc claims names clippy
 for check; do
 	isolated "check_$check" >"$BUILD/log/check-$check.log" 2>&1
 	[ "$status" != 0 ] || [ -s "$BUILD/log/check-$check.log" ] || continue

@@ -672,6 +672,13 @@ for modes in 'x86_64/x86_64 i386' ' '; do
 	refuses "MODES='$modes'" '^all.sh: MODES=.*: there is only' \
 		with_fakes env FAKE_GUEST="$tmp/ktap" MODES="$modes" TESTS=a_2 scripts/test/all.sh
 done
+refuses 'a seed that is no number' '^fuzz.sh: SEED=-1: not a number' env SEED=-1 scripts/test/fuzz.sh
+refuses 'a time that is too long' '^fuzz.sh: FUZZ_SECONDS=1000000000000000000: not a number' \
+	env FUZZ_SECONDS=1000000000000000000 scripts/test/fuzz.sh
+refuses 'steps that a shell would run' '^fuzz.sh: STEPS=.*: not what a run' env STEPS='0:view; reboot' scripts/test/fuzz.sh
+for modes in i386 ' '; do
+	refuses "MODES='$modes' of the fuzzer" '^fuzz.sh: MODES=.*: there is only' env MODES="$modes" scripts/test/fuzz.sh
+done
 refuses 'a test that its program has not' 'a_2.z: did not run' \
 	with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='a_2.x a_2.z' scripts/test/all.sh
 refuses 'a program that did not run' 'a_3: did not run' \
