@@ -97,6 +97,7 @@ check_mandoc() {
 
 check_claims() {
 	_page=$TOP/Documentation/userspace-api/rust-syscalls-threat-model.rst
+	# shellcheck disable=SC2016 # the page's quotation marks
 	grep -o '``[a-z_]*\.[a-z0-9_]*``' "$_page" | tr -d '`' | sort -u | while IFS=. read -r _program _test; do
 		grep -qE "fn $_test\(|\"$_test\"" "$TOP/selftests/rust_syscalls/$_program.rs" ||
 			echo "${_page#"$TOP/"}: there is no test $_program.$_test"
