@@ -3,10 +3,10 @@
 //! Checks that Rust calls C, and C Rust, with the arguments where the other expects them.
 //!
 //! It compares LLVM's view of both sides, which has the outcome of either compiler's rules. Each
-//! call in a Rust object, and each function that it defines, is compared with what C makes of the
-//! function of that name. A call through a pointer, and a function that C does not know, are
-//! compared with what C would make of the same types, if they are C's at all: `inreg` is what tells
-//! a C function with arguments in registers from one of Rust.
+//! call in a Rust object, and each function that it defines or points to, is compared with what C
+//! makes of the function of that name. A call through a pointer, and a function that C does not
+//! know, are compared with what C would make of the same types, if they are C's at all: `inreg` is
+//! what tells a C function with arguments in registers from one of Rust.
 //!
 //! See `Documentation/rust/regparm.rst`.
 //!
@@ -31,6 +31,7 @@ use std::{
 const REGISTERS: usize = 3;
 
 /// A function, as it is called, defined or declared in LLVM's language.
+#[derive(Clone)]
 struct Function {
     /// Empty for a call through a pointer.
     name: String,
@@ -45,6 +46,7 @@ struct Function {
     result: (String, usize),
 }
 
+#[derive(Clone)]
 struct Param {
     words: usize,
     in_register: bool,
@@ -106,6 +108,13 @@ fn split(text: &str, separator: char) -> Vec<&str> {
         .map(str::trim)
         .filter(|part| !part.is_empty())
         .collect()
+}
+
+/// The name of a function that LLVM writes as `@NAME` or `@"NAME"`.
+fn unquoted(name: &str) -> String {
+    let name = name.trim_start_matches('@').trim_matches('"');
+
+    name.trim_start_matches("\\01").to_owned()
 }
 
 impl Types {
@@ -195,7 +204,6 @@ impl Types {
         };
         let operation = |word: &&str| matches!(*word, "inttoptr" | "getelementptr");
         let at = words[..at].iter().position(operation).unwrap_or(at);
-        let name = callee[1..open].trim_matches('"').trim_start_matches("\\01");
         let mut params = split(inside(&callee[open..]), ',');
         let function_type = words[..at].iter().rev().find(|word| word.starts_with('('));
         let variadic =
@@ -209,7 +217,7 @@ impl Types {
         let types: Vec<_> = params.iter().map(|param| split(param, ' ')[0]).collect();
         Some(Function {
             name: if callee.starts_with('@') {
-                name.to_string()
+                unquoted(&callee[..open])
             } else {
                 String::new()
             },
@@ -231,12 +239,23 @@ impl Types {
         let file = File::open(path).unwrap_or_else(|error| panic!("{path}: {error}"));
         let mut functions: Vec<Function> = Vec::new();
         let mut declared = HashMap::new();
+        let mut aliases = Vec::new();
 
         for line in BufReader::new(file).split(b'\n') {
             let line = String::from_utf8_lossy(&line.unwrap()).into_owned();
             // The types come before all functions.
             if let Some((name, ty)) = line.split_once(" = type ") {
                 self.0.insert(name.to_string(), ty.to_string());
+                continue;
+            }
+            // Of functions that are equal, LLVM may keep one: `@NAME = … alias TYPE, ptr @KEPT`.
+            if line.starts_with('@') && line.contains(" alias ") {
+                match &split(&line, ' ')[..] {
+                    words @ [name, .., kept] if words.contains(&"alias") => {
+                        aliases.push((unquoted(name), unquoted(kept)));
+                    }
+                    _ => (),
+                }
                 continue;
             }
             // The instruction comes after the name of its result.
@@ -277,6 +296,22 @@ impl Types {
             for (param, declared) in function.params.iter_mut().zip(params) {
                 param.in_register |= declared.in_register;
             }
+        }
+        // A function that is declared, but not called, is pointed to. `bindings::for_c` declares
+        // its functions without arguments.
+        for function in &functions {
+            declared.remove(&function.name);
+        }
+        functions.extend(
+            declared
+                .into_values()
+                .filter(|function| !function.params.is_empty()),
+        );
+        for (name, kept) in aliases {
+            let kept = functions
+                .iter()
+                .find(|function| function.is_definition && function.name == kept);
+            functions.extend(kept.cloned().map(|kept| Function { name, ..kept }));
         }
         functions
     }
