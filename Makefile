@@ -8,7 +8,8 @@ JOBS   ?= $(shell nproc)
 GOALS  := $(MAKECMDGOALS)
 
 variables := ARCH AREA BREAK BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES MUTANT N SEED FUZZ_SECONDS STEPS \
-	DEADLINE LINUX LINUX_TARBALL LLVM RUST_LIB_SRC KERNEL_ORG KVM SMP MEM JOBS V
+	DEADLINE LINUX LINUX_TARBALL LLVM RUST_LIB_SRC LOCALVERSION \
+	KERNEL_ORG KVM SMP MEM JOBS V
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 unknown := $(filter-out $(variables) GOALS,$(given))
 ifneq ($(unknown),)
@@ -20,11 +21,14 @@ ifneq ($(findstring i,$(options))$(findstring t,$(options))$(MAKEFILES),)
 $(error make -i, make -t and MAKEFILES= can call a failure a success)
 endif
 
-# A $ in CMD is for the guest's shell. LLVM counts only on the command line: in the
-# environment it is meant for other kernels.
+# A $ in CMD is for the guest's shell. LLVM and LOCALVERSION count only on the command
+# line: in the environment they are meant for other kernels.
 override CMD := $(value CMD)
 ifneq ($(origin LLVM),command line)
 override undefine LLVM
+endif
+ifneq ($(origin LOCALVERSION),command line)
+override undefine LOCALVERSION
 endif
 
 inherited := $(strip $(foreach v,$(variables),$(if $(filter environment,$(origin $v)),$v='$(value $v)')))
@@ -136,6 +140,7 @@ help: ## this list
 ## FUZZ_SECONDS=60 SEED=number STEPS='step...'  fuzz: how long, which sequences, or only this one
 ## AREA=name MUTANT='pattern'  mutants: these only, as in AREA=tracker MUTANT='parent-*'
 ## HANDOUT=1            the numbers and programs of the handouts (run, test, shell)
+## LOCALVERSION=-name   what the kernel's release ends in
 ## LINUX=dir            build on a tree of your own (never modified)
 ## LINUX_TARBALL=file   build on a kernel tarball of your own
 ## KERNEL_ORG=url       a mirror of kernel.org, if there is no Debian package
