@@ -8,7 +8,7 @@ JOBS   ?= $(shell nproc)
 GOALS  := $(MAKECMDGOALS)
 
 variables := ARCH AREA BREAK BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES MUTANT N SEED FUZZ_SECONDS STEPS \
-	DEADLINE LINUX LINUX_TARBALL LLVM RUST_LIB_SRC LOCALVERSION \
+	DEADLINE LINUX LINUX_TARBALL LLVM RUST_LIB_SRC LOCALVERSION IMAGE ROOT APPEND SHARE RESET GRUB \
 	KERNEL_ORG KVM SMP MEM JOBS V
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 unknown := $(filter-out $(variables) GOALS,$(given))
@@ -85,6 +85,15 @@ shell: kernel ## the same kernel with an interactive shell (ADD=path puts files 
 gdb: tree ## the same guest, stopped in the system call BREAK (hello), with gdb attached
 	@scripts/guest/run.sh --gdb
 
+##@ On a disk
+
+# Unless the command line has another one.
+vm: CONFIG = vm
+
+.PHONY: vm
+vm: $(if $(GRUB),deps,kernel) ## boot the kernel with Debian on a disk, or another disk, IMAGE=
+	@scripts/vm/start.sh
+
 ##@ The steps one by one
 
 .PHONY: deps
@@ -139,8 +148,13 @@ help: ## this list
 ## N=60 SEED=number     abi-fuzz: how many random functions, and which
 ## FUZZ_SECONDS=60 SEED=number STEPS='step...'  fuzz: how long, which sequences, or only this one
 ## AREA=name MUTANT='pattern'  mutants: these only, as in AREA=tracker MUTANT='parent-*'
-## HANDOUT=1            the numbers and programs of the handouts (run, test, shell)
+## HANDOUT=1            the numbers and programs of the handouts (run, test, shell, vm)
 ## LOCALVERSION=-name   what the kernel's release ends in
+## IMAGE=disk           vm: boot this disk of a distribution instead; it is not changed
+## ROOT=/dev/sda1       vm: with IMAGE=, the partition to boot from
+## APPEND='text'        vm: for the kernel's command line
+## SHARE=dir            vm: this folder is /host there   RESET=1  begin with a new disk
+## GRUB=1               vm: boot by the disk's own GRUB
 ## LINUX=dir            build on a tree of your own (never modified)
 ## LINUX_TARBALL=file   build on a kernel tarball of your own
 ## KERNEL_ORG=url       a mirror of kernel.org, if there is no Debian package

@@ -24,6 +24,8 @@ JOBS=${JOBS:-$(nproc)}
 V=${V:-0}
 HANDOUT=${HANDOUT:-}
 export LC_ALL=C
+# Debian's users have sfdisk and the like, but not in PATH.
+PATH=$PATH:/usr/sbin:/sbin
 umask 022
 
 # say TEXT…: one line for the user. Standard output is for data.
