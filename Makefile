@@ -88,11 +88,15 @@ gdb: tree ## the same guest, stopped in the system call BREAK (hello), with gdb 
 ##@ On a disk
 
 # Unless the command line has another one.
-vm: CONFIG = vm
+vm deb: CONFIG = vm
 
 .PHONY: vm
 vm: $(if $(GRUB),deps,kernel) ## boot the kernel with Debian on a disk, or another disk, IMAGE=
 	@scripts/vm/start.sh
+
+.PHONY: deb
+deb: kernel ## Debian packages of the kernel, its headers and linux-libc-dev
+	@scripts/vm/deb.sh
 
 ##@ The steps one by one
 
