@@ -8,7 +8,7 @@ JOBS   ?= $(shell nproc)
 GOALS  := $(MAKECMDGOALS)
 
 variables := ARCH AREA BREAK BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES MUTANT N SEED FUZZ_SECONDS STEPS \
-	DEADLINE LINUX LINUX_TARBALL LLVM RUST_LIB_SRC LOCALVERSION IMAGE ROOT APPEND SHARE RESET GRUB \
+	DEADLINE LINUX LINUX_TARBALL LLVM RUST_LIB_SRC LOCALVERSION SUFFIX BUILT IMAGE ROOT APPEND SHARE RESET GRUB \
 	KERNEL_ORG KVM SMP MEM JOBS V
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 unknown := $(filter-out $(variables) GOALS,$(given))
@@ -89,6 +89,7 @@ gdb: tree ## the same guest, stopped in the system call BREAK (hello), with gdb 
 
 # Unless the command line has another one.
 vm deb: CONFIG = vm
+deploy: CONFIG = running
 
 .PHONY: vm
 vm: $(if $(GRUB),deps,kernel) ## boot the kernel with Debian on a disk, or another disk, IMAGE=
@@ -97,6 +98,14 @@ vm: $(if $(GRUB),deps,kernel) ## boot the kernel with Debian on a disk, or anoth
 .PHONY: deb
 deb: kernel ## Debian packages of the kernel, its headers and linux-libc-dev
 	@scripts/vm/deb.sh
+
+.PHONY: deploy
+deploy: ## as root: install a kernel SUFFIX=-NAME on this machine, beside the running one
+	@scripts/vm/deploy.sh
+
+.PHONY: undeploy
+undeploy: ## as root: remove it
+	@scripts/vm/undeploy.sh
 
 ##@ The steps one by one
 
@@ -153,12 +162,13 @@ help: ## this list
 ## FUZZ_SECONDS=60 SEED=number STEPS='step...'  fuzz: how long, which sequences, or only this one
 ## AREA=name MUTANT='pattern'  mutants: these only, as in AREA=tracker MUTANT='parent-*'
 ## HANDOUT=1            the numbers and programs of the handouts (run, test, shell, vm)
-## LOCALVERSION=-name   what the kernel's release ends in
+## LOCALVERSION=-name   what the kernel's release ends in   SUFFIX=-name  deploy: the same
 ## IMAGE=disk           vm: boot this disk of a distribution instead; it is not changed
 ## ROOT=/dev/sda1       vm: with IMAGE=, the partition to boot from
 ## APPEND='text'        vm: for the kernel's command line
 ## SHARE=dir            vm: this folder is /host there   RESET=1  begin with a new disk
 ## GRUB=1               vm: boot by the disk's own GRUB
+## BUILT=dir            deploy: the kernel in this folder, which was built before
 ## LINUX=dir            build on a tree of your own (never modified)
 ## LINUX_TARBALL=file   build on a kernel tarball of your own
 ## KERNEL_ORG=url       a mirror of kernel.org, if there is no Debian package

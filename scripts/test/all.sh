@@ -155,5 +155,6 @@ done
 # These need a built kernel.
 part guest "$TOP/scripts/test/guest.sh"
 part scripts "$TOP/scripts/test/scripts.sh"
+part deploy "$TOP/scripts/test/deploy.sh"
 
 total

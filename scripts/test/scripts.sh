@@ -494,7 +494,7 @@ refuses 'MAKEFILES=' 'can call a failure a success' env -u MAKEFLAGS MAKEFILES=/
 for deadline in 0 -1 1m; do
 	refuses "DEADLINE=$deadline" "DEADLINE=$deadline: not a number of seconds" env DEADLINE=$deadline scripts/setup/deps.sh
 done
-for script in setup/deps series/tree build/kernel guest/qemu test/all test/mutants vm/start; do
+for script in setup/deps series/tree build/kernel guest/qemu test/all test/mutants vm/start vm/deploy; do
 	says "$script.sh --help" "^(usage: | ).*${script#*/}.sh" scripts/$script.sh --help
 done
 says 'make help' "From the environment: .*TESTS='x'" env -u MAKEFLAGS TESTS=x make help
