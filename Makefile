@@ -8,7 +8,7 @@ JOBS   ?= $(shell nproc)
 GOALS  := $(MAKECMDGOALS)
 
 variables := ARCH AREA BREAK BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES MUTANT N SEED FUZZ_SECONDS STEPS \
-	DEADLINE LINUX LINUX_TARBALL LLVM RUST_LIB_SRC LOCALVERSION SUFFIX BUILT IMAGE ROOT APPEND SHARE RESET GRUB \
+	DEADLINE LINUX LINUX_TARBALL LLVM RUST_LIB_SRC LOCALVERSION SUFFIX BUILT IMAGE ROOT APPEND SHARE RESET GRUB VM \
 	KERNEL_ORG KVM SMP MEM JOBS V
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 unknown := $(filter-out $(variables) GOALS,$(given))
@@ -88,12 +88,17 @@ gdb: tree ## the same guest, stopped in the system call BREAK (hello), with gdb 
 ##@ On a disk
 
 # Unless the command line has another one.
-vm deb: CONFIG = vm
+vm vm-test deb: CONFIG = vm
+vm-test: HANDOUT = 1
 deploy: CONFIG = running
 
 .PHONY: vm
 vm: $(if $(GRUB),deps,kernel) ## boot the kernel with Debian on a disk, or another disk, IMAGE=
 	@scripts/vm/start.sh
+
+.PHONY: vm-test
+vm-test: tree ## test on such disks: boot, compile, load modules, install kernels
+	@scripts/vm/test.sh
 
 .PHONY: deb
 deb: kernel ## Debian packages of the kernel, its headers and linux-libc-dev
@@ -157,10 +162,12 @@ help: ## this list
 ## BREAK=call           gdb: stop in this system call
 ## ADD='path...'        shell: put files and folders into the guest
 ## TESTS='pattern...'   test, debug-test: these programs or tests only, as in 'cow_* make_vcpu.*'
-## MODES='mode...'      test, debug-test, fuzz: x86_64/x86_64, x86_64/i386, i386/i386
+## MODES='mode...'      test, debug-test, fuzz: x86_64/x86_64, x86_64/i386, i386/i386;
+##                      vm-test: x86_64, i386
 ## N=60 SEED=number     abi-fuzz: how many random functions, and which
 ## FUZZ_SECONDS=60 SEED=number STEPS='step...'  fuzz: how long, which sequences, or only this one
 ## AREA=name MUTANT='pattern'  mutants: these only, as in AREA=tracker MUTANT='parent-*'
+## VM=1                 test: also boot Debian on a disk
 ## HANDOUT=1            the numbers and programs of the handouts (run, test, shell, vm)
 ## LOCALVERSION=-name   what the kernel's release ends in   SUFFIX=-name  deploy: the same
 ## IMAGE=disk           vm: boot this disk of a distribution instead; it is not changed
