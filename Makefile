@@ -8,7 +8,8 @@ JOBS   ?= $(shell nproc)
 GOALS  := $(MAKECMDGOALS)
 
 variables := ARCH AREA BREAK BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES MUTANT N SEED FUZZ_SECONDS STEPS \
-	DEADLINE LINUX LINUX_TARBALL LLVM RUST_LIB_SRC KERNEL_ORG KVM SMP MEM JOBS V
+	DEADLINE LINUX LINUX_TARBALL LLVM RUST_LIB_SRC LOCALVERSION SUFFIX BUILT IMAGE ROOT APPEND SHARE RESET GRUB VM \
+	KERNEL_ORG KVM SMP MEM JOBS V
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 unknown := $(filter-out $(variables) GOALS,$(given))
 ifneq ($(unknown),)
@@ -20,11 +21,14 @@ ifneq ($(findstring i,$(options))$(findstring t,$(options))$(MAKEFILES),)
 $(error make -i, make -t and MAKEFILES= can call a failure a success)
 endif
 
-# A $ in CMD is for the guest's shell. LLVM counts only on the command line: in the
-# environment it is meant for other kernels.
+# A $ in CMD is for the guest's shell. LLVM and LOCALVERSION count only on the command
+# line: in the environment they are meant for other kernels.
 override CMD := $(value CMD)
 ifneq ($(origin LLVM),command line)
 override undefine LLVM
+endif
+ifneq ($(origin LOCALVERSION),command line)
+override undefine LOCALVERSION
 endif
 
 inherited := $(strip $(foreach v,$(variables),$(if $(filter environment,$(origin $v)),$v='$(value $v)')))
@@ -81,6 +85,33 @@ shell: kernel ## the same kernel with an interactive shell (ADD=path puts files 
 gdb: tree ## the same guest, stopped in the system call BREAK (hello), with gdb attached
 	@scripts/guest/run.sh --gdb
 
+##@ On a disk
+
+# Unless the command line has another one.
+vm vm-test deb: CONFIG = vm
+vm-test: HANDOUT = 1
+deploy: CONFIG = running
+
+.PHONY: vm
+vm: $(if $(GRUB),deps,kernel) ## boot the kernel with Debian on a disk, or another disk, IMAGE=
+	@scripts/vm/start.sh
+
+.PHONY: vm-test
+vm-test: tree ## test on such disks: boot, compile, load modules, install kernels
+	@scripts/vm/test.sh
+
+.PHONY: deb
+deb: kernel ## Debian packages of the kernel, its headers and linux-libc-dev
+	@scripts/vm/deb.sh
+
+.PHONY: deploy
+deploy: ## as root: install a kernel SUFFIX=-NAME on this machine, beside the running one
+	@scripts/vm/deploy.sh
+
+.PHONY: undeploy
+undeploy: ## as root: remove it
+	@scripts/vm/undeploy.sh
+
 ##@ The steps one by one
 
 .PHONY: deps
@@ -131,11 +162,20 @@ help: ## this list
 ## BREAK=call           gdb: stop in this system call
 ## ADD='path...'        shell: put files and folders into the guest
 ## TESTS='pattern...'   test, debug-test: these programs or tests only, as in 'cow_* make_vcpu.*'
-## MODES='mode...'      test, debug-test, fuzz: x86_64/x86_64, x86_64/i386, i386/i386
+## MODES='mode...'      test, debug-test, fuzz: x86_64/x86_64, x86_64/i386, i386/i386;
+##                      vm-test: x86_64, i386
 ## N=60 SEED=number     abi-fuzz: how many random functions, and which
 ## FUZZ_SECONDS=60 SEED=number STEPS='step...'  fuzz: how long, which sequences, or only this one
 ## AREA=name MUTANT='pattern'  mutants: these only, as in AREA=tracker MUTANT='parent-*'
-## HANDOUT=1            the numbers and programs of the handouts (run, test, shell)
+## VM=1                 test: also boot Debian on a disk
+## HANDOUT=1            the numbers and programs of the handouts (run, test, shell, vm)
+## LOCALVERSION=-name   what the kernel's release ends in   SUFFIX=-name  deploy: the same
+## IMAGE=disk           vm: boot this disk of a distribution instead; it is not changed
+## ROOT=/dev/sda1       vm: with IMAGE=, the partition to boot from
+## APPEND='text'        vm: for the kernel's command line
+## SHARE=dir            vm: this folder is /host there   RESET=1  begin with a new disk
+## GRUB=1               vm: boot by the disk's own GRUB
+## BUILT=dir            deploy: the kernel in this folder, which was built before
 ## LINUX=dir            build on a tree of your own (never modified)
 ## LINUX_TARBALL=file   build on a kernel tarball of your own
 ## KERNEL_ORG=url       a mirror of kernel.org, if there is no Debian package

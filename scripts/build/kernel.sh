@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # usage: [ARCH=x86_64|i386] [CONFIG=lean|defconfig|running|NAME|FILE] [HANDOUT=1]
-#        kernel.sh [config|menuconfig]
+#        [LOCALVERSION=-NAME] kernel.sh [config|menuconfig]
 #
 # Build build/linux into build/kernel-ARCH (lean) or build/kernel-ARCH-CONFIG. With
 # HANDOUT=1 the calls have their handouts' numbers, and the folder's name ends in
-# -handout.
+# -handout. The kernel's release, and the folder's name, end in LOCALVERSION.
 #
 #   lean       what the tests need and nothing else (kconfig/base.config)
 #   NAME       lean and kconfig/NAME.config, such as gdb
@@ -169,6 +169,7 @@ inputs() {
 			"$RUSTC" -vV &&
 			$CC --version &&
 			bindgen --version &&
+			echo "$LOCALVERSION" &&
 			{ [ ! -f "$start" ] || cat "$start"; } &&
 			echo "$fragments" | xargs cat "$TOP/scripts/build/kernel.sh" "$out/.config" ||
 			date +%s%N # never seen before

@@ -32,13 +32,14 @@ load_toolchain() {
 	export CCACHE_BASEDIR="$BUILD" CCACHE_IGNOREOPTIONS='-fmacro-prefix-map=*'
 }
 
-# kernel_dir: the build folder of the kernel that ARCH, CONFIG and HANDOUT choose.
+# kernel_dir: the build folder of the kernel that ARCH, CONFIG, HANDOUT and LOCALVERSION
+# choose.
 kernel_dir() {
 	case $CONFIG in
 	lean) _kernel=kernel-$ARCH ;;
 	*) _kernel=kernel-$ARCH-$(basename "$CONFIG" .config) ;;
 	esac
-	echo "$BUILD/$_kernel${HANDOUT:+-handout}"
+	echo "$BUILD/$_kernel${HANDOUT:+-handout}$LOCALVERSION"
 }
 
 # libc x86_64|i386: the C library and the loader that dynamically linked programs need in
@@ -84,7 +85,7 @@ renew() {
 # HOSTCC is also rustc's linker, which must be one word: no ccache.
 # ccache passes ../linux/FILE to the compiler, whatever the clone; __FILE__ must be FILE.
 kvariables() {
-	printf '%s\n' O="$1" ARCH="$ARCH" LLVM="$LLVM" CC="$CC" HOSTCC="${CC##* }" RUSTC="$RUSTC" LOCALVERSION= \
+	printf '%s\n' O="$1" ARCH="$ARCH" LLVM="$LLVM" CC="$CC" HOSTCC="${CC##* }" RUSTC="$RUSTC" LOCALVERSION="$LOCALVERSION" \
 		KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970' \
 		KBUILD_BUILD_USER=user KBUILD_BUILD_HOST=host KBUILD_BUILD_VERSION=1 \
 		KCPPFLAGS=-fmacro-prefix-map=../"${TREE##*/}"/=

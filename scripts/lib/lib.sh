@@ -24,6 +24,8 @@ JOBS=${JOBS:-$(nproc)}
 V=${V:-0}
 HANDOUT=${HANDOUT:-}
 export LC_ALL=C
+# Debian's users have sfdisk and the like, but not in PATH.
+PATH=$PATH:/usr/sbin:/sbin
 umask 022
 
 # say TEXT…: one line for the user. Standard output is for data.
@@ -56,7 +58,7 @@ plain_path() {
 foreign='GIT_.*
 (GNU)?MAKE(FLAGS|FILES)|MFLAGS|MAKEOVERRIDES|MAKELEVEL
 (KBUILD|KCONFIG|KSELFTEST|INSTALL|LLVM|TEST)_.*|[COMW]
-(SUB|SRC)ARCH|CROSS_COMPILE.*|LOCALVERSION|DESTDIR|OUTPUT|(SKIP_|FORCE_)?TARGETS
+(SUB|SRC)ARCH|CROSS_COMPILE.*|DESTDIR|OUTPUT|(SKIP_|FORCE_)?TARGETS
 (HOST)?(CC|CXX|LD|RUSTC)|AR|NM|OBJCOPY|OBJDUMP|READELF|STRIP
 (K|HOST|USER)?(C|CXX|A|AS|CPP|LD|RUST|RUSTDOC)FLAGS|RUSTC_.*
 CARGO_(BUILD|ENCODED|INSTALL|PROFILE|TARGET)_.*|BINDGEN_.*
@@ -73,6 +75,9 @@ case $HANDOUT in
 esac
 case ${DEADLINE:-1} in
 0* | *[!0-9]*) die "DEADLINE=$DEADLINE: not a number of seconds" ;;
+esac
+case ${LOCALVERSION:=} in
+*[!A-Za-z0-9.+_-]*) die "LOCALVERSION=$LOCALVERSION: letters, digits, and . + _ - only" ;;
 esac
 
 # same_world: unset them, and ignore git's configuration except for the user's name

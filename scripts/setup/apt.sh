@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # usage: apt.sh [--arch=ARCH] [--depends] SUITE PACKAGE [VERSION-PREFIX]
+#        apt.sh --mirror
 #
 # Download the newest PACKAGE of a Debian suite (whose version begins with
 # VERSION-PREFIX) to the cache and print the .deb file's path. With --depends, also
-# download what it depends on, and print one path a line.
+# download what it depends on, and print one path a line. With --mirror, print where the
+# archive is.
 #
 # The suite need not be in this machine's sources.list: the mirror is read from the
 # machine's apt configuration; lists and state are our own. Nothing is installed and
@@ -29,21 +31,23 @@ mirror() {
 			$2 ~ "^(" codename "|stable|testing|unstable|sid)$" { print $1; exit }'
 }
 
-arch=$(dpkg --print-architecture 2>/dev/null || echo amd64) depends=
+arch=$(dpkg --print-architecture 2>/dev/null || echo amd64) depends='' only_mirror=''
 while :; do
 	case ${1:-} in
 	--arch=*) arch=${1#*=} ;;
 	--depends) depends=1 ;;
+	--mirror) only_mirror=1 ;;
 	*) break ;;
 	esac
 	shift
 done
-[ $# -ge 2 ] || misused
-suite=$1 package=$2 prefix=${3:-}
+[ $# -ge 2 ] || [ "$only_mirror" ] || misused
 
 command -v apt-get >/dev/null || die "this machine has no apt"
 uri=$(mirror)
 [ "$uri" ] || die "this machine's apt configuration names no Debian mirror"
+[ ! "$only_mirror" ] || { echo "$uri"; exit; }
+suite=$1 package=$2 prefix=${3:-}
 
 cache=$(cache_dir)
 state=$cache/apt/$suite-$arch

@@ -47,16 +47,24 @@ needs() {
 	certificates        ca-certificates  curl, cargo
 	libelf.h            libelf-dev       objtool
 	END
-	for _goal in ${GOALS:-}; do
+	for _goal in ${GOALS:-} ${VM:+vm-test}; do
 		case $_goal in
 		check) printf '%s\n' shellcheck\ shellcheck mandoc\ mandoc ;;
 		gdb) echo gdb gdb ;;
 		menuconfig) echo ncurses.h libncurses-dev ;;
 		test) echo patch patch "a page that says what to change" ;;
+		vm | vm-test | deb)
+			[ "$_goal" = deb ] || printf '%s\n' mmdebstrap\ mmdebstrap newuidmap\ uidmap \
+				sfdisk\ fdisk mke2fs\ e2fsprogs qemu-img\ qemu-utils
+			[ "$_goal" = vm ] || printf '%s\n' dh_builddeb\ debhelper dpkg-buildpackage\ dpkg-dev
+			[ "$ARCH" != i386 ] || echo gcc-m32 gcc-multilib "programs in the kernel's headers" ;;
 		esac
 	done
 	# For what lean does not have: BTF, other compression, certificates.
-	[ "$CONFIG" = lean ] || printf '%s\n' pahole\ dwarves zstd\ zstd openssl/ssl.h\ libssl-dev
+	case $CONFIG in
+	lean | vm) ;;
+	*) printf '%s\n' pahole\ dwarves zstd\ zstd openssl/ssl.h\ libssl-dev ;;
+	esac
 	[ ! "$HANDOUT" ] || echo gcc-m32 gcc-multilib "the handouts' programs"
 }
 

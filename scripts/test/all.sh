@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# usage: [MODES='MODE...'] [TESTS='PROGRAM[.TEST]...'] [HANDOUT=1] all.sh
+# usage: [MODES='MODE...'] [TESTS='PROGRAM[.TEST]...'] [HANDOUT=1] [VM=1] all.sh
 #        [ARCH=x86_64|i386] [MODES=...] [TESTS=...] all.sh --debug
 #
 # Build kernels and selftests, run the selftests in a guest for each MODE, then test
@@ -9,7 +9,8 @@
 # x86_64/x86_64 x86_64/i386 i386/i386
 # With HANDOUT=1 the kernels have the handouts' numbers, and the handouts' programs
 # are tests, too. With TESTS, run only these: PROGRAM can be a pattern, TEST is a
-# name, or * for all.
+# name, or * for all. With VM=1, also boot Debian on a disk: the short form of
+# scripts/vm/test.sh, on x86-64.
 #
 # With --debug, run the selftests on kernels of ARCH built to find bugs: the lean one with
 # all KUnit suites and debugging options (kconfig/kunit.config, debug.config and, on
@@ -155,5 +156,7 @@ done
 # These need a built kernel.
 part guest "$TOP/scripts/test/guest.sh"
 part scripts "$TOP/scripts/test/scripts.sh"
+part deploy "$TOP/scripts/test/deploy.sh"
+[ ! "${VM:-}" ] || part vm env SHORT=1 MODES=x86_64 "$TOP/scripts/vm/test.sh"
 
 total

@@ -13,7 +13,7 @@
 
 tmp=$(mktemp -d)
 at_exit "rm -rf '$tmp'"
-unset BUSYBOX LINUX LINUX_TARBALL LLVM RUST_LIB_SRC BUILD_LOCKED HANDOUT V GOALS CONFIG PROG ADD CMD SAME_WORLD
+unset BUSYBOX LINUX LINUX_TARBALL LLVM RUST_LIB_SRC LOCALVERSION BUILD_LOCKED HANDOUT V GOALS CONFIG PROG ADD CMD SAME_WORLD
 export XDG_CACHE_HOME="$tmp/cache" TMPDIR="$tmp" KVM=off
 export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0='A User'
 export GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1=user@localhost
@@ -489,11 +489,12 @@ for option in -i -t; do
 	refuses "make $option" 'can call a failure a success' env -u MAKEFLAGS make $option help
 done
 refuses 'HANDOUT= of a guess' 'HANDOUT=yes: there is only HANDOUT=1' env HANDOUT=yes scripts/setup/deps.sh
+refuses 'LOCALVERSION= with a space' 'letters, digits' env LOCALVERSION='-a b' scripts/setup/deps.sh
 refuses 'MAKEFILES=' 'can call a failure a success' env -u MAKEFLAGS MAKEFILES=/dev/null make help
 for deadline in 0 -1 1m; do
 	refuses "DEADLINE=$deadline" "DEADLINE=$deadline: not a number of seconds" env DEADLINE=$deadline scripts/setup/deps.sh
 done
-for script in setup/deps series/tree build/kernel guest/qemu test/all test/mutants; do
+for script in setup/deps series/tree build/kernel guest/qemu test/all test/mutants vm/start vm/deploy; do
 	says "$script.sh --help" "^(usage: | ).*${script#*/}.sh" scripts/$script.sh --help
 done
 says 'make help' "From the environment: .*TESTS='x'" env -u MAKEFLAGS TESTS=x make help
@@ -521,8 +522,11 @@ builds 'the first time'
 builds 'nothing has changed' 'up to date'
 rm "$out/.built"
 library_is "$sysroot" 1.95.0
-works 'make kernel' with_fakes env -u MAKEFLAGS FAKE_BUILD=env make kernel
-same 'does not set what is not given' "$(grep -a '^RUST_LIB_SRC=' "$out/arch/x86/boot/bzImage")" ''
+works 'make kernel' with_fakes env -u MAKEFLAGS FAKE_BUILD=env LOCALVERSION=-other make kernel
+same 'does not set what is not given' "$(grep -aE '^(RUST_LIB_SRC|LOCALVERSION)=' "$out/arch/x86/boot/bzImage")" LOCALVERSION=
+LOCALVERSION=-mine builds 'a new LOCALVERSION='
+LOCALVERSION=-mine builds 'the same LOCALVERSION=' 'up to date'
+builds 'without it' 'up to date'
 echo x >>"$tree/kernel/hello.rs"
 touch -d tomorrow "$out/a.o"
 builds 'a change'

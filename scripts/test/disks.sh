@@ -1,0 +1,158 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# usage: disks.sh
+#
+# Test which disks make vm IMAGE= takes, with a QEMU that only shows its arguments, in a
+# copy of the scripts. A disk that cannot be booted is refused, with the reason, and
+# neither it nor what was written to it before changes. The last line is 'N passed, N failed'.
+
+. "$(dirname "$0")/../lib/lib.sh"
+[ $# = 0 ] || misused
+
+tmp=$(mktemp -d)
+at_exit "rm -rf '$tmp'"
+unset SAME_WORLD BUILD_LOCKED HANDOUT IMAGE ROOT RESET SHARE GRUB APPEND
+kernel=$tmp/build/kernel-x86_64
+mkdir -p "$kernel/arch/x86/boot" "$tmp/fake"
+cp -r "$TOP/scripts" "$tmp"
+echo kernel >"$kernel/arch/x86/boot/bzImage"
+real=$(command -v qemu-system-x86_64)
+# shellcheck disable=SC2016 # it writes a script
+printf '#!/bin/sh\n[ "$1" != --version ] || exec "%s" --version\necho "qemu $*"\n' "$real" >"$tmp/fake/qemu-system-x86_64"
+chmod +x "$tmp/fake/qemu-system-x86_64"
+PATH=$tmp/fake:$PATH
+export TMPDIR="$tmp" KVM=off ARCH=x86_64 CONFIG=lean
+
+# partition NUMBER COMMAND…: make it, of 10 MiB, by COMMAND, which gets a file, and put it
+# onto the disk.
+partition() {
+	_number=$1
+	shift
+	truncate -s "${mib:-10}M" "$tmp/partition"
+	"$@" "$tmp/partition" >/dev/null 2>&1
+	dd if="$tmp/partition" of="$tmp/disk" bs=1M seek=$((_number * 10 - 9)) conv=notrunc status=none
+	rm "$tmp/partition"
+}
+luks() {
+	printf 'LUKS\272\276\000\001aes' | dd of="$1" conv=notrunc
+}
+# LABELONE, sector 1, its checksum, where the header is, type
+lvm() {
+	python3 - "$1" <<-'END'
+	import struct, sys, zlib
+	rest = struct.pack('<I8s', 32, b'LVM2 001').ljust(492, b'\0')
+	crc = zlib.crc32(rest, 0xf597a6cf ^ 0xffffffff) ^ 0xffffffff
+	with open(sys.argv[1], 'r+b') as disk:
+	    disk.seek(512)
+	    disk.write(struct.pack('<8sQI', b'LABELONE', 1, crc) + rest)
+	END
+}
+
+truncate -s 200M "$tmp/disk"
+sfdisk -q "$tmp/disk" <<'END'
+label: gpt
+start=1MiB, size=10MiB
+start=11MiB, size=10MiB
+start=21MiB, size=10MiB
+start=31MiB, size=10MiB
+start=41MiB, size=10MiB
+start=51MiB, size=120MiB
+END
+partition 1 mke2fs -q -t ext4
+partition 2 luks
+partition 3 lvm
+partition 4 mkswap
+! command -v mkfs.btrfs >/dev/null || mib=120 partition 6 mkfs.btrfs
+for format in qcow2 vdi vmdk; do
+	qemu-img convert -O $format "$tmp/disk" "$tmp/disk.$format"
+done
+truncate -s 20M "$tmp/bare"
+mke2fs -q -t ext4 "$tmp/bare"
+mkdir "$tmp/old"
+truncate -s 40M "$tmp/old/disk"
+echo 'start=1MiB' | sfdisk -q "$tmp/old/disk"
+mke2fs -q -t ext4 -E offset=1048576 "$tmp/old/disk" 30M 2>/dev/null
+echo 'not a disk' >"$tmp/text"
+
+# vm VARIABLE=VALUE…: as make vm does it, at a terminal that is a pipe.
+vm() {
+	: | env "$@" "$tmp/scripts/vm/start.sh" >"$tmp/output" 2>&1
+}
+all() {
+	(cd "$tmp" && find disk* old bare text build/vm -type f ! -name info -exec sha256sum {} + | sort)
+}
+
+# refuses WHAT TEXT VARIABLE=VALUE…
+refuses() {
+	_what=$1 _text=$2
+	shift 2
+	all >"$tmp/before"
+	if ! vm "$@" && grep -qF -e "$_text" "$tmp/output" && ! grep -q '^qemu' "$tmp/output" &&
+		all | diff - "$tmp/before" >>"$tmp/output"; then
+		passed=$((passed + 1))
+	else
+		fail "$_what: not refused, or without '$_text', or something is changed:"
+		cat "$tmp/output"
+	fi
+}
+
+# boots WHAT TEXT VARIABLE=VALUE…: QEMU is started, with TEXT in its arguments.
+boots() {
+	_what=$1 _text=$2
+	shift 2
+	sha256sum "$tmp"/disk* "$tmp/old/disk" >"$tmp/before"
+	if vm "$@" && grep '^qemu' "$tmp/output" | grep -qF -e "$_text" &&
+		sha256sum "$tmp"/disk* "$tmp/old/disk" | diff - "$tmp/before"; then
+		passed=$((passed + 1))
+	else
+		fail "$_what: not started, or without '$_text', or the disk is changed:"
+		cat "$tmp/output"
+	fi
+}
+
+mkdir -p "$tmp/build/vm"
+for format in '' .qcow2 .vdi .vmdk; do
+	boots "ext4 in disk$format" '-append root=/dev/sda1 console=ttyS0,115200n8' IMAGE="$tmp/disk$format"
+done
+boots 'a disk with DOS partitions' 'root=/dev/sda1' IMAGE="$tmp/old/disk"
+! command -v mkfs.btrfs >/dev/null ||
+	boots 'btrfs, and a subvolume' 'root=/dev/sda6 console=ttyS0,115200n8 rootflags=subvol=@' \
+		IMAGE="$tmp/disk.qcow2" ROOT=/dev/sda6 APPEND=rootflags=subvol=@
+refuses 'an encrypted partition' 'is encrypted' IMAGE="$tmp/disk.qcow2" ROOT=/dev/sda2
+refuses 'a part of LVM' 'is part of LVM' IMAGE="$tmp/disk.qcow2" ROOT=/dev/sda3
+refuses 'a swap partition' 'has swap' IMAGE="$tmp/disk.qcow2" ROOT=/dev/sda4
+refuses 'an empty partition' 'no file system' IMAGE="$tmp/disk.qcow2" ROOT=/dev/sda5
+refuses 'a partition that is not there' 'no partition /dev/sda7, but: /dev/sda1 /dev/sda2' \
+	IMAGE="$tmp/disk.qcow2" ROOT=/dev/sda7
+refuses 'a disk without partitions' 'no partition /dev/sda1' IMAGE="$tmp/bare"
+refuses 'a text' 'no partition' IMAGE="$tmp/text"
+refuses 'another name of the disk' 'the image is /dev/sda' IMAGE="$tmp/disk" ROOT=/dev/nvme0n1p1
+refuses 'more than a partition' 'the image is /dev/sda' IMAGE="$tmp/disk" ROOT='/dev/sda1 init=/bin/sh'
+refuses 'no such image' 'no such file' IMAGE="$tmp/none"
+refuses 'a folder' 'no such file' IMAGE="$tmp"
+refuses 'a name with a comma' 'comma' IMAGE="$tmp/disk,1"
+refuses 'a shared folder that is not there' 'no such folder' IMAGE="$tmp/disk" SHARE="$tmp/none"
+
+# A disk that a machine is using: a QEMU that never starts its CPUs.
+for user in disk.qcow2 build/vm/disk-"$(echo "$tmp/disk" | cksum | cut -d' ' -f1)".qcow2; do
+	"$real" -accel tcg -S -display none -nodefaults -monitor none -drive file="$tmp/$user",format=qcow2 &
+	holder=$!
+	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+		qemu-img info "$tmp/$user" >/dev/null 2>&1 || break
+		sleep 1
+	done
+	case $user in
+	build/*) set -- IMAGE="$tmp/disk" RESET=1 ;;
+	*) set -- IMAGE="$tmp/$user" ;;
+	esac
+	refuses "$user is in use" 'is in use' "$@"
+	kill $holder
+	wait $holder 2>/dev/null || :
+done
+
+# What was written belongs to the disk as it was.
+touch -d '2020-02-02' "$tmp/disk"
+refuses 'a disk that has changed meanwhile' 'RESET=1 begins anew' IMAGE="$tmp/disk"
+boots 'beginning anew' 'root=/dev/sda1' IMAGE="$tmp/disk" RESET=1
+total

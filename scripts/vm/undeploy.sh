@@ -1,0 +1,25 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# usage: SUFFIX=-NAME undeploy.sh
+#
+# Remove the kernels whose release ends in SUFFIX that deploy.sh has installed on this
+# machine, with their modules, their initramfs and their entries in GRUB's menu.
+
+. "$(dirname "$0")/../lib/lib.sh"
+[ $# = 0 ] || misused
+. "$TOP/scripts/vm/deployed.sh"
+
+check_suffix
+check_root
+case $(uname -r) in
+*"$SUFFIX") die "SUFFIX=$SUFFIX: $(uname -r) is running: boot another kernel first" ;;
+esac
+found=''
+for file in /lib/modules/*"$SUFFIX/$marker"; do
+	[ -e "$file" ] || continue
+	found=${file#/lib/modules/} found=${found%/*}
+	remove "$found"
+	say "$found is removed"
+done
+[ "$found" ] || die "SUFFIX=$SUFFIX: make deploy has installed no such kernel"
