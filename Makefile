@@ -8,7 +8,7 @@ JOBS   ?= $(shell nproc)
 GOALS  := $(MAKECMDGOALS)
 
 variables := ARCH CONFIG HANDOUT PROG CMD ADD TESTS MODES DEADLINE LINUX LINUX_TARBALL LLVM RUST_LIB_SRC \
-	KERNEL_ORG KVM SMP MEM JOBS V
+	KERNEL_ORG KVM SMP MEM JOBS V PATCHES REPORT ALL
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 unknown := $(filter-out $(variables) GOALS,$(given))
 ifneq ($(unknown),)
@@ -24,6 +24,9 @@ endif
 # What is not given stays unset: the kernel's make tells that from nothing.
 export GOALS $(foreach v,$(variables),$(if $(filter undefined,$(origin $v)),,$v))
 
+# HANDOUT=1 is the series at the handouts' numbers, HANDOUT=NAME an exercise.
+exercise := $(filter-out 1,$(HANDOUT))
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -34,8 +37,13 @@ run: kernel ## boot the kernel and show each system call, or run PROG= or CMD= i
 	@scripts/run.sh
 
 .PHONY: test
-test: tree ## run all tests (or TESTS=); the last line is 'N passed, N failed'
+ifneq ($(exercise),)
+test:
+	@scripts/grade/hand-in.sh test
+else
+test: tree ## run all tests (or TESTS=), or grade the exercise HANDOUT=NAME; the last line is 'N passed, N failed'
 	@scripts/test.sh
+endif
 
 .PHONY: kunit
 kunit: tree ## run the kernel's own tests of Rust; for ARCH=i386 compare them with x86_64's
@@ -86,8 +94,27 @@ check: kernel ## prove that patches and mirrors agree and keep the kernel's styl
 	@scripts/check.sh
 
 .PHONY: submission
-submission: tree ## a copy of the series to hand in, with your Signed-off-by, in build/submission
+ifneq ($(exercise),)
+submission:
+	@scripts/grade/hand-in.sh
+else
+submission: tree ## a copy of the series to send, with your Signed-off-by, in build/submission
 	@scripts/submission.sh
+endif
+
+##@ A handout's exercise
+
+.PHONY: exercise
+exercise: ## a tree to do HANDOUT=NAME in, build/exercise-NAME; then `make test` and `make submission` with HANDOUT=NAME
+	@scripts/grade/exercise.sh
+
+.PHONY: grade
+grade: ## grade PATCHES=archive, folder, or folder of such, of the exercise HANDOUT=NAME
+	@scripts/grade/grade.sh "$$PATCHES"
+
+.PHONY: grade-test
+grade-test: ## grade a solution and a planted fault of ours (ALL=1: all of them), of HANDOUT=NAME
+	@scripts/grade/self-test.sh
 
 ##@ Other
 

@@ -13,7 +13,7 @@ case ${1:-} in
 esac
 
 unset CDPATH
-TOP=$(cd "$(dirname "$0")/.." && pwd)
+TOP=$(cd "$(dirname "$0")/${UP:-..}" && pwd)
 BUILD=$TOP/build
 TREE=$BUILD/linux
 ARCH=${ARCH:-x86_64}

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Which rows the kernel's console fails: each report in it, by the patterns of "reports".
+# A row that such a report can fail, and that none does, passes when the guest's work
+# came to its end (ended).
+
+FNR == NR {
+	if (!/^#/ && split($0, field, "\t") == 2) {
+		row[++rows] = field[1]
+		pattern[rows] = field[2]
+	}
+	next
+}
+
+{
+	line = $0
+	sub(/^\[ *[0-9.]+\](\[ *[TC][0-9]+\])? ?/, "", line)
+}
+
+# The groups of tests say where they begin.
+index(line, "grade " nonce ": ") == 1 { during = substr(line, length(nonce) + 9); next }
+
+line ~ /^(BUG:|WARNING:|INFO: |Kernel panic|Oops|kernel BUG at|general protection fault|double fault|stack segment|invalid opcode|divide error|UBSAN|KASAN:|refcount_t:|list_(add|del) corruption|unreferenced object|rcu: INFO|DEBUG_LOCKS_WARN_ON|kmemleak: [0-9]+ new)/ ||
+line ~ /^[^ ]*: ?(sleeping function called|scheduling while atomic)/ {
+	# What follows a panic's reason is the panic.
+	if (dead && line ~ /^Kernel panic/)
+		next
+	text = line
+	for (i = 1; i <= rows; i++)
+		if (line ~ pattern[i])
+			break
+	if (i > rows && line ~ /^Oops|^Kernel panic|^general protection|^BUG: (unable|kernel NULL)/)
+		dead = 1
+	id = i <= rows ? row[i] : "sound"
+	if (!(id in found))
+		found[id] = (during ? "during \"" during "\": " : "") text
+	# The test whose group it was shows it, too.
+	if (during == "unknown" || during == "race")
+		if (!(during in found))
+			found[during] = text
+}
+
+END {
+	for (id in found)
+		print id, "fail", substr(found[id], 1, 250)
+	if (ended + 0)
+		for (i = 1; i <= rows + 1; i++) {
+			id = i > rows ? "sound" : row[i]
+			if (!(id in found))
+				print id, "pass"
+		}
+	else if (!("sound" in found))
+		print "sound", "fail", "the guest ended before its tests did" (during ? ", in \"" during "\"" : "")
+}

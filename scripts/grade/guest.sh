@@ -1,0 +1,38 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# The work of a guest that grades. /tests/run has one group of tests a line; each is a
+# run of /tests/test, and is ended when it takes too long. The nonce, without which no
+# line is a verdict, is where the submission's program does not find it.
+
+nonce=$(cat /nonce)
+rm /nonce
+[ ! -e /mark.ko ] || insmod /mark.ko
+echo "$nonce boot pass $(uname -r)"
+
+# program: the submission's own. It has to end, and to make the kernel log something.
+program() {
+	[ -x /user ] || { echo "$nonce program fail there is no program in user/, or it does not build"; return; }
+	dmesg -c >/dev/null
+	timeout 60 /user </dev/null >/tmp/output 2>&1
+	status=$?
+	dmesg >/tmp/logged
+	head -c 2000 /tmp/output | sed 's/^/program: /'
+	if [ $status = 143 ] || [ $status = 137 ]; then
+		echo "$nonce program fail it does not end"
+	elif [ ! -s /tmp/logged ]; then
+		echo "$nonce program fail it ends with $status, and the kernel has logged nothing meanwhile"
+	else
+		echo "$nonce program pass it ends with $status; lines logged: $(wc -l </tmp/logged)"
+	fi
+}
+
+while read -r group seed; do
+	case $group in
+	program) program ;;
+	*)
+		echo "$nonce" | timeout 120 /tests/test "$group" "$seed" || echo "$group ended with $?" ;;
+	esac
+	sleep 1
+done </tests/run
+echo "$nonce end pass"

@@ -1,0 +1,191 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+
+usage() {
+	cat <<-'END'
+	usage: HANDOUT=NAME one.sh SUBMISSION RESULTS
+
+	Grade one SUBMISSION, an archive or a folder with patches, on the base that base.sh
+	has made.  RESULTS becomes a folder with feedback.txt for the student, result.json,
+	gradescope.json, verdicts, and the logs behind them.
+	OWN=1: it is one of ours, and may fill the compiler's cache.
+	END
+}
+
+# shellcheck source=scripts/grade/lib.sh
+. "$(dirname "$0")/lib.sh"
+[ $# = 2 ] || misused
+choose "$name"
+submission=$1 results=$2
+base=$BUILD/grade/$name
+work=$base/work
+sandbox=$HERE/sandbox.sh
+
+exec 6>>"$base/.lock"
+flock 6
+at_exit "rm -rf '$work'"
+rm -rf "$work" "$results.new"
+mkdir -p "$work/in" "$work/log" "$work/user" "$results.new"
+raw=$work/raw
+: >"$raw"
+
+# row ID pass|fail TEXT…
+row() {
+	_row="$1 $2"
+	shift 2
+	echo "$_row $*" >>"$raw"
+}
+
+# last FILE: its last line that says something, for a verdict's text.
+last() {
+	grep -a '[[:alnum:]]' "$1" | tail -n 1 | cut -c1-200
+}
+
+# in_sandbox LOG SECONDS ARGUMENT…: $status says how it went.
+in_sandbox() {
+	_log=$1 _seconds=$2
+	shift 2
+	status=0
+	"$sandbox" -t "$_seconds" -r "$HERE:/g/scripts" "$@" >"$_log" 2>&1 || status=$?
+	[ $status != 125 ] || { cat "$_log" >&2; die "there is no sandbox, and nothing is graded without it"; }
+}
+
+# take: the patches of the submission into $work/in/patch. Nothing of a folder is
+# followed that is no file.
+take() {
+	if [ -d "$submission" ]; then
+		mkdir "$work/in/patch"
+		_from=$submission
+		[ ! -d "$_from/patch" ] || _from=$submission/patch
+		find "$_from" -maxdepth 1 -type f -name '*.patch' -size -8192k | sort | head -n 200 |
+			while IFS= read -r _file; do cp "$_file" "$work/in/patch/"; done
+		[ "$(ls "$work/in/patch")" ] || { echo "there is no *.patch in the folder"; return 1; }
+	else
+		cp -L "$submission" "$work/archive" 2>&1 || return 1
+		"$sandbox" -t 60 -d 100 -r "$HERE:/g/scripts" -r "$work/archive:/g/archive" -w "$work/in:/g/in" \
+			python3 /g/scripts/unpack.py /g/archive /g/in
+	fi
+}
+
+# apply: onto a copy of the tree, made of links.
+apply() {
+	cp -al "$base/src" "$work/src" || die "the tree cannot be copied"
+	in_sandbox "$work/log/apply.txt" 120 -r "$work/in:/g/in" -l "$work/src:/g/src" sh /g/scripts/apply.sh
+}
+
+# warnings LOG: without what changes from build to build.
+warnings() {
+	grep -aE 'warning:|^WARNING:' "$1" | sed -E 's/:[0-9]+(:[0-9]+)?:/:/' | sort -u
+}
+
+build() {
+	cp -a "$base/out" "$work/out"
+	_ccache=-r
+	[ ! "${OWN:-}" ] || _ccache=-w
+	in_sandbox "$work/log/build.txt" 3000 -r "$work/src:/g/src" -w "$work/out:/g/out" \
+		$_ccache "$BUILD/grade/ccache:/g/ccache" sh /g/scripts/build.sh "$arch" "$JOBS" bzImage modules
+	if [ $status != 0 ] || [ ! -f "$work/out/arch/x86/boot/bzImage" ]; then
+		row build fail "$(grep -aE 'error:|Error |undefined|duplicate' "$work/log/build.txt" | head -n 1 | cut -c1-200)"
+		return
+	fi
+	row build pass
+	warnings "$base/base.log" >"$work/warnings.base"
+	warnings "$work/log/build.txt" | comm -13 "$work/warnings.base" - >"$work/log/warnings.txt"
+	if [ -s "$work/log/warnings.txt" ]; then
+		row warnings fail "$(head -n 1 "$work/log/warnings.txt" | cut -c1-200)"
+	else
+		row warnings pass
+	fi
+	in_sandbox "$work/log/again.txt" 600 -r "$work/src:/g/src" -w "$work/out:/g/out" \
+		-r "$BUILD/grade/ccache:/g/ccache" sh /g/scripts/build.sh "$arch" "$JOBS" bzImage modules
+	if [ $status = 0 ] && ! grep -aqE '^  (CC|LD|AR|AS|HOSTCC|BUILD|OBJCOPY) |warning:' "$work/log/again.txt"; then
+		row twice pass
+	else
+		row twice fail "$(grep -aE '^  (CC|LD|AR|AS|HOSTCC|BUILD|OBJCOPY) |warning:|rror' "$work/log/again.txt" | head -n 1)"
+	fi
+	guest_files
+	guest
+}
+
+# guest_files: what the guest gets: the tests, made of the base's tree, the module that
+# reads marks, and the program of the submission.
+guest_files() {
+	set -- "$HERE/guest.sh:/work" "$work/nonce:/nonce" "$work/run:/tests/run"
+	od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$work/nonce"
+	_seed=$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')
+	sed "s/\$/ $_seed/" "$HERE/tests/$name.run" >"$work/run"
+	case $arch in
+	x86_64) _bits=64 ;;
+	i386) _bits=32 ;;
+	esac
+	gcc -m$_bits -static -nostdlib -ffreestanding -fno-pie -no-pie -fno-stack-protector -O1 -Wall \
+		-I "$base/src/tools/include/nolibc" -o "$work/test" "$HERE/tests/$name.c" -lgcc ||
+		die "tests/$name.c does not build"
+	set -- "$@" "$work/test:/tests/test"
+	if [ "$name" = tp4 ]; then
+		mkdir "$work/module"
+		cp "$base/module/base.members" "$work/module/"
+		in_sandbox "$work/log/module.txt" 600 -r "$work/src:/g/src" -w "$work/out:/g/out" \
+			-w "$work/module:/g/module" sh /g/scripts/module.sh "$arch"
+		[ ! -f "$work/module/mark.ko" ] || set -- "$@" "$work/module/mark.ko:/mark.ko"
+	fi
+	if ls "$work"/src/user/*.c >/dev/null 2>&1; then
+		in_sandbox "$work/log/program.txt" 60 -r "$work/src/user:/g/user" -w "$work/user:/g/built" \
+			sh -c "gcc -m$_bits -static -O1 -pthread -o /g/built/user /g/user/*.c"
+		[ ! -f "$work/user/user" ] || set -- "$@" "$work/user/user:/user"
+	fi
+	HANDOUT='' CONFIG=grade ARCH=$arch "$TOP/scripts/initramfs.sh" "$work/initramfs" "$@"
+	mkdir "$work/boot" "$work/console"
+	cp "$work/initramfs" "$work/boot/"
+	cp -L "$work/out/arch/x86/boot/bzImage" "$work/boot/" || die "the kernel is no file"
+	chmod -R a+rX "$work/boot"
+}
+
+# guest: boot it; what it said is in guest.txt, its console in console.txt.
+guest() {
+	in_sandbox "$work/log/guest.txt" 400 -c 300000 -d 50 -r "$work/boot:/g/boot" -w "$work/console:/g/console" \
+		"qemu-system-$arch" -accel tcg -cpu max,vendor=GenuineIntel -smp 2 -m 512M -nodefaults \
+		-display none -no-reboot -net none \
+		-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny \
+		-kernel /g/boot/bzImage -initrd /g/boot/initramfs \
+		-append "console=ttyS0 panic=-1 oops=panic no_timer_check tsc=nowatchdog log_buf_len=1M" \
+		-serial file:/g/console/console.txt -serial stdio
+	head -c 1000000 "$work/console/console.txt" | tr -d '\r' >"$work/log/console.txt" || :
+	_nonce=$(cat "$work/nonce")
+	# The kernel's log and the guest's words may hold anything; only whole lines with
+	# the nonce are verdicts.
+	tr -d '\r' <"$work/log/guest.txt" |
+		awk -v nonce="$_nonce" '$1 == nonce && $2 ~ /^[a-z-]+$/ && $3 ~ /^(pass|fail)$/ {
+			$1 = ""; print substr($0, 2, 300) }' >>"$raw"
+	awk -v nonce="$_nonce" -v ended="$(grep -c '^end pass' "$raw")" -v status="$status" \
+		-f "$HERE/console.awk" "$HERE/reports" "$work/log/console.txt" >>"$raw"
+	[ $status != 124 ] || row sound fail "the guest was stopped: it ran for too long, or wrote too much"
+}
+
+# checkpatch: for who grades; from the base, so that nobody changes it.
+checkpatch() {
+	in_sandbox "$work/log/checkpatch.txt" 120 -r "$base/src:/g/src" -r "$work/in:/g/in" \
+		sh -c 'cd /g/src && ./scripts/checkpatch.pl --no-tree --no-signoff --terse /g/in/patch/*.patch'
+}
+
+begin=$(date +%s)
+isolated take >"$work/log/archive.txt" 2>&1
+if [ "$status" != 0 ]; then
+	row apply fail "$(last "$work/log/archive.txt")"
+else
+	apply
+	if [ $status = 0 ]; then
+		row apply pass
+		checkpatch
+		build
+	else
+		row apply fail "$(last "$work/log/apply.txt")"
+	fi
+fi
+rm -f "$work"/log/*.new
+cp -R "$work/log" "$results.new/log"
+{ cat "$work"/in/patch/*.patch 2>/dev/null || :; } | sed -nE 's/^(From|Author): (.* <.*@.*>)$/\2/p' | sort -u | head -n 5 >"$results.new/authors"
+awk -v name="$name" -v ID="$(basename "$results")" -v seconds=$(($(date +%s) - begin)) -v out="$results.new" \
+	-f "$HERE/verdicts.awk" "$HERE/$name.rubric" "$results.new/authors" "$raw"
+rm -rf "$results"
+mv "$results.new" "$results"

@@ -1,0 +1,115 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Run what a submission may have written, in bubblewrap.
+
+usage() {
+	cat <<EOF
+usage: ${0##*/} [-r FOLDER:PATH]... [-w FOLDER:PATH]... [-l FOLDER:PATH]...
+                  [-t SECONDS] [-c BYTES] [-d MIB] COMMAND...
+
+Run COMMAND without a network, in namespaces of its own, with an empty environment.
+It sees /usr, read-only, an empty /tmp, and each FOLDER as PATH: with -r it can read
+it, with -w write it, with -l replace files in it, but not write to those that are
+there: they may be links to other folders' files. What it prints comes out up to BYTES (4000000). It is stopped
+after SECONDS (600), when the folders of -w and -l have grown beyond MIB (8000) together,
+and when the machine's memory or disk runs short. The exit status is COMMAND's;
+124 when it was stopped, 125 when there is no sandbox.
+EOF
+}
+
+set -eu
+export LC_ALL=C
+case ${1:-} in
+-h | --help | '') usage; exit ;;
+esac
+
+binds='' owned='' linked='' seconds=600 bytes=4000000 mib=8000
+while getopts r:w:l:t:c:d: option; do
+	case $option in
+	r) binds="$binds --ro-bind ${OPTARG%%:*} ${OPTARG##*:}" ;;
+	w) binds="$binds --bind ${OPTARG%%:*} ${OPTARG##*:}" owned="$owned ${OPTARG%%:*}" ;;
+	l) binds="$binds --bind ${OPTARG%%:*} ${OPTARG##*:}" linked="$linked ${OPTARG%%:*}" ;;
+	t) seconds=$OPTARG ;;
+	c) bytes=$OPTARG ;;
+	d) mib=$OPTARG ;;
+	*) usage >&2; exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
+
+fail() {
+	echo "sandbox: $*" >&2
+	exit 125
+}
+command -v bwrap >/dev/null || fail "bubblewrap is missing: install the package bubblewrap"
+
+# Root's processes have no limit on their number, and own this machine's files: be
+# somebody who owns nothing but the folders that may be written.
+user=''
+if [ "$(id -u)" = 0 ]; then
+	user='setpriv --reuid 64321 --regid 64321 --clear-groups --no-new-privs'
+	# shellcheck disable=SC2086 # lists
+	[ ! "$owned" ] || chown -R -h 64321:64321 $owned
+	# shellcheck disable=SC2086
+	[ ! "$linked" ] || find $linked -type d -exec chown 64321:64321 {} +
+fi
+
+# shellcheck disable=SC2086 # lists
+set -- $user bwrap --unshare-all --die-with-parent --new-session --cap-drop ALL \
+	--uid 1000 --gid 1000 --hostname sandbox --clearenv \
+	--setenv PATH /usr/bin:/bin:/usr/sbin:/sbin --setenv HOME /tmp --setenv LC_ALL C \
+	--ro-bind /usr /usr --symlink usr/bin /bin --symlink usr/sbin /sbin \
+	--symlink usr/lib /lib --symlink usr/lib64 /lib64 --symlink usr/lib32 /lib32 \
+	--ro-bind-try /etc/alternatives /etc/alternatives --ro-bind-try /etc/ld.so.cache /etc/ld.so.cache \
+	--proc /proc --dev /dev --size 1000000000 --tmpfs /tmp $binds --chdir /tmp "$@"
+
+# The limits are those of one process, in KiB or blocks of 512 bytes.
+limits() {
+	ulimit -c 0
+	ulimit -f 4000000
+	ulimit -v 6000000
+	ulimit -n 1024
+	ulimit -u 300 2>/dev/null || ulimit -p 300
+	echo 1000 >/proc/self/oom_score_adj
+}
+
+# A shell's "ulimit -u" is bash's and "-p" dash's; both are in the child alone.
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+mkfifo "$out/pipe"
+head -c "$bytes" <"$out/pipe" &
+reader=$!
+(
+	limits
+	exec timeout --foreground -k 5 "$seconds" "$@" >"$out/pipe" 2>&1 </dev/null
+) &
+child=$!
+trap 'kill -9 "$child" 2>/dev/null; exit 143' TERM INT HUP
+
+# watch: end the child when it takes too much of what all share.
+watch() {
+	while sleep 3 && kill -0 "$child" 2>/dev/null; do
+		# shellcheck disable=SC2086
+		size=$([ ! "$owned$linked" ] || du -smc $owned $linked 2>/dev/null | tail -n 1 | cut -f1)
+		free=$(df -Pm "$out" | awk 'NR == 2 { print $4 }')
+		memory=$(awk '$1 == "MemAvailable:" { print int($2 / 1024) }' /proc/meminfo)
+		if [ "${size:-0}" -gt "$mib" ] || [ "$free" -lt 500 ] || [ "$memory" -lt 1000 ]; then
+			: >"$out/stopped"
+			kill "$child" 2>/dev/null
+			sleep 2
+			kill -9 "$child" 2>/dev/null
+		fi
+	done
+}
+watch >/dev/null 2>&1 &
+watcher=$!
+status=0
+wait "$child" || status=$?
+kill "$watcher" 2>/dev/null || :
+wait "$reader" || :
+case $status in
+124 | 137 | 143) status=124 ;;
+esac
+[ ! -e "$out/stopped" ] || status=124
+exit $status
