@@ -20,16 +20,17 @@ FNR == NR {
 # The groups of tests say where they begin.
 index(line, "grade " nonce ": ") == 1 { during = substr(line, length(nonce) + 9); next }
 
-line ~ /^(BUG:|WARNING:|INFO: |Kernel panic|Oops|kernel BUG at|general protection fault|double fault|stack segment|invalid opcode|divide error|UBSAN|KASAN:|refcount_t:|list_(add|del) corruption|unreferenced object|rcu: INFO|DEBUG_LOCKS_WARN_ON|kmemleak: [0-9]+ new)/ ||
+line ~ /^(BUG:|WARNING:|INFO: |Kernel panic|Oops|kernel BUG at|general protection fault|double fault|stack segment|invalid opcode|divide error|Voluntary context switch|UBSAN|KASAN:|refcount_t:|list_(add|del) corruption|unreferenced object|rcu: INFO|DEBUG_LOCKS_WARN_ON|kmemleak: [0-9]+ new)/ ||
 line ~ /^[^ ]*: ?(sleeping function called|scheduling while atomic)/ {
-	# What follows a panic's reason is the panic.
-	if (dead && line ~ /^Kernel panic/)
+	# The first of several lines of one report says most.
+	if (last && FNR - last < 6 || dead && line ~ /^Kernel panic/)
 		next
+	last = FNR
 	text = line
 	for (i = 1; i <= rows; i++)
 		if (line ~ pattern[i])
 			break
-	if (i > rows && line ~ /^Oops|^Kernel panic|^general protection|^BUG: (unable|kernel NULL)/)
+	if (line ~ /^Oops|^Kernel panic|^general protection|^BUG: (unable|kernel NULL)/)
 		dead = 1
 	id = i <= rows ? row[i] : "sound"
 	if (!(id in found))

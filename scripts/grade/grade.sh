@@ -61,7 +61,7 @@ state() {
 	{
 		cat "$BUILD/grade/$name/key"
 		find "$HERE" -maxdepth 1 -type f | sort | xargs cat
-		cat "$HERE/tests/grade.h" "$HERE/tests/$name".* "$HERE"/module/*
+		cat "$HERE/tests/grade.h" "$HERE/tests/$name"*
 		if [ -d "$1" ]; then
 			find "$1" "$1/patch" -maxdepth 1 -type f -name '*.patch' 2>/dev/null | sort | tr '\n' '\0' | xargs -0 cat
 		else

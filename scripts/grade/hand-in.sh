@@ -36,7 +36,7 @@ if [ "${1:-}" = test ]; then
 	git -C "$tree" format-patch -q --no-signature -o "$new/$name/patch" "$root..HEAD"
 	HANDOUT=$name "$HERE/grade.sh" "$new/$name" "$BUILD/test-$name"
 	cat "$BUILD/test-$name/$name/feedback.txt"
-	! grep -q '	required	\(fail\|blocked\)' "$BUILD/test-$name/$name/verdicts"
+	if grep -q '	required	\(fail\|blocked\)' "$BUILD/test-$name/$name/verdicts"; then exit 1; fi
 	exit
 fi
 

@@ -8,10 +8,12 @@ usage() {
 	Grade one SUBMISSION, an archive or a folder with patches, on the base that base.sh
 	has made.  RESULTS becomes a folder with feedback.txt for the student, result.json,
 	gradescope.json, verdicts, and the logs behind them.
-	OWN=1: it is one of ours, and may fill the compiler's cache.
+	For our own ones, OWN=1 lets them fill the compiler's cache. KEEP=FOLDER keeps the
+	tree and the built kernel there, and START=FOLDER begins with what was kept.
 	END
 }
 
+# shellcheck disable=SC2086 # $tree is a list
 # shellcheck source=scripts/grade/lib.sh
 . "$(dirname "$0")/lib.sh"
 [ $# = 2 ] || misused
@@ -19,6 +21,7 @@ choose "$name"
 submission=$1 results=$2
 base=$BUILD/grade/$name
 work=$base/work
+start=${START:-$base}
 sandbox=$HERE/sandbox.sh
 
 exec 6>>"$base/.lock"
@@ -67,10 +70,32 @@ take() {
 	fi
 }
 
-# apply: onto a copy of the tree, made of links.
+# lay_out: the tree in $work/src, and $tree for the sandbox. The folders that no patch
+# names are the base's own; the others are copied as links.
+lay_out() {
+	mkdir "$work/src"
+	tree="$work/src:/g/src"
+	find "$start/src" -mindepth 1 -maxdepth 1 ! -type d -exec cp -al {} "$work/src/" \;
+	for _path in "$start"/src/*/; do
+		_dir=$(basename "$_path")
+		if grep -qaE "^(diff|---|\+\+\+|rename|copy) .*[ /]$_dir/" "$work"/in/patch/*.patch; then
+			cp -al "$(folder "$_dir")" "$work/src/$_dir"
+		else
+			mkdir "$work/src/$_dir"
+			tree="$tree -r $(folder "$_dir"):/g/src/$_dir"
+		fi
+	done
+}
+
+# folder NAME: where it is; what was kept by KEEP has not all of them.
+folder() {
+	if [ "$(ls -A "$start/src/$1")" ]; then echo "$start/src/$1"; else echo "$base/src/$1"; fi
+}
+
 apply() {
-	cp -al "$base/src" "$work/src" || die "the tree cannot be copied"
-	in_sandbox "$work/log/apply.txt" 120 -r "$work/in:/g/in" -l "$work/src:/g/src" sh /g/scripts/apply.sh
+	lay_out
+	# shellcheck disable=SC2086 # a list
+	in_sandbox "$work/log/apply.txt" 120 -r "$work/in:/g/in" -l $tree sh /g/scripts/apply.sh
 }
 
 # warnings LOG: without what changes from build to build.
@@ -79,10 +104,10 @@ warnings() {
 }
 
 build() {
-	cp -a "$base/out" "$work/out"
+	cp -a "$start/out" "$work/out"
 	_ccache=-r
 	[ ! "${OWN:-}" ] || _ccache=-w
-	in_sandbox "$work/log/build.txt" 3000 -r "$work/src:/g/src" -w "$work/out:/g/out" \
+	in_sandbox "$work/log/build.txt" 3000 -r $tree -w "$work/out:/g/out" \
 		$_ccache "$BUILD/grade/ccache:/g/ccache" sh /g/scripts/build.sh "$arch" "$JOBS" bzImage modules
 	if [ $status != 0 ] || [ ! -f "$work/out/arch/x86/boot/bzImage" ]; then
 		row build fail "$(grep -aE 'error:|Error |undefined|duplicate' "$work/log/build.txt" | head -n 1 | cut -c1-200)"
@@ -96,7 +121,7 @@ build() {
 	else
 		row warnings pass
 	fi
-	in_sandbox "$work/log/again.txt" 600 -r "$work/src:/g/src" -w "$work/out:/g/out" \
+	in_sandbox "$work/log/again.txt" 600 -r $tree -w "$work/out:/g/out" \
 		-r "$BUILD/grade/ccache:/g/ccache" sh /g/scripts/build.sh "$arch" "$JOBS" bzImage modules
 	if [ $status = 0 ] && ! grep -aqE '^  (CC|LD|AR|AS|HOSTCC|BUILD|OBJCOPY) |warning:' "$work/log/again.txt"; then
 		row twice pass
@@ -107,8 +132,8 @@ build() {
 	guest
 }
 
-# guest_files: what the guest gets: the tests, made of the base's tree, the module that
-# reads marks, and the program of the submission.
+# guest_files: what the guest gets: the tests, made of the base's tree, the tests'
+# module, and the program of the submission.
 guest_files() {
 	set -- "$HERE/guest.sh:/work" "$work/nonce:/nonce" "$work/run:/tests/run"
 	od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$work/nonce"
@@ -119,15 +144,16 @@ guest_files() {
 	i386) _bits=32 ;;
 	esac
 	gcc -m$_bits -static -nostdlib -ffreestanding -fno-pie -no-pie -fno-stack-protector -O1 -Wall \
-		-I "$base/src/tools/include/nolibc" -o "$work/test" "$HERE/tests/$name.c" -lgcc ||
+		-I "$base/src/tools/include/nolibc" -idirafter "/usr/include/$(gcc -print-multiarch)" \
+		-o "$work/test" "$HERE/tests/$name.c" ||
 		die "tests/$name.c does not build"
 	set -- "$@" "$work/test:/tests/test"
-	if [ "$name" = tp4 ]; then
+	if [ -e "$HERE/tests/$name-module.c" ]; then
 		mkdir "$work/module"
 		cp "$base/module/base.members" "$work/module/"
-		in_sandbox "$work/log/module.txt" 600 -r "$work/src:/g/src" -w "$work/out:/g/out" \
-			-w "$work/module:/g/module" sh /g/scripts/module.sh "$arch"
-		[ ! -f "$work/module/mark.ko" ] || set -- "$@" "$work/module/mark.ko:/mark.ko"
+		in_sandbox "$work/log/module.txt" 600 -r $tree -w "$work/out:/g/out" \
+			-w "$work/module:/g/module" sh /g/scripts/module.sh "$arch" "$name"
+		[ ! -f "$work/module/grade.ko" ] || set -- "$@" "$work/module/grade.ko:/grade.ko"
 	fi
 	if ls "$work"/src/user/*.c >/dev/null 2>&1; then
 		in_sandbox "$work/log/program.txt" 60 -r "$work/src/user:/g/user" -w "$work/user:/g/built" \
@@ -189,3 +215,8 @@ awk -v name="$name" -v ID="$(basename "$results")" -v seconds=$(($(date +%s) - b
 	-f "$HERE/verdicts.awk" "$HERE/$name.rubric" "$results.new/authors" "$raw"
 rm -rf "$results"
 mv "$results.new" "$results"
+[ ! "${KEEP:-}" ] || {
+	rm -rf "$KEEP"
+	mkdir -p "$KEEP"
+	mv "$work/src" "$work/out" "$KEEP/"
+}

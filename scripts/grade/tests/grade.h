@@ -72,7 +72,7 @@ static const char *read_log(int levels)
 }
 
 /* Is the number there, with no digit beside it? */
-static int has_number(const char *text, size_t length, long number)
+static inline int has_number(const char *text, size_t length, long number)
 {
 	char digits[24];
 	size_t n = sprintf(digits, "%ld", number), i;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * TP4: make_vcpu. The marks are read by mark.ko, whatever the member is called.
+ * TP4: make_vcpu. The marks are read by the module, whatever the member is called.
  */
 #include "grade.h"
 
