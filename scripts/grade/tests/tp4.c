@@ -7,6 +7,12 @@
 #define CALL 333
 #define THREADS 8
 
+/* What the kernel returns: no errno in between. */
+static long make_vcpu(int pid)
+{
+	return _syscall(CALL, (long)pid);
+}
+
 struct process {
 	int tid[THREADS];	/* [0] is the leader, and the process */
 	int threads;
@@ -194,7 +200,7 @@ static void test_mark(void)
 {
 	struct process target, other, single;
 	struct mark before;
-	int i, missed = 0, stray = 0, stale = 0, unlogged = 0, status;
+	int i, missed = 0, stray = 0, stale = 0, unlogged = 0;
 	const char *text;
 	long ret;
 
@@ -208,11 +214,9 @@ static void test_mark(void)
 	verdict("field", 1, "%d new member(s)", before.members);
 
 	rewind_log();
-	ret = syscall(CALL, target.tid[0]);
-	status = ret < 0 ? errno : 0;
+	ret = make_vcpu(target.tid[0]);
 	text = read_log(0);
-	verdict("call", ret >= 0, "make_vcpu(pid of a process with %d threads) = %ld, errno %d",
-		target.threads, ret, status);
+	verdict("call", ret >= 0, "make_vcpu(pid of a process with %d threads) = %ld", target.threads, ret);
 	find_member(&before, target.tid[target.threads - 1]);
 	stale = before.value[member] != 0;
 	for (i = 0; i < target.threads; i++) {
@@ -231,7 +235,7 @@ static void test_mark(void)
 	verdict("tag", common_tag(text, &target), "the lines that name threads %s",
 		common_tag(text, &target) ? "have a word in common" : "have no word in common, or there is none");
 
-	ret = syscall(CALL, single.tid[0]);
+	ret = make_vcpu(single.tid[0]);
 	verdict("single", ret >= 0 && mark_of(single.tid[0]) != 0 && mark_of(other.tid[0]) == 0,
 		"a process of one thread: returns %ld, mark %ld", ret, mark_of(single.tid[0]));
 	end_process(&target);
@@ -252,7 +256,7 @@ static void test_references(void)
 		before[i] = m.usage;
 	}
 	for (i = 0; i < 20; i++)
-		syscall(CALL, target.tid[0]);
+		make_vcpu(target.tid[0]);
 	nap(500);
 	for (i = 0; i < target.threads; i++) {
 		read_mark(target.tid[i], &m);
@@ -266,15 +270,12 @@ static void test_unknown(void)
 {
 	int pid = 20000 + draw(8000);
 	long ret;
-	int error;
 
-	ret = syscall(CALL, pid);
-	error = errno;
+	ret = make_vcpu(pid);
 	verdict("unknown", 1, "a pid of no process: returns %ld", ret);
-	verdict("esrch", ret == -1 && error == ESRCH, "a pid of no process: returns %ld, errno %d",
-		ret, ret == -1 ? error : 0);
-	ret = syscall(CALL, -(long)(1 + draw(1000)));
-	verdict("negative", ret == -1, "a negative pid: returns %ld", ret);
+	verdict("esrch", ret == -ESRCH, "a pid of no process: returns %ld", ret);
+	ret = make_vcpu(-1 - (int)draw(1000));
+	verdict("negative", ret < 0, "a negative pid: returns %ld", ret);
 }
 
 static void test_race(void)
@@ -291,12 +292,12 @@ static void test_race(void)
 		}
 	}
 	for (i = 0; i < 150; i++)
-		ret = syscall(CALL, target.tid[0]);
+		ret = make_vcpu(target.tid[0]);
 	end_process(&target);
 	for (i = 0; i < 30; i++) {
 		if ((target.tid[0] = fork()) == 0)
 			exit(0);
-		syscall(CALL, target.tid[0]);
+		make_vcpu(target.tid[0]);
 		waitpid(target.tid[0], NULL, 0);
 	}
 	verdict("race", 1, "150 calls while threads came and went; the last returned %ld", ret);
