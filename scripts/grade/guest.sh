@@ -10,14 +10,19 @@ rm /nonce
 [ ! -e /grade.ko ] || insmod /grade.ko
 echo "$nonce boot pass $(uname -r)"
 
-# program: the submission's own. It has to end, and to make the kernel log something.
+# program SEED: the submission's own. It has to end, and to make the kernel log something.
 program() {
 	[ -x /user ] || { echo "$nonce program fail there is no program in user/, or it does not build"; return; }
 	dmesg -c >/dev/null
-	timeout 60 /user </dev/null >/tmp/output 2>&1
+	timeout 60 /user "exercise $1" </dev/null >/tmp/output 2>&1
 	status=$?
 	dmesg >/tmp/logged
 	head -c 2000 /tmp/output | sed 's/^/program: /'
+	if grep -q "exercise $1" /tmp/logged; then
+		echo "$nonce argument pass"
+	else
+		echo "$nonce argument fail the log has not the argument that it was given"
+	fi
 	if [ $status = 143 ] || [ $status = 137 ]; then
 		echo "$nonce program fail it does not end"
 	elif [ ! -s /tmp/logged ]; then
@@ -29,7 +34,7 @@ program() {
 
 while read -r group seed; do
 	case $group in
-	program) program ;;
+	program) program "$seed" ;;
 	*)
 		echo "$nonce" | timeout 120 /tests/test "$group" "$seed" || echo "$group ended with $?" ;;
 	esac

@@ -8,6 +8,7 @@ usage() {
 	Grade one SUBMISSION, an archive or a folder with patches, on the base that base.sh
 	has made.  RESULTS becomes a folder with feedback.txt for the student, result.json,
 	gradescope.json, verdicts, and the logs behind them.
+	DEADLINE=SECONDS is for the build, and again for the guest (6000 and 900).
 	For our own ones, OWN=1 lets them fill the compiler's cache. KEEP=FOLDER keeps the
 	tree and the built kernel there, and START=FOLDER begins with what was kept.
 	END
@@ -107,7 +108,7 @@ build() {
 	cp -a "$start/out" "$work/out"
 	_ccache=-r
 	[ ! "${OWN:-}" ] || _ccache=-w
-	in_sandbox "$work/log/build.txt" 3000 -r $tree -w "$work/out:/g/out" \
+	in_sandbox "$work/log/build.txt" "${DEADLINE:-6000}" -r $tree -w "$work/out:/g/out" \
 		$_ccache "$BUILD/grade/ccache:/g/ccache" sh /g/scripts/build.sh "$arch" "$JOBS" bzImage modules
 	if [ $status != 0 ] || [ ! -f "$work/out/arch/x86/boot/bzImage" ]; then
 		row build fail "$(grep -aE 'error:|Error |undefined|duplicate' "$work/log/build.txt" | head -n 1 | cut -c1-200)"
@@ -155,6 +156,17 @@ guest_files() {
 			-w "$work/module:/g/module" sh /g/scripts/module.sh "$arch" "$name"
 		[ ! -f "$work/module/grade.ko" ] || set -- "$@" "$work/module/grade.ko:/grade.ko"
 	fi
+	if [ -f "$work/src/module/Makefile" ]; then
+		mkdir "$work/submitted"
+		in_sandbox "$work/log/submitted.txt" 300 -r $tree -w "$work/out:/g/out" -w "$work/submitted:/g/built" \
+			sh -c "cp /g/src/module/* /g/built/ && make -C /g/src O=/g/out ARCH=$arch CC=gcc LOCALVERSION= M=/g/built modules"
+		if [ -f "$work/submitted/helloModule.ko" ]; then
+			row module pass
+			set -- "$@" "$work/submitted/helloModule.ko:/submitted.ko"
+		else
+			row module fail "$(grep -aE 'error:|rror ' "$work/log/submitted.txt" | head -n 1 | cut -c1-200)"
+		fi
+	fi
 	if ls "$work"/src/user/*.c >/dev/null 2>&1; then
 		in_sandbox "$work/log/program.txt" 60 -r "$work/src/user:/g/user" -w "$work/user:/g/built" \
 			sh -c "gcc -m$_bits -static -O1 -pthread -o /g/built/user /g/user/*.c"
@@ -169,7 +181,7 @@ guest_files() {
 
 # guest: boot it; what it said is in guest.txt, its console in console.txt.
 guest() {
-	in_sandbox "$work/log/guest.txt" 400 -c 300000 -d 50 -r "$work/boot:/g/boot" -w "$work/console:/g/console" \
+	in_sandbox "$work/log/guest.txt" "${DEADLINE:-900}" -c 300000 -d 50 -r "$work/boot:/g/boot" -w "$work/console:/g/console" \
 		"qemu-system-$arch" -accel tcg -cpu max,vendor=GenuineIntel -smp 2 -m 512M -nodefaults \
 		-display none -no-reboot -net none \
 		-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny \

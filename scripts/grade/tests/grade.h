@@ -20,7 +20,7 @@ static inline unsigned long draw(unsigned long below)
 #define verdict(row, good, text, ...) \
 	printf("%s %s %s " text "\n", nonce, row, (good) ? "pass" : "fail", ##__VA_ARGS__)
 
-static void nap(long ms)
+static inline void nap(long ms)
 {
 	struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
 
@@ -31,7 +31,7 @@ static void nap(long ms)
 static int log_fd = -1;
 static char log_text[65536];
 
-static void rewind_log(void)
+static inline void rewind_log(void)
 {
 	if (log_fd >= 0)
 		close(log_fd);
@@ -40,7 +40,7 @@ static void rewind_log(void)
 }
 
 /* The messages alone, a line each; "PRIORITY," before each with levels. */
-static const char *read_log(int levels)
+static inline const char *read_log(int levels)
 {
 	static char record[9000];
 	size_t used = 0;

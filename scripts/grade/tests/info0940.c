@@ -42,12 +42,13 @@ static char *map(int pages, int flags, int fd)
 	return mmap(at + PAGE, pages * PAGE, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, 0);
 }
 
+/* Writes that do not read first: that would map the zero page. */
 static void write_pages(volatile char *at, int pages)
 {
 	int i;
 
 	for (i = 0; i < pages; i++)
-		at[i * PAGE]++;
+		at[i * PAGE] = pages;
 }
 
 static int target(void)
