@@ -54,6 +54,11 @@ in_sandbox() {
 	[ $status != 125 ] || { cat "$_log" >&2; die "there is no sandbox, and nothing is graded without it"; }
 }
 
+# made FILE: what the sandbox has made is a file, and no way to one of this machine's.
+made() {
+	[ -f "$1" ] && [ "$(realpath "$1")" = "$(realpath "$work")${1#"$work"}" ]
+}
+
 # take: the patches of the submission into $work/in/patch. Nothing of a folder is
 # followed that is no file.
 take() {
@@ -110,11 +115,13 @@ build() {
 	[ ! "${OWN:-}" ] || _ccache=-w
 	in_sandbox "$work/log/build.txt" "${DEADLINE:-6000}" -r $tree -w "$work/out:/g/out" \
 		$_ccache "$BUILD/grade/ccache:/g/ccache" sh /g/scripts/build.sh "$arch" "$JOBS" bzImage modules
-	if [ $status != 0 ] || [ ! -f "$work/out/arch/x86/boot/bzImage" ]; then
+	if [ $status != 0 ] || ! made "$work/out/arch/x86/boot/bzImage"; then
 		row build fail "$(grep -aE 'error:|Error |undefined|duplicate' "$work/log/build.txt" | head -n 1 | cut -c1-200)"
 		return
 	fi
 	row build pass
+	mkdir "$work/boot" "$work/console"
+	cp "$work/out/arch/x86/boot/bzImage" "$work/boot/"
 	warnings "$base/base.log" >"$work/warnings.base"
 	warnings "$work/log/build.txt" | comm -13 "$work/warnings.base" - >"$work/log/warnings.txt"
 	if [ -s "$work/log/warnings.txt" ]; then
@@ -154,13 +161,13 @@ guest_files() {
 		cp "$base/module/base.members" "$work/module/"
 		in_sandbox "$work/log/module.txt" 600 -r $tree -w "$work/out:/g/out" \
 			-w "$work/module:/g/module" sh /g/scripts/module.sh "$arch" "$name"
-		[ ! -f "$work/module/grade.ko" ] || set -- "$@" "$work/module/grade.ko:/grade.ko"
+		! made "$work/module/grade.ko" || set -- "$@" "$work/module/grade.ko:/grade.ko"
 	fi
 	if [ -f "$work/src/module/Makefile" ]; then
 		mkdir "$work/submitted"
 		in_sandbox "$work/log/submitted.txt" 300 -r $tree -w "$work/out:/g/out" -w "$work/submitted:/g/built" \
 			sh -c "cp /g/src/module/* /g/built/ && make -C /g/src O=/g/out ARCH=$arch CC=gcc LOCALVERSION= M=/g/built modules"
-		if [ -f "$work/submitted/helloModule.ko" ]; then
+		if made "$work/submitted/helloModule.ko"; then
 			row module pass
 			set -- "$@" "$work/submitted/helloModule.ko:/submitted.ko"
 		else
@@ -170,12 +177,10 @@ guest_files() {
 	if ls "$work"/src/user/*.c >/dev/null 2>&1; then
 		in_sandbox "$work/log/program.txt" 60 -r "$work/src/user:/g/user" -w "$work/user:/g/built" \
 			sh -c "gcc -m$_bits -static -O1 -pthread -o /g/built/user /g/user/*.c"
-		[ ! -f "$work/user/user" ] || set -- "$@" "$work/user/user:/user"
+		! made "$work/user/user" || set -- "$@" "$work/user/user:/user"
 	fi
 	HANDOUT='' CONFIG=grade ARCH=$arch "$TOP/scripts/initramfs.sh" "$work/initramfs" "$@"
-	mkdir "$work/boot" "$work/console"
 	cp "$work/initramfs" "$work/boot/"
-	cp -L "$work/out/arch/x86/boot/bzImage" "$work/boot/" || die "the kernel is no file"
 	chmod -R a+rX "$work/boot"
 }
 
@@ -188,7 +193,8 @@ guest() {
 		-kernel /g/boot/bzImage -initrd /g/boot/initramfs \
 		-append "console=ttyS0 panic=-1 oops=panic no_timer_check tsc=nowatchdog log_buf_len=1M" \
 		-serial file:/g/console/console.txt -serial stdio
-	head -c 1000000 "$work/console/console.txt" | tr -d '\r' >"$work/log/console.txt" || :
+	: >"$work/log/console.txt"
+	! made "$work/console/console.txt" || head -c 1000000 "$work/console/console.txt" | tr -d '\r' >"$work/log/console.txt"
 	_nonce=$(cat "$work/nonce")
 	# The kernel's log and the guest's words may hold anything; only whole lines with
 	# the nonce are verdicts.
