@@ -56,13 +56,14 @@ if [ "$(id -u)" = 0 ]; then
 fi
 
 # shellcheck disable=SC2086 # lists
-set -- $user bwrap --unshare-all --die-with-parent --new-session --cap-drop ALL \
+set -- $user bwrap --unshare-all --unshare-user --disable-userns --die-with-parent --new-session --cap-drop ALL \
 	--uid 1000 --gid 1000 --hostname sandbox --clearenv \
 	--setenv PATH /usr/bin:/bin:/usr/sbin:/sbin --setenv HOME /tmp --setenv LC_ALL C \
 	--ro-bind /usr /usr --symlink usr/bin /bin --symlink usr/sbin /sbin \
 	--symlink usr/lib /lib --symlink usr/lib64 /lib64 --symlink usr/lib32 /lib32 \
 	--ro-bind-try /etc/alternatives /etc/alternatives --ro-bind-try /etc/ld.so.cache /etc/ld.so.cache \
-	--proc /proc --dev /dev --size 1000000000 --tmpfs /tmp $binds --chdir /tmp "$@"
+	--proc /proc --dev /dev --size 100000000 --tmpfs /dev/shm --remount-ro /dev \
+	--size 1000000000 --tmpfs /tmp $binds --remount-ro / --chdir /tmp "$@"
 
 # The limits are those of one process, in KiB or blocks of 512 bytes.
 limits() {

@@ -3,11 +3,15 @@
 # From a rubric, the authors, and lines "id pass|fail text" make the verdicts: the files
 # verdicts, feedback.txt, result.json and gradescope.json in the folder out.
 
-function json(text) {
-	gsub(/[\001-\037\177-\377]/, "?", text)
-	gsub(/\\/, "\\\\", text)
-	gsub(/"/, "\\\"", text)
-	return "\"" text "\""
+function json(text,    i, c, out) {
+	for (i = 1; i <= length(text); i++) {
+		c = substr(text, i, 1)
+		if (c == "\\" || c == "\"")
+			out = out "\\" c
+		else
+			out = out (c ~ /[\001-\037\177-\377]/ ? "?" : c)
+	}
+	return "\"" out "\""
 }
 
 FILENAME == ARGV[1] {
@@ -75,8 +79,8 @@ END {
 		sum, most, bonus, most_bonus, open >file
 	for (i = 1; i <= n; i++) {
 		id = ids[i]
-		printf "%-12s %-9s %d/%d  %s\n%s", verdict[id], kind[id], got[id], points[id], text[id], \
-			detail[id] ? "             " detail[id] "\n" : "" >file
+		printf "%-14s%d of %d, %s: %s\n%14s%s%s\n", id, got[id], points[id], kind[id], verdict[id], "", \
+			text[id], (detail[id] ? ": " detail[id] : "") >file
 	}
 	print "\nWhat was built and what the guest said is in the folder log. Plagiarism is not looked\n" \
 		"for here: the series that this exercise comes from is a public solution." >file
@@ -92,7 +96,7 @@ END {
 	for (i = 1; i <= n; i++) {
 		id = ids[i]
 		printf "%s\n {\"id\": %s, \"kind\": %s, \"points\": %d, \"of\": %d, \"verdict\": %s, \"text\": %s, \"detail\": %s}", \
-			i > 1 ? "," : "", json(id), json(kind[id]), got[id], points[id], json(verdict[id]), json(text[id]), json(detail[id]) >file
+			(i > 1 ? "," : ""), json(id), json(kind[id]), got[id], points[id], json(verdict[id]), json(text[id]), json(detail[id]) >file
 	}
 	print "\n]}" >file
 
