@@ -12,6 +12,8 @@ END {
 	print "  TESTS='pattern...'   test: these programs or tests only, as in 'cow_* make_vcpu.*'"
 	print "  MODES='mode...'      test, debug-test: x86_64/x86_64, x86_64/i386, i386/i386"
 	print "  HANDOUT=1            the numbers and programs of the handouts (run, test, shell)"
+	print "  HANDOUT=NAME         tp4, info0940, xxxhal, modules or new-syscall as an exercise"
+	print "  PATCHES=path         grade: these   REPORT=file  submission: with this   ALL=1  grade-test: all"
 	print "  LINUX=dir            build on a tree of your own (never modified)"
 	print "  LINUX_TARBALL=file   build on a kernel tarball of your own"
 	print "  KERNEL_ORG=url       where the source is looked for, but for Debian's package"

@@ -85,17 +85,20 @@ lay_out() {
 	for _path in "$start"/src/*/; do
 		_dir=$(basename "$_path")
 		if grep -qaE "^(diff|---|\+\+\+|rename|copy) .*[ /]$_dir/" "$work"/in/patch/*.patch; then
-			cp -al "$(folder "$_dir")" "$work/src/$_dir"
+			cp -al "$(where "$_dir")" "$work/src/$_dir"
 		else
 			mkdir "$work/src/$_dir"
-			tree="$tree -r $(folder "$_dir"):/g/src/$_dir"
+			tree="$tree -r $(where "$_dir"):/g/src/$_dir"
 		fi
 	done
 }
 
-# folder NAME: where it is; what was kept by KEEP has not all of them.
-folder() {
-	if [ "$(ls -A "$start/src/$1")" ]; then echo "$start/src/$1"; else echo "$base/src/$1"; fi
+# where FOLDER: its files; what was kept by KEEP, and $work/src, have not all of them.
+where() {
+	for _at in "$work" "$start" "$base"; do
+		[ ! "$(ls -A "$_at/src/$1" 2>/dev/null)" ] || break
+	done
+	echo "$_at/src/$1"
 }
 
 apply() {
@@ -163,7 +166,7 @@ guest_files() {
 			-w "$work/module:/g/module" sh /g/scripts/module.sh "$arch" "$name"
 		! made "$work/module/grade.ko" || set -- "$@" "$work/module/grade.ko:/grade.ko"
 	fi
-	if [ -f "$work/src/module/Makefile" ]; then
+	if [ -f "$(where module)/Makefile" ]; then
 		mkdir "$work/submitted"
 		in_sandbox "$work/log/submitted.txt" 300 -r $tree -w "$work/out:/g/out" -w "$work/submitted:/g/built" \
 			sh -c "cp /g/src/module/* /g/built/ && make -C /g/src O=/g/out ARCH=$arch CC=gcc LOCALVERSION= M=/g/built modules"
@@ -174,8 +177,9 @@ guest_files() {
 			row module fail "$(grep -aE 'error:|rror ' "$work/log/submitted.txt" | head -n 1 | cut -c1-200)"
 		fi
 	fi
-	if ls "$work"/src/user/*.c >/dev/null 2>&1; then
-		in_sandbox "$work/log/program.txt" 60 -r "$work/src/user:/g/user" -w "$work/user:/g/built" \
+	_user=$(where user)
+	if ls "$_user"/*.c >/dev/null 2>&1; then
+		in_sandbox "$work/log/program.txt" 60 -r "$_user:/g/user" -w "$work/user:/g/built" \
 			sh -c "gcc -m$_bits -static -O1 -pthread -o /g/built/user /g/user/*.c"
 		! made "$work/user/user" || set -- "$@" "$work/user/user:/user"
 	fi

@@ -15,20 +15,28 @@ usage() {
 . "$(dirname "$0")/lib.sh"
 choose "$name"
 export OWN=1
-mkdir -p "$BUILD/grade/$name"
-batch=$BUILD/grade/$name/self-test
-rm -rf "$batch"
+HANDOUT=$name "$HERE/base.sh"
+results=$BUILD/grade/$name/self-test solved=$BUILD/grade/$name/solved
+rm -rf "$results" "$solved"
+mkdir -p "$results"
 
-# own ID FAULT…: a submission of ours, the handout's solution with a fault on top.
+# own ID: grade one of ours. A fault is a patch on top of the handout's solution, whose
+# tree and kernel are kept for that.
 own() {
-	mkdir -p "$batch/$1"
-	if [ -d "$HERE/solutions/$name/$1" ]; then
-		cp "$HERE/solutions/$name/$1"/*.patch "$batch/$1/"
-	else
-		[ -f "$HERE/faults/$name/$1.patch" ] || die "$1: neither a solution nor a fault of $name"
-		cp "$HERE/solutions/$name/handout"/*.patch "$batch/$1/"
-		cp "$HERE/faults/$name/$1.patch" "$batch/$1/9999-fault.patch"
+	_id=$1 _from=$HERE/solutions/$name/$1
+	set -- env HANDOUT="$name"
+	if [ ! -d "$_from" ]; then
+		[ -f "$HERE/faults/$name/$_id.patch" ] || die "$_id: neither a solution nor a fault of $name"
+		[ -d "$solved" ] || own handout
+		_id=$asked _from=$results/$asked.fault
+		mkdir -p "$_from"
+		cp "$HERE/faults/$name/$_id.patch" "$_from/"
+		set -- env HANDOUT="$name" START="$solved"
+	elif [ "$_id" = handout ]; then
+		set -- env HANDOUT="$name" KEEP="$solved"
 	fi
+	[ -e "$results/$_id/verdicts" ] ||
+		run_logged "$BUILD/log/grade.log" "$name: $_id" "$@" "$HERE/one.sh" "$_from" "$results/$_id"
 }
 
 if [ $# = 0 ]; then
@@ -40,16 +48,15 @@ if [ $# = 0 ]; then
 		set -- handout $(cd "$HERE/faults/$name" && ls | sed 's/\.patch$//' | head -n 1)
 	fi
 fi
-for id; do own "$id"; done
-HANDOUT=$name "$HERE/grade.sh" "$batch" "$BUILD/grade/$name/self-test.results" >&2
+for asked; do own "$asked"; done
 
 # not_passed ID: the required rows that it has not.
 not_passed() {
-	awk -F'\t' '$4 == "required" && $5 != "pass" { printf "%s ", $1 }' "$BUILD/grade/$name/self-test.results/$1/verdicts"
+	awk -F'\t' '$4 == "required" && $5 != "pass" { printf "%s ", $1 }' "$results/$1/verdicts"
 }
 # verdict ID ROW
 verdict() {
-	awk -F'\t' -v row="$2" '$1 == row { print $5 }' "$BUILD/grade/$name/self-test.results/$1/verdicts"
+	awk -F'\t' -v row="$2" '$1 == row { print $5 }' "$results/$1/verdicts"
 }
 
 for id; do
