@@ -65,13 +65,17 @@ set -- $user bwrap --unshare-all --unshare-user --disable-userns --die-with-pare
 	--proc /proc --dev /dev --size 100000000 --tmpfs /dev/shm --remount-ro /dev \
 	--size 1000000000 --tmpfs /tmp $binds --remount-ro / --chdir /tmp "$@"
 
-# The limits are those of one process, in KiB or blocks of 512 bytes.
+# The limits are those of one process, in KiB or blocks of 512 bytes; but for the number
+# of processes, which is the user's, with those that there are already.
+uid=$(id -u)
+[ "$uid" != 0 ] || uid=64321
+processes=$(($(ps -eLo uid= 2>/dev/null | awk -v uid="$uid" '$1 == uid' | wc -l) + 300))
 limits() {
 	ulimit -c 0
 	ulimit -f 4000000
 	ulimit -v 6000000
 	ulimit -n 1024
-	ulimit -u 300 2>/dev/null || ulimit -p 300
+	ulimit -u "$processes" 2>/dev/null || ulimit -p "$processes"
 	echo 1000 >/proc/self/oom_score_adj
 }
 
