@@ -107,7 +107,8 @@ watch() {
 		fi
 	done
 }
-watch >/dev/null 2>&1 &
+# Without what a caller has locked.
+watch >/dev/null 2>&1 6>&- 9>&- &
 watcher=$!
 status=0
 wait "$child" || status=$?
