@@ -51,6 +51,8 @@ if [ "${REPORT:-}" ]; then
 	*.pdf | *.txt | *.md) cp "$REPORT" "$new/report.${REPORT##*.}" ;;
 	*) die "REPORT=$REPORT: neither .pdf, .txt nor .md" ;;
 	esac
+	pages=$(pdfinfo "$REPORT" 2>/dev/null | awk '$1 == "Pages:" { print $2 }')
+	[ "${pages:-0}" -le 2 ] || say "REPORT=$REPORT has $pages pages; INFO0940 wants at most 2"
 fi
 git -C "$tree" format-patch -q -o "$new/patch" "$root..HEAD"
 
