@@ -22,7 +22,7 @@ choose "$name"
 patches=$1 results=${2:-$BUILD/grades-$name}
 [ -e "$patches" ] || die "PATCHES=$patches: there is no such file or folder"
 for tool in bwrap gcc pahole python3 cpio "qemu-system-$arch"; do
-	command -v $tool >/dev/null || die "$tool is missing: install the packages bubblewrap, gcc, pahole, python3, cpio and qemu-system-x86"
+	command -v "$tool" >/dev/null || die "$tool is missing: install the packages bubblewrap, gcc, pahole, python3, cpio and qemu-system-x86"
 done
 "$HERE/sandbox.sh" true || die "no namespaces here: nothing is graded without a sandbox"
 mkdir -p "$results"
@@ -85,7 +85,7 @@ while read -r id path <&5; do
 done 5<"$list"
 
 # The class: a line, or an object, for each that is in this batch.
-while read -r id _; do cat "$results/$id/verdicts" | sed "s/^/$id\t/"; done <"$list" |
+while read -r id _; do sed "s/^/$id\t/" "$results/$id/verdicts"; done <"$list" |
 	awk -F'\t' -v OFS=, '
 	!($1 in seen) { seen[$1]; order[++n] = $1 }
 	!($2 in rows) { rows[$2]; columns[++m] = $2 }

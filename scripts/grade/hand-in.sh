@@ -73,6 +73,6 @@ rm -f "$new/index"
 (cd "$tree" && perl scripts/checkpatch.pl -q --no-signoff "$new"/patch/*.patch </dev/null 2>/dev/null) >&2 || :
 (cd "$new" && tar --owner=0 --group=0 --numeric-owner --sort=name -czf patch.tar.gz patch)
 mv "$new" "$out"
-say "in $out: patch.tar.gz$(cd "$out" && ls report.* 2>/dev/null | sed 's/^/, /')"
+say "in $out: patch.tar.gz${REPORT:+ and report.${REPORT##*.}}"
 say "Hand in what you have written: a course may give 0 for plagiarism, and the series that this"
 say "exercise comes from is a public solution, which whoever grades can find as you did."

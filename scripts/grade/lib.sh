@@ -4,6 +4,7 @@
 # What exercise, hand-in and grading share. Sourced when usage() is defined.
 
 HERE=$(cd "$(dirname "$0")" && pwd)
+# shellcheck disable=SC2034 # for who sources this
 name=${HANDOUT:-}
 UP=../..
 # shellcheck source=scripts/lib.sh

@@ -1,5 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
+# shellcheck disable=SC2086 # $tree is a list
 
 usage() {
 	cat <<-'END'
@@ -14,7 +15,6 @@ usage() {
 	END
 }
 
-# shellcheck disable=SC2086 # $tree is a list
 # shellcheck source=scripts/grade/lib.sh
 . "$(dirname "$0")/lib.sh"
 [ $# = 2 ] || misused
@@ -103,7 +103,6 @@ where() {
 
 apply() {
 	lay_out
-	# shellcheck disable=SC2086 # a list
 	in_sandbox "$work/log/apply.txt" 120 -r "$work/in:/g/in" -l $tree sh /g/scripts/apply.sh
 }
 
@@ -205,8 +204,10 @@ guest() {
 	tr -d '\r' <"$work/log/guest.txt" |
 		awk -v nonce="$_nonce" '$1 == nonce && $2 ~ /^[a-z-]+$/ && $3 ~ /^(pass|fail)$/ {
 			$1 = ""; print substr($0, 2, 300) }' >>"$raw"
-	awk -v nonce="$_nonce" -v ended="$(grep -c '^end pass' "$raw")" -v status="$status" \
-		-f "$HERE/console.awk" "$HERE/reports" "$work/log/console.txt" >>"$raw"
+	_ended=$(grep -c '^end pass' "$raw") || :
+	awk -v nonce="$_nonce" -v ended="$_ended" \
+		-f "$HERE/console.awk" "$HERE/reports" "$work/log/console.txt" >"$work/reported"
+	cat "$work/reported" >>"$raw"
 	[ $status != 124 ] || row sound fail "the guest was stopped: it ran for too long, or wrote too much"
 }
 

@@ -65,30 +65,20 @@ set -- $user bwrap --unshare-all --unshare-user --disable-userns --die-with-pare
 	--proc /proc --dev /dev --size 100000000 --tmpfs /dev/shm --remount-ro /dev \
 	--size 1000000000 --tmpfs /tmp $binds --remount-ro / --chdir /tmp "$@"
 
-# The limits are those of one process, in KiB or blocks of 512 bytes; but for the number
-# of processes, which is the user's, with those that there are already.
+# The limits are those of one process, but for the number of processes, which is the
+# user's, with those that there are already.
 uid=$(id -u)
 [ "$uid" != 0 ] || uid=64321
-processes=$(($(ps -eLo uid= 2>/dev/null | awk -v uid="$uid" '$1 == uid' | wc -l) + 300))
-limits() {
-	ulimit -c 0
-	ulimit -f 4000000
-	ulimit -v 6000000
-	ulimit -n 1024
-	ulimit -u "$processes" 2>/dev/null || ulimit -p "$processes"
-	echo 1000 >/proc/self/oom_score_adj
-}
+processes=$(($(ps -eLo uid= | awk -v uid="$uid" '$1 == uid' | wc -l) + 300))
+set -- timeout --foreground -k 5 "$seconds" choom -n 1000 -- prlimit --core=0 --fsize=2000000000 \
+	--as=6000000000 --nofile=1024 --nproc="$processes" -- "$@"
 
-# A shell's "ulimit -u" is bash's and "-p" dash's; both are in the child alone.
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 mkfifo "$out/pipe"
 head -c "$bytes" <"$out/pipe" &
 reader=$!
-(
-	limits
-	exec timeout --foreground -k 5 "$seconds" "$@" >"$out/pipe" 2>&1 </dev/null
-) &
+"$@" >"$out/pipe" 2>&1 </dev/null &
 child=$!
 trap 'kill -9 "$child" 2>/dev/null; exit 143' TERM INT HUP
 

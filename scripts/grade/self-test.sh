@@ -41,11 +41,11 @@ own() {
 
 if [ $# = 0 ]; then
 	if [ "${ALL:-}" ]; then
-		# shellcheck disable=SC2046 # names
-		set -- $(cd "$HERE/solutions/$name" && ls) $(cd "$HERE/faults/$name" && ls | sed 's/\.patch$//')
+		for _path in "$HERE/solutions/$name"/* "$HERE/faults/$name"/*; do
+			set -- "$@" "$(basename "$_path" .patch)"
+		done
 	else
-		# shellcheck disable=SC2046
-		set -- handout $(cd "$HERE/faults/$name" && ls | sed 's/\.patch$//' | head -n 1)
+		set -- handout "$(basename "$(find "$HERE/faults/$name" -type f | sort | head -n 1)" .patch)"
 	fi
 fi
 for asked; do own "$asked"; done
