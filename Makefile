@@ -7,7 +7,7 @@ CONFIG ?= lean
 JOBS   ?= $(shell nproc)
 GOALS  := $(MAKECMDGOALS)
 
-variables := ARCH CONFIG HANDOUT PROG CMD ADD TESTS MODES DEADLINE LINUX LINUX_TARBALL LLVM RUST_LIB_SRC \
+variables := ARCH BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES DEADLINE LINUX LINUX_TARBALL LLVM RUST_LIB_SRC \
 	KERNEL_ORG KVM SMP MEM JOBS V PATCHES REPORT ALL
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 unknown := $(filter-out $(variables) GOALS,$(given))
@@ -15,13 +15,14 @@ ifneq ($(unknown),)
 $(error No such variable: $(unknown). 'make help' lists them)
 endif
 
-# A $ in a command is for the guest's shell. LLVM in the environment is for other kernels.
+# A $ in CMD is for the guest's shell. LLVM counts only on the command line: in the
+# environment it is meant for other kernels.
 override CMD := $(value CMD)
 ifneq ($(origin LLVM),command line)
 override undefine LLVM
 endif
 
-# What is not given stays unset: the kernel's make tells that from nothing.
+# Export only what is set: for the kernel's make, unset and empty differ.
 export GOALS $(foreach v,$(variables),$(if $(filter undefined,$(origin $v)),,$v))
 
 # HANDOUT=1 is the series at the handouts' numbers, HANDOUT=NAME an exercise.
@@ -34,7 +35,7 @@ exercise := $(filter-out 1,$(HANDOUT))
 
 .PHONY: run
 run: kernel ## boot the kernel and show each system call, or run PROG= or CMD= in it
-	@scripts/run.sh
+	@scripts/guest/run.sh
 
 .PHONY: test
 ifneq ($(exercise),)
@@ -42,64 +43,64 @@ test:
 	@scripts/grade/hand-in.sh test
 else
 test: tree ## run all tests (or TESTS=), or grade the exercise HANDOUT=NAME; the last line is 'N passed, N failed'
-	@scripts/test.sh
+	@scripts/test/all.sh
 endif
 
 .PHONY: kunit
 kunit: tree ## run the kernel's own tests of Rust; for ARCH=i386 compare them with x86_64's
-	@scripts/kunit.sh
+	@scripts/test/kunit.sh
 
 .PHONY: debug-test
-debug-test: tree ## all tests and a minute of each race on a kernel that is built to find bugs
-	@scripts/debug-test.sh
+debug-test: tree ## all tests, with longer races, on a kernel built to find bugs
+	@scripts/test/debug.sh
 
 .PHONY: bench
-bench: tree ## count the instructions that calls and page faults take, against budgets
-	@scripts/bench.sh
+bench: tree ## count the instructions of calls and page faults, against budgets
+	@scripts/bench/bench.sh
 
 .PHONY: shell
 shell: kernel ## the same kernel with an interactive shell (ADD=path puts files into it)
-	@scripts/shell.sh
+	@scripts/guest/shell.sh
 
 .PHONY: gdb
 gdb: tree ## QEMU stopped at a breakpoint in a Rust system call, with gdb attached
-	@scripts/gdb.sh
+	@scripts/guest/gdb.sh
 
 ##@ The steps one by one
 
 .PHONY: deps
-deps: ## find or install what building needs, and get the kernel source
-	@scripts/deps.sh
+deps: ## find or install the tools, and get the kernel source
+	@scripts/setup/deps.sh
 
 .PHONY: tree
 tree: deps ## make the git tree build/linux: the base and one commit per patch
-	@scripts/tree.sh
+	@scripts/series/tree.sh
 
 .PHONY: kernel
 kernel: tree ## build the kernel (CONFIG=lean|defconfig|running|FILE)
-	@scripts/kernel.sh
+	@scripts/build/kernel.sh
 
 .PHONY: menuconfig
 menuconfig: tree ## change the configuration by hand
-	@scripts/kernel.sh menuconfig
+	@scripts/build/kernel.sh menuconfig
 
 ##@ The series
 
 .PHONY: series
 series: ## write patches/ and its mirrors back from build/linux
-	@scripts/series.sh
+	@scripts/series/write.sh
 
 .PHONY: check
-check: kernel ## prove that patches and mirrors agree and keep the kernel's style
-	@scripts/check.sh
+check: kernel ## check that patches and mirrors agree and follow the kernel's style
+	@scripts/series/check.sh
 
 .PHONY: submission
 ifneq ($(exercise),)
 submission:
 	@scripts/grade/hand-in.sh
 else
-submission: tree ## a copy of the series to send, with your Signed-off-by, in build/submission
-	@scripts/submission.sh
+submission: tree ## a copy of the series to hand in, with your Signed-off-by, in build/submission
+	@scripts/series/submission.sh
 endif
 
 ##@ A handout's exercise
@@ -120,8 +121,8 @@ grade-test: ## grade a solution and a planted fault of ours (ALL=1: all of them)
 
 .PHONY: clean
 clean: ## remove what was built; the tree build/linux and the cache stay
-	@scripts/clean.sh
+	@scripts/setup/clean.sh
 
 .PHONY: help
 help: ## this list
-	@awk -f scripts/help.awk Makefile
+	@awk -f scripts/setup/help.awk Makefile

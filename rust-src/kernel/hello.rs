@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Two system calls that log what they are given: the smallest there can be, in Rust.
+//! Two system calls that log their arguments: the smallest possible examples in Rust.
 //!
 //! Documentation: Documentation/userspace-api/hello.rst
 
@@ -13,7 +13,7 @@ use kernel::{
     uaccess::UserSlice, //
 };
 
-/// The longest line that `hello` logs, in bytes.
+/// The maximum length of the line that `hello` logs, in bytes.
 const GREETING_MAX: usize = 60;
 
 /// Logs a greeting with its argument, as a signed number.
@@ -27,29 +27,30 @@ fn hello(i: c_ulong) -> Result {
     Ok(())
 }
 
-/// Not inlined: memory on the stack, which formatting takes, is for those who get here.
+/// Not inlined, so that only calls that get here use the stack space that formatting takes.
 #[inline(never)]
 fn greet(i: c_long) {
     printk!(Alert, "Hello World, i'm sys_hello with arg: {i}\n");
 }
 
-/// The longest string that `xxxhal` takes, its NUL included.
+/// The maximum length of the string that `xxxhal` takes, including the NUL.
 const MESSAGE_MAX: usize = 256;
-/// The longest line in characters, well below what the log keeps of one.
+/// The maximum length of the line in characters, well below the longest line that the log keeps.
 const LINE_MAX: usize = 1000;
-/// What is before the message in the line.
+/// The start of the line, before the message.
 const PREFIX: &str = "xxxhal syscall called with \"";
 
-/// Logs the string at `msg`, in quotation marks.
+/// Logs the string at `msg` in quotation marks.
 ///
-/// What could forge or hide a line of the log is escaped; see [`Escaped`]. A line that would grow
-/// beyond [`LINE_MAX`] by that ends in `…`.
+/// Escapes everything that could forge or hide a line of the log, see [`Escaped`]. If this makes
+/// the line longer than [`LINE_MAX`], it is cut and ends in `…`.
 ///
-/// Returns 0, or `EFAULT` when `msg` cannot be read up to its NUL or is longer than
-/// [`MESSAGE_MAX`]; then nothing is logged.
+/// Returns 0. Returns `EFAULT` without logging anything if `msg` cannot be read up to its NUL, or
+/// is longer than [`MESSAGE_MAX`].
 #[syscall]
-fn xxxhal(msg: User<*const c_char>) -> Result {
-    // Room for one byte more than is read, which makes a string that has no NUL there an error.
+fn xxxhal(msg: User<CStr>) -> Result {
+    // One byte more than is read, so that a string without a NUL in the part that is read is an
+    // error.
     let mut buf = [0; MESSAGE_MAX + 1];
     let len = UserSlice::new(msg.as_user_ptr(), MESSAGE_MAX)
         .reader()
@@ -66,7 +67,8 @@ fn xxxhal(msg: User<*const c_char>) -> Result {
 /// Not inlined, as above.
 #[inline(never)]
 fn repeat(buf: &mut [u8; MESSAGE_MAX + 1], len: usize) {
-    // The closing quotation mark takes the place of the NUL, and is cut off with the rest.
+    // The closing quotation mark replaces the NUL. It is cut off with the rest if the line is too
+    // long.
     buf[len] = b'"';
     printk!(
         Info,

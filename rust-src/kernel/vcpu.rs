@@ -23,16 +23,16 @@ use kernel::{
     }, //
 };
 
-/// Marks every thread of a process as a vCPU.
+/// Marks all threads of a process as vCPUs.
 ///
 /// `pid` is the id of any of its threads in the caller's pid namespace, or 0 for the caller's own
 /// process. When the call returns 0, no live thread of the process is unmarked, and no thread that
-/// it creates later starts unmarked. Threads that have exited are left alone; a process that has
-/// no others stays as it is.
+/// it creates later starts unmarked. Threads that have exited are left alone; a process that has no
+/// other threads does not change.
 ///
-/// Returns 0, or one of these, and then nothing has been marked:
+/// Returns 0 or one of these errors, in which case nothing has been marked:
 ///
-/// - `EINVAL`: `pid` is negative, or it belongs to a kernel thread.
+/// - `EINVAL`: `pid` is negative, or is the id of a kernel thread.
 /// - `ESRCH`: there is no such thread.
 /// - `EINTR`: the caller is being killed.
 /// - `EPERM`: the caller may not change how that thread is scheduled, see [`may_mark`].
@@ -42,16 +42,17 @@ fn make_vcpu(pid: Pid) -> Result {
         return Err(EINVAL);
     }
 
+    let mut listed = [0; LISTED_MAX];
     let marked = loop {
         let task = find(pid).ok_or(ESRCH)?;
-        // What is allowed now is not allowed any more after an exec.
+        // Permission that is checked now would no longer hold after an exec.
         let _exec = task.lock_exec()?;
         may_mark(&task)?;
 
-        // A task that has been released has lost its id. When that happened by another thread's
-        // `execve()`, the process lives on, and `pid` now belongs to that thread: look again.
+        // A task that was released has lost its id. If another thread's `execve()` released it, the
+        // process lives on and `pid` now belongs to that thread: look again.
         if let Some(group) = task.lock_thread_group() {
-            break Marked::mark(&group);
+            break Marked::mark(&group, &mut listed);
         };
     };
 
@@ -59,7 +60,7 @@ fn make_vcpu(pid: Pid) -> Result {
     Ok(())
 }
 
-/// Finds the thread that the caller means by `pid`.
+/// Finds the thread that `pid` refers to.
 fn find(pid: Pid) -> Option<ARef<Task>> {
     if pid == 0 {
         Some(ARef::from(&**current!()))
@@ -68,12 +69,11 @@ fn find(pid: Pid) -> Option<ARef<Task>> {
     }
 }
 
-/// Asks whether the caller may mark the process of `task`. The rules are those of
-/// `sched_setaffinity()`.
+/// Checks whether the caller may mark the process of `task`, by the rules of `sched_setaffinity()`.
 ///
-/// The answer is about the credentials that `task` has at this moment, for all threads of its
-/// process. A thread can have others of its own. When `task` changes its credentials by itself, by
-/// `setuid()`, before it is marked, that comes too late.
+/// This checks the current credentials of `task`, on behalf of all threads of its process, although
+/// a thread can have different ones. If `task` itself changes them with `setuid()` before it is
+/// marked, that comes too late.
 fn may_mark(task: &Task) -> Result {
     if task.is_kthread() {
         return Err(EINVAL);
@@ -86,31 +86,30 @@ fn may_mark(task: &Task) -> Result {
         return Err(EPERM);
     }
 
-    // Each LSM has an errno of its own for a refusal. To the caller it is one and the same.
+    // LSMs refuse with various errnos. The caller always gets the same one.
     security::task_setscheduler(task).map_err(|_| EPERM)
 }
 
-/// How many threads the log lists one by one.
+/// How many threads the log lists individually.
 const LISTED_MAX: usize = 64;
 
-/// What has been marked, for the log. All ids are those of the init pid namespace.
-struct Marked {
+/// What was marked, for the log. All ids are those in the init pid namespace.
+struct Marked<'a> {
     process: Pid,
     name: Comm,
     threads: usize,
-    /// The ids of the first threads; what is behind the first `threads` is meaningless.
-    listed: [Pid; LISTED_MAX],
+    /// The ids of the first threads.
+    listed: &'a [Pid],
 }
 
-impl Marked {
-    /// Marks the live threads of `group`.
-    fn mark(group: &ThreadGroupGuard<'_>) -> Self {
+impl<'a> Marked<'a> {
+    /// Marks the live threads of `group`, and stores the ids of the first ones in `list`.
+    fn mark(group: &ThreadGroupGuard<'_>, list: &'a mut [Pid]) -> Self {
         let mut threads = 0;
-        let mut listed = [0; LISTED_MAX];
         for thread in group.threads().filter(|thread| thread.is_live()) {
             thread.set_vcpu(true);
 
-            if let Some(listed) = listed.get_mut(threads) {
+            if let Some(listed) = list.get_mut(threads) {
                 *listed = thread.pid();
             }
             threads += 1;
@@ -121,18 +120,19 @@ impl Marked {
             process: leader.tgid(),
             name: leader.comm(),
             threads,
-            listed,
+            listed: &list[..threads.min(list.len())],
         }
     }
 
-    /// Logs the whole call, or nothing when users have logged too much of late.
+    /// Logs all lines of the call, or nothing if users have logged too much recently.
     fn log(&self) {
-        /// The longest first line, with two names all of which has to be escaped.
+        /// The maximum length of the first line, in which both names may have to be escaped
+        /// entirely.
         const PROCESS_MAX: usize = 200;
-        /// The longest other line.
+        /// The maximum length of each other line.
         const THREAD_MAX: usize = 60;
 
-        if !user_may_log(PROCESS_MAX + (self.threads.min(LISTED_MAX) + 1) * THREAD_MAX) {
+        if !user_may_log(PROCESS_MAX + (self.listed.len() + 1) * THREAD_MAX) {
             return;
         }
 
@@ -145,7 +145,7 @@ impl Marked {
             caller.pid(),
             Escaped::new(caller.comm().to_bytes())
         );
-        for thread in self.listed.iter().take(self.threads) {
+        for thread in self.listed {
             printk!(Info, "make_vcpu: thread {thread} marked\n");
         }
         printk!(
@@ -157,7 +157,7 @@ impl Marked {
     }
 }
 
-// A kernel thread runs these: the one kind of process that the system call refuses to mark.
+// These run in a kernel thread, the one kind of process that the system call refuses to mark.
 #[kunit_tests(rust_make_vcpu)]
 mod tests {
     use super::*;
@@ -185,7 +185,8 @@ mod tests {
         let current = current!();
         let group = current.lock_thread_group().ok_or(ESRCH)?;
 
-        let marked = Marked::mark(&group);
+        let mut listed = [0; 1];
+        let marked = Marked::mark(&group, &mut listed);
         let is_vcpu = current.is_vcpu();
         group.threads().for_each(|thread| thread.set_vcpu(false));
         drop(group);
@@ -195,7 +196,7 @@ mod tests {
         assert_eq!(marked.process, current.tgid());
         assert_eq!(marked.name.to_bytes(), current.comm().to_bytes());
         assert_eq!(marked.threads, 1);
-        assert_eq!(marked.listed[0], current.pid());
+        assert_eq!(marked.listed, [current.pid()]);
         Ok(())
     }
 }

@@ -2,8 +2,8 @@
 
 //! The copy-on-write fault tracker.
 //!
-//! Counts, for processes of certain names, the write faults that copied a page, by the address of
-//! the page. What refers to what:
+//! Counts write faults that copy a page, by address, in processes whose name is tracked. The data
+//! structures:
 //!
 //! ```text
 //!   TRACKER                            one, with a spinlock
@@ -15,25 +15,25 @@
 //!                                           `-> Counters      blocks of counters, by address
 //! ```
 //!
-//! - A *fault* follows the tag of its mm under RCU: it adds to the two counts, finds the block of
-//!   its address in a small cache of the space, or else in the array of its image, and adds to the
-//!   counter of the page. This is `__cow_track_fault()`, in C.
-//! - A *space* is made when a process has a tracked name and its own mm, by whoever sees that
-//!   first: fork, exec, a rename, or the call that names it. It ends with its last user, or when
-//!   the process loses the name.
-//! - An *image* has all spaces of a name whose mms go back to one exec. It ends with the last of
+//! - A *fault* finds the tag of its mm under RCU and adds to the two counts. It then looks for the
+//!   block of its address, first in a small cache of the space and then in the array of the image,
+//!   and increments the counter of the page. `__cow_track_fault()`, in C, does this.
+//! - A *space* is created when a process has both a tracked name and its own mm, by whoever sees
+//!   that first: fork, exec, a rename, or the system call that adds the name. It ends when the mm
+//!   loses its last user, or when the process loses the name.
+//! - An *image* holds all spaces of a name whose mms go back to one exec. It ends with the last of
 //!   them. See [`image`].
 //!
-//! [`TRACKER`] protects names, the lists of spaces and all writes of tags. The time for which it is
-//! held does not grow with what processes did, except for the depth of a tree. Nothing is
-//! allocated, freed or waited for under it. It nests in the `alloc_lock` of a task.
+//! [`TRACKER`] protects the names, the lists of spaces and all writes of tags. How long it is held
+//! does not depend on what processes have done, except for the depth of a tree. Nothing is
+//! allocated, freed or waited for while it is held. It nests inside a task's `alloc_lock`.
 //!
 //! # Who is tracked
 //!
-//! Once things are quiet, an mm is tagged if and only if its owner has a tracked name (but for
-//! processes that were missed, and an mm that outlives its owner, which keeps its tag). A name can
-//! be written at any time; no lock covers that. But whoever writes one of these has a full barrier
-//! after it, and then reads what the others write:
+//! In a quiet system, an mm is tagged if and only if its owner has a tracked name. There are two
+//! exceptions: a process that was missed for lack of memory has no tag, and an mm that outlives its
+//! owner keeps its tag. The name of a process can change at any time, and no lock prevents that. So
+//! each of these writes first, executes a full barrier, and then reads what the others write:
 //!
 //! ```text
 //!   settle()      writes the tag       then reads the name again
@@ -42,7 +42,7 @@
 //!   track()       writes FILTER        then reads the names of all processes
 //! ```
 //!
-//! So of two that come at the same moment at least one sees the other, and calls [`settle`].
+//! When two of them race, at least one sees what the other wrote, and calls [`settle`].
 
 use kernel::{
     alloc::{
@@ -113,51 +113,52 @@ use image::{
 };
 
 global_lock! {
-    // SAFETY: `cow_track_init()` initialises it before there are any programs, and only what
-    // programs do locks it.
+    // SAFETY: `cow_track_init()` initialises it before the first user process starts, and only what
+    // user processes do locks it.
     unsafe(uninit) static TRACKER: SpinLock<Tracker> = Tracker::new();
 }
 
-/// The tracked names, each as a bit that some other names share. Written with [`TRACKER`] locked.
+/// A filter for tracked names: each sets one bit, which other names may share. Written with
+/// [`TRACKER`] locked.
 static FILTER: Atomic<usize> = Atomic::new(0);
 
-/// How many blocks of counters there may be.
+/// The maximum number of blocks of counters.
 static BLOCKS: Atomic<usize> = Atomic::new(0);
 
-/// How many names there may be.
+/// The maximum number of names.
 const NAMES_MAX: usize = 64;
-/// How many processes that have ended each name keeps.
+/// How many ended processes each name remembers.
 const PAST: usize = 32;
 /// How many VMAs of its last member an image keeps.
 const KEPT: usize = bindings::MAX_SIZE as usize;
 
-/// How the tracker allocates memory: nobody is killed for it, and reserves are left to others.
+/// How the tracker allocates memory: without the OOM killer and the emergency reserves.
 fn gfp_track() -> Flags {
     GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN | __GFP_NOMEMALLOC
 }
 
-/// Returns a count that is zero.
+/// Creates a count of zero.
 ///
-/// At first without waiting: to wait for one is killable, and a process that is being killed can
-/// still fork one that is not.
+/// Tries without sleeping first. A per-CPU allocation that may sleep fails if the task is being
+/// killed, but such a task can still be forking a process that is not.
 fn new_count() -> Result<PercpuCount> {
     PercpuCount::new(GFP_NOWAIT | __GFP_NOWARN)
         .or_else(|_| PercpuCount::new(gfp_track()))
         .map_err(Into::into)
 }
 
-/// The name of a process: that of its thread group leader.
+/// The name of a process, which is that of its thread group leader.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) struct ProcessName {
-    // Zero after the name.
+    // Padded with zeros.
     bytes: [u8; Self::MAX],
 }
 
 impl ProcessName {
-    /// How long a name can be.
+    /// The maximum length of a name.
     pub(crate) const MAX: usize = bindings::TASK_COMM_LEN as usize - 1;
 
-    /// Makes a name of up to [`Self::MAX`] bytes, none of which is NUL.
+    /// Creates a name of 1 to [`Self::MAX`] bytes, none of which is NUL.
     pub(crate) fn new(name: &[u8]) -> Option<Self> {
         let mut bytes = [0; Self::MAX];
         bytes.get_mut(..name.len())?.copy_from_slice(name);
@@ -165,7 +166,7 @@ impl ProcessName {
         (!name.is_empty() && !name.contains(&0)).then_some(Self { bytes })
     }
 
-    /// The name that `leader` has now.
+    /// Returns the current name of `leader`.
     pub(crate) fn of(leader: &Task) -> Option<Self> {
         Self::new(leader.comm().to_bytes())
     }
@@ -175,7 +176,7 @@ impl ProcessName {
         &self.bytes[..len.unwrap_or(Self::MAX)]
     }
 
-    /// The bit that stands for the name in [`FILTER`].
+    /// Returns the bit of this name in [`FILTER`].
     fn bit(&self) -> usize {
         let hash = self
             .bytes
@@ -184,13 +185,13 @@ impl ProcessName {
         1 << (hash % usize::BITS)
     }
 
-    /// Returns false only if `leader` does not have a tracked name.
+    /// Returns false only if the name of `leader` is not tracked.
     fn may_be_tracked(leader: &Task) -> bool {
         Self::of(leader).is_some_and(|name| FILTER.load(Relaxed) & name.bit() != 0)
     }
 }
 
-/// What is tracked.
+/// The state of the tracker.
 struct Tracker {
     names: [Option<KBox<Name>>; NAMES_MAX],
     last_name: u64,
@@ -199,16 +200,16 @@ struct Tracker {
 
 /// A tracked name.
 struct Name {
-    /// No other name has had this number, not even the same one before `pf_cleanup()`.
+    /// Never reused, not even for the same name after `pf_cleanup()`.
     id: u64,
     name: ProcessName,
-    /// How often a process could not be tracked because there was no memory.
+    /// How many times a process could not be tracked for lack of memory.
     missed: u64,
     /// The tagged address spaces.
     spaces: RBTree<Key, Arc<Space>>,
     /// The image that ended last.
     ended: Option<Arc<Image>>,
-    /// The processes that ended last, at most [`PAST`]; `oldest` is where the next one goes.
+    /// The processes that ended last, at most [`PAST`]. When full, `oldest` is replaced next.
     past: KVec<Process>,
     oldest: usize,
 }
@@ -227,7 +228,7 @@ impl Name {
         Ok(KBox::new(name, gfp_track())?)
     }
 
-    /// The image of this exec that has live members.
+    /// Returns the image of this exec, if it has live members.
     fn live_image(&self, exec: u64) -> Option<Arc<Image>> {
         let first = Key {
             exec,
@@ -239,8 +240,8 @@ impl Name {
         (key.exec == exec).then(|| space.image.clone())
     }
 
-    /// Makes a space out of `memory`. Returns what is to be dropped without the lock, too: an image
-    /// that may not have been needed.
+    /// Creates a space from `memory`. Also returns the image that came with `memory`, which may be
+    /// unused: the caller must drop it without holding the lock.
     fn add_space(
         &mut self,
         tag: u64,
@@ -262,10 +263,10 @@ impl Name {
         (space, spare)
     }
 
-    /// Keeps what there is to know about a process that has ended.
+    /// Records a process that has ended.
     fn note(&mut self, process: Process) {
         if self.past.len() < PAST {
-            // There is room for it.
+            // This cannot fail: there is room.
             let _ = self.past.push_within_capacity(process);
         } else {
             self.past[self.oldest] = process;
@@ -273,14 +274,14 @@ impl Name {
         }
     }
 
-    /// The processes that ended last, the oldest first.
+    /// Returns the processes that ended last, oldest first.
     fn past(&self) -> impl Iterator<Item = &Process> {
         let (newer, older) = self.past.split_at(self.oldest);
         [older, newer].into_iter().flatten()
     }
 }
 
-/// The memory that a process takes to be tracked.
+/// The memory needed to track a process.
 struct Memory {
     space: UniqueArc<MaybeUninit<Space>>,
     node: RBTreeNodeReservation<Key, Arc<Space>>,
@@ -299,15 +300,15 @@ impl Memory {
     }
 }
 
-/// A space that has lost its tag. What is to be done without the lock, [`Left::finish`] does.
+/// A space that has lost its tag. [`Left::finish`] does the rest, without the lock.
 struct Left {
     space: Arc<Space>,
     process: Process,
-    /// Whether there may be faults that know the tag.
+    /// Whether faults may still use the tag.
     has_faults: bool,
-    /// Whether it was the last member of its image.
+    /// Whether this was the last member of its image.
     is_last: bool,
-    // To be dropped without the lock.
+    // To be dropped without holding the lock.
     _node: Option<RBTreeNode<Key, Arc<Space>>>,
     _ended: Option<Arc<Image>>,
 }
@@ -333,9 +334,9 @@ impl Tracker {
         self.names().find(|tracked| tracked.id == id)
     }
 
-    /// Adds a name, unless there is none to be added, or it is there. Returns whether it was added.
+    /// Adds `name`, if there is one and it is not tracked yet. Returns whether it was added.
     ///
-    /// Fails with [`ENOMEM`] if there are too many.
+    /// Fails with [`ENOMEM`] if there are too many names.
     fn add(&mut self, name: &mut Option<KBox<Name>>) -> Result<bool> {
         let Some(new) = name else { return Ok(false) };
         if self.by_name(&new.name).is_some() {
@@ -354,11 +355,11 @@ impl Tracker {
         Ok(true)
     }
 
-    /// Gives `mm` another tag, or none. Without users there are no faults, and no need to wait.
+    /// Replaces or removes the tag of `mm`. An mm without users has no faults to wait for.
     ///
     /// # Safety
     ///
-    /// If `mm` has users, `has_users` must be true. What is returned must be finished.
+    /// `has_users` must be true if `mm` has users. [`Left::finish`] must be called on the result.
     unsafe fn replace_tag(
         &mut self,
         mm: &Mm,
@@ -379,7 +380,7 @@ impl Tracker {
             _ended: None,
         };
 
-        // It may have been forgotten meanwhile.
+        // The name may have been forgotten in the meantime.
         if let Some(name) = self.by_id(left.space.name) {
             left._node = name.spaces.remove_node(&left.space.key);
             left.is_last = name.live_image(left.space.key.exec).is_none();
@@ -392,19 +393,20 @@ impl Tracker {
 }
 
 impl Left {
-    /// Keeps what there is to know about the process, and about its image if that has ended.
+    /// Records the process, and its image if that has ended.
     ///
-    /// `guard` has the mmap lock, for the VMAs of a last member. May sleep, and waits for a grace
-    /// period if the mm has users, or if the image has ended while another member waits.
+    /// `guard` holds the mmap lock, to list the VMAs of the last member of an image. May sleep.
+    /// Waits for a grace period if the mm has users, or if the image has ended while another member
+    /// is waiting for one.
     fn finish(mut self, guard: Option<MmapReadGuard<'_>>) {
         let image = &self.space.image;
-        // Without memory, the counts are in the total alone. The process may be ending because
-        // memory is short: do not wait for any.
+        // Do not wait for memory: the process may be exiting because there is none. If this fails,
+        // only the total is recorded.
         let at_once = GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC;
         let vmas = guard.and_then(|guard| list_vmas(&guard, KEPT, at_once).ok());
         delay(bindings::COW_TRACK_LEAVE);
 
-        // Pairs with the release below: who has waited has no faults any more.
+        // Pairs with the release below: at zero, all faults of members that have left are over.
         if self.has_faults || (self.is_last && image.leaving.load(Acquire) != 0) {
             synchronize_rcu();
         }
@@ -413,8 +415,8 @@ impl Left {
             self.process.faults = self.space.faults.sum();
         }
         if self.is_last {
-            // SAFETY: No live member was left when this one lost its tag. Those that had lost
-            // theirs before have waited for a grace period, or this one has.
+            // SAFETY: There was no live member when this one lost its tag. Those that lost their
+            // tags before have waited for a grace period, or this one has.
             unsafe { image.end(vmas.unwrap_or(KVVec::new())) };
         }
         if let Some(name) = TRACKER.lock().by_id(self.space.name) {
@@ -423,16 +425,17 @@ impl Left {
     }
 }
 
-/// Makes the tag of `mm` agree with the name of the process of `task`, if that process is its
-/// owner. `parent` is for the record, when the process is new; another one may have tagged it.
+/// Makes the tag of `mm` match the name of `task`'s process, if that process owns `mm`.
 ///
-/// Where memory is lacking it has no tag, and is counted as missed.
+/// `parent` is recorded for a new process, even if somebody else has already tagged it.
+///
+/// If there is no memory, `mm` gets no tag, and the process is counted as missed.
 fn settle(task: &Task, mm: &MmWithUser, mut parent: Option<Parent>) {
     let mut memory = None;
 
     loop {
-        // While a thread that has the mm is locked, no exec gives the process another one, and a
-        // name that belongs to that.
+        // While a thread that uses the mm is locked, no exec can give the process another mm and
+        // the name that goes with it.
         let Some(thread) = task.lock_user_thread() else {
             return;
         };
@@ -471,16 +474,18 @@ fn settle(task: &Task, mm: &MmWithUser, mut parent: Option<Parent>) {
                 (None, None)
             }
         };
-        // SAFETY: It is finished below.
+        // SAFETY: `left` is finished below.
         let left = unsafe { tracker.replace_tag(mm, true, new) };
         drop(tracker);
         drop(thread);
 
         delay(bindings::COW_TRACK_TAG);
-        // The tag before the name, which is read again. Pairs with `__cow_track_named()`.
+        // Orders the write of the tag before the next read of the name. Pairs with the barrier in
+        // `__cow_track_named()`.
         smp_mb(Full);
         if let Some(left) = left {
-            // One that is being killed still waits for its own threads, which let go of the lock.
+            // Wait for our own mm even if we are being killed: our other threads will release the
+            // lock.
             let guard = left.is_last.then(|| match current!().mm() {
                 Some(own) if ptr::eq(own, mm) => Some(mm.mmap_read_lock()),
                 _ => mm.mmap_read_lock_killable().ok(),
@@ -493,10 +498,10 @@ fn settle(task: &Task, mm: &MmWithUser, mut parent: Option<Parent>) {
     }
 }
 
-/// Starts to track processes of the name `name`.
+/// Starts tracking processes with this name.
 ///
-/// Fails with [`ENOMEM`] if there is no memory for the name, or there are too many names. It does
-/// not fail for single processes.
+/// Fails with [`ENOMEM`] if there is no memory for the name, or if there are too many names. Does
+/// not fail if a process cannot be tracked.
 pub(crate) fn track(name: ProcessName) -> Result {
     let is_tracked = TRACKER.lock().by_name(&name).is_some();
     let mut new = match is_tracked {
@@ -504,22 +509,23 @@ pub(crate) fn track(name: ProcessName) -> Result {
         false => Some(Name::new(name)?),
     };
 
-    // SAFETY: This is process context; each name comes with one such call.
+    // SAFETY: This is process context. There is one such call for each name.
     unsafe { bindings::cow_track_enable() };
     let added = TRACKER.lock().add(&mut new);
     if added.is_ok() {
-        // `FILTER` before the names. Pairs with `__cow_track_named()`.
+        // Orders the write of `FILTER` before the reads of names. Pairs with the barrier in
+        // `__cow_track_named()`.
         smp_mb(Full);
         settle_all(&name);
     }
     if added != Ok(true) {
-        // SAFETY: No name has come with the call above.
+        // SAFETY: The call above is not needed for a name: none was added.
         unsafe { bindings::cow_track_disable() };
     }
     added.map(|_| ())
 }
 
-/// Settles all processes that have the name.
+/// Settles all processes with this name.
 fn settle_all(name: &ProcessName) {
     let mut next = Some(1);
 
@@ -536,7 +542,7 @@ fn settle_all(name: &ProcessName) {
     }
 }
 
-/// Forgets all names and all that was counted.
+/// Forgets all names and all counts.
 ///
 /// Fails with [`EACCES`] if there are no names.
 pub(crate) fn cleanup() -> Result {
@@ -550,32 +556,33 @@ pub(crate) fn cleanup() -> Result {
     if names().next().is_none() {
         return Err(EACCES);
     }
-    // These lists are nobody else's any more. The spaces stay until there are no faults in them.
+    // Nobody else can reach these lists any more. They keep the spaces until all faults are over.
     for space in names().flat_map(|name| name.spaces.values()) {
         let tracker = TRACKER.lock();
         if let Some(mm) = space.mm(&tracker) {
-            // SAFETY: The list has another reference, until a grace period is over.
+            // SAFETY: The list holds another reference until after a grace period.
             drop(unsafe { Space::replace(&tracker, mm, None) });
         }
     }
     synchronize_rcu();
     for space in names().flat_map(|name| name.spaces.values()) {
-        // SAFETY: All faults of members that had lost their tags are over, and new ones find none.
+        // SAFETY: All faults of members that have lost their tags are over, and new ones find no
+        // tag.
         unsafe { space.image.counters.close() };
     }
     for _ in names() {
-        // SAFETY: The name has come with a call of `cow_track_enable()`.
+        // SAFETY: There was one call of `cow_track_enable()` for this name.
         unsafe { bindings::cow_track_disable() };
     }
     Ok(())
 }
 
-/// Whether any name is tracked.
+/// Returns whether any name is tracked.
 pub(crate) fn is_active() -> bool {
     FILTER.load(Relaxed) != 0
 }
 
-/// Sleeps at a point, if a test wants that. Must not be called in atomic context.
+/// Sleeps if a test has set a delay for this point. Must not be called in atomic context.
 #[inline]
 fn delay(_point: c_uint) {
     #[cfg(CONFIG_COW_TRACK_DELAYS)]
@@ -585,14 +592,14 @@ fn delay(_point: c_uint) {
     };
 }
 
-/// Forgets what was counted in a range where the current process has made a mapping.
+/// Clears the counts of a range in which the current process has created a mapping.
 ///
 /// # Safety
 ///
-/// `mm` must be valid and have users, and `start` be less than `end`.
+/// `mm` must be valid and have users, and `start` must be less than `end`.
 #[export]
 unsafe extern "C" fn __cow_track_map(mm: *mut bindings::mm_struct, start: c_ulong, end: c_ulong) {
-    // SAFETY: By the safety requirements it is valid and has users.
+    // SAFETY: By the safety requirements, `mm` is valid and has users.
     let mm = unsafe { MmWithUser::from_raw(mm) };
 
     if let Some(space) = Space::get(mm) {
@@ -600,12 +607,12 @@ unsafe extern "C" fn __cow_track_map(mm: *mut bindings::mm_struct, start: c_ulon
     }
 }
 
-/// Settles a process that has got its name or its mm, by what `point` says.
+/// Settles a process that has a new name or a new mm. `point` tells which hook calls.
 ///
 /// # Safety
 ///
-/// `leader` must be the leader of the current process or, after a fork, of one that can be found
-/// but has not run; `mm` must be that process's, or null for a kernel thread.
+/// `leader` must be the leader of the current process or, after a fork, of a new process that can
+/// be found but has not run yet. `mm` must be the mm of that process, or null for a kernel thread.
 #[export]
 unsafe extern "C" fn __cow_track_named(
     point: c_uint,
@@ -615,12 +622,13 @@ unsafe extern "C" fn __cow_track_named(
     if mm.is_null() {
         return;
     }
-    // SAFETY: By the safety requirements the leader is valid, and its process is a user of the mm,
-    // and stays one: it is the current one or does not run.
+    // SAFETY: By the safety requirements, the leader is valid and its process is a user of the mm.
+    // It stays one: it is the current process or has not run yet.
     let (leader, mm) = unsafe { (&*leader.cast::<Task>(), MmWithUser::from_raw(mm)) };
 
     delay(point);
-    // The name and the owner before the tag and `FILTER`. Pairs with `settle()` and `track()`.
+    // Orders the writes of the name and the owner before the reads of the tag and `FILTER`. Pairs
+    // with the barriers in `settle()` and `track()`.
     smp_mb(Full);
     if Space::name_of(mm).is_some() || ProcessName::may_be_tracked(leader) {
         let parent = (point == bindings::COW_TRACK_FORK).then(Parent::current);
@@ -628,33 +636,33 @@ unsafe extern "C" fn __cow_track_named(
     }
 }
 
-/// Keeps what was counted in an address space that is about to be torn down.
+/// Records the counts of an address space that is about to be torn down.
 ///
 /// # Safety
 ///
-/// `mm` must be valid, without users, and still have its VMAs.
+/// `mm` must be valid, have no users, and still have its VMAs.
 #[export]
 unsafe extern "C" fn __cow_track_exit(mm: *mut bindings::mm_struct) {
-    // SAFETY: By the safety requirements it is valid.
+    // SAFETY: By the safety requirements, `mm` is valid.
     let mm = unsafe { Mm::from_raw(mm) };
-    // SAFETY: By the safety requirements it has no users. It is finished below.
+    // SAFETY: By the safety requirements, `mm` has no users. `left` is finished below.
     let left = unsafe { TRACKER.lock().replace_tag(mm, false, None) };
 
     if let Some(left) = left {
-        // SAFETY: By the safety requirements it has not been torn down.
+        // SAFETY: By the safety requirements, `mm` has not been torn down.
         let guard = left.is_last.then(|| unsafe { mm.mmap_read_lock_dying() });
         left.finish(guard);
     }
 }
 
-/// Prepares all that must be there before the first program: for so many blocks of counters.
+/// Initialises the tracker. There may be at most `blocks` blocks of counters.
 ///
 /// # Safety
 ///
-/// Must be called once, before there are programs.
+/// Must be called once, before the first user process starts.
 #[export]
 unsafe extern "C" fn cow_track_init(blocks: c_ulong) {
-    // SAFETY: This is called once, and before anything else here.
+    // SAFETY: This is called once, before anything else here.
     unsafe { TRACKER.init() };
     counters::FREE.store(blocks, Relaxed);
     BLOCKS.store(blocks, Relaxed);

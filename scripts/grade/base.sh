@@ -1,15 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-
-usage() {
-	cat <<-'END'
-	usage: HANDOUT=NAME base.sh
-
-	Make what all submissions of a handout are graded on, in build/grade/NAME: src, the
-	exercise's tree without its repository; out, its kernel as it was built, and
-	base.log, what the compiler said.  Nothing is done when it is there.
-	END
-}
+#
+# usage: HANDOUT=NAME base.sh
+#
+# Make what all submissions of a handout are graded on, in build/grade/NAME: src, the
+# exercise's tree without its repository; out, its kernel as it was built, and
+# base.log, what the compiler said. Nothing is done when it is there.
 
 # shellcheck source=scripts/grade/lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -1,16 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-
-usage() {
-	cat <<-'END'
-	usage: HANDOUT=NAME exercise.sh
-
-	Make build/exercise-NAME, the tree to do a handout's exercise in: a git
-	repository of its own, whose one commit is the kernel's source with the numbers
-	of the handout's calls free.  exercise/README in it says what is asked, and
-	exercise/kernel.config how the kernel is configured that is graded.
-	END
-}
+#
+# usage: HANDOUT=NAME exercise.sh
+#
+# Make build/exercise-NAME, the tree to do a handout's exercise in: a git
+# repository of its own, whose one commit is the kernel's source with the numbers
+# of the handout's calls free. exercise/README in it says what is asked, and
+# exercise/kernel.config how the kernel is configured that is graded.
 
 # shellcheck source=scripts/grade/lib.sh
 . "$(dirname "$0")/lib.sh"

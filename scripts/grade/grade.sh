@@ -1,19 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-
-usage() {
-	cat <<-'END'
-	usage: HANDOUT=NAME grade.sh PATCHES [RESULTS]
-
-	Grade PATCHES: an archive patch.tar.gz, a folder with *.patch or patch/*.patch, or a
-	folder of such archives and folders, one for each submission.  RESULTS, by default
-	build/grades-NAME, has a folder for each: feedback.txt, result.json,
-	gradescope.json and logs; and for all grades.csv and grades.json.
-
-	What has been graded is not graded again while neither it nor the exercise changes,
-	so that a batch that was interrupted goes on where it was.
-	END
-}
+#
+# usage: HANDOUT=NAME grade.sh PATCHES [RESULTS]
+#
+# Grade PATCHES: an archive patch.tar.gz, a folder with *.patch or patch/*.patch, or a
+# folder of such archives and folders, one for each submission. RESULTS, by default
+# build/grades-NAME, has a folder for each: feedback.txt, result.json,
+# gradescope.json and logs; and for all grades.csv and grades.json.
+#
+# What has been graded is not graded again while neither it nor the exercise changes,
+# so that a batch that was interrupted goes on where it was.
 
 # shellcheck source=scripts/grade/lib.sh
 . "$(dirname "$0")/lib.sh"

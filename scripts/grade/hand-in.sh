@@ -1,18 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-
-usage() {
-	cat <<-'END'
-	usage: HANDOUT=NAME [REPORT=file] hand-in.sh [test]
-
-	Pack the commits of build/exercise-NAME since its first one as a course asks for
-	them: build/hand-in-NAME/patch.tar.gz, with patch/ and in it what git format-patch
-	makes, and beside it the report.  They have to apply to a fresh tree; checkpatch
-	says what it thinks of them.
-
-	test grades them instead, as a teacher would.
-	END
-}
+#
+# usage: HANDOUT=NAME [REPORT=file] hand-in.sh [test]
+#
+# Pack the commits of build/exercise-NAME since its first one as a course asks for
+# them: build/hand-in-NAME/patch.tar.gz, with patch/ and in it what git format-patch
+# makes, and beside it the report. They have to apply to a fresh tree; checkpatch
+# says what it thinks of them.
+#
+# test grades them instead, as a teacher would.
 
 # shellcheck source=scripts/grade/lib.sh
 . "$(dirname "$0")/lib.sh"

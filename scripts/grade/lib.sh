@@ -6,10 +6,8 @@
 HERE=$(cd "$(dirname "$0")" && pwd)
 # shellcheck disable=SC2034 # for who sources this
 name=${HANDOUT:-}
-UP=../..
-# shellcheck source=scripts/lib.sh
-. "$HERE/../lib.sh"
-unset UP
+# shellcheck source=scripts/lib/lib.sh
+. "$HERE/../lib/lib.sh"
 
 # choose NAME: $arch and $numbers of a handout.
 choose() {
@@ -53,7 +51,7 @@ root() (
 
 # checkout NAME FOLDER: a new repository in FOLDER, whose only commit is that root.
 checkout() {
-	_base=$("$TOP/scripts/source.sh")
+	_base=$("$TOP/scripts/setup/source.sh")
 	need_space "$BUILD" 2600 "a kernel tree in build/"
 	rm -rf "$2"
 	git clone -q --no-checkout --single-branch -b base "$_base" "$2"

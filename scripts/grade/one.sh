@@ -1,19 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck disable=SC2086 # $tree is a list
-
-usage() {
-	cat <<-'END'
-	usage: HANDOUT=NAME one.sh SUBMISSION RESULTS
-
-	Grade one SUBMISSION, an archive or a folder with patches, on the base that base.sh
-	has made.  RESULTS becomes a folder with feedback.txt for the student, result.json,
-	gradescope.json, verdicts, and the logs behind them.
-	DEADLINE=SECONDS is for the build, and again for the guest (6000 and 900).
-	For our own ones, OWN=1 lets them fill the compiler's cache. KEEP=FOLDER keeps the
-	tree and the built kernel there, and START=FOLDER begins with what was kept.
-	END
-}
+#
+# usage: HANDOUT=NAME one.sh SUBMISSION RESULTS
+#
+# Grade one SUBMISSION, an archive or a folder with patches, on the base that base.sh
+# has made. RESULTS becomes a folder with feedback.txt for the student, result.json,
+# gradescope.json, verdicts, and the logs behind them.
+# DEADLINE=SECONDS is for the build, and again for the guest (6000 and 900).
+# For our own ones, OWN=1 lets them fill the compiler's cache. KEEP=FOLDER keeps the
+# tree and the built kernel there, and START=FOLDER begins with what was kept.
 
 # shellcheck source=scripts/grade/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -182,7 +178,7 @@ guest_files() {
 			sh -c "gcc -m$_bits -static -O1 -pthread -o /g/built/user /g/user/*.c"
 		! made "$work/user/user" || set -- "$@" "$work/user/user:/user"
 	fi
-	HANDOUT='' CONFIG=grade ARCH=$arch "$TOP/scripts/initramfs.sh" "$work/initramfs" "$@"
+	HANDOUT='' CONFIG=grade ARCH=$arch "$TOP/scripts/build/initramfs.sh" "$work/initramfs" "$@"
 	cp "$work/initramfs" "$work/boot/"
 	chmod -R a+rX "$work/boot"
 }

@@ -1,15 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-
-usage() {
-	cat <<-'END'
-	usage: HANDOUT=NAME [ALL=1] self-test.sh [SOLUTION|FAULT]...
-
-	Grade our own: the handout's solution, which has to get all required points, and a
-	planted fault, which has to fail the row that is the first part of its name. ALL=1:
-	all solutions and all faults. The last line is 'N passed, N failed'.
-	END
-}
+#
+# usage: HANDOUT=NAME [ALL=1] self-test.sh [SOLUTION|FAULT]...
+#
+# Grade our own: the handout's solution, which has to get all required points, and a
+# planted fault, which has to fail the row that is the first part of its name. ALL=1:
+# all solutions and all faults. The last line is 'N passed, N failed'.
 
 # shellcheck source=scripts/grade/lib.sh
 . "$(dirname "$0")/lib.sh"

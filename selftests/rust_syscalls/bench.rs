@@ -1,24 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Measures what the system calls cost, and page faults while copy-on-write faults are counted.
+//! Measures the cost of the system calls, and of page faults while copy-on-write faults are
+//! counted.
 //!
-//! Prints a line of three fields with a tab in between for each case: a state, the case, and the
-//! ticks of the TSC that it took, which under QEMU's `-icount shift=0` are instructions. States:
+//! Prints a line for each case, with three fields separated by tabs: a state, the case, and the
+//! number of TSC ticks that it took. Under QEMU's `-icount shift=0`, ticks are instructions.
+//! States:
 //!
-//! - `idle`: no name is tracked. All there is on a kernel without the calls.
-//! - `others`: a name is tracked, but not that of the processes that are measured.
-//! - `tracked`: theirs is.
-//! - `tracked-64`: so are 63 more.
+//! - `idle`: no name is tracked. The only state on a kernel without the calls.
+//! - `others`: a name is tracked, but not that of the measured processes.
+//! - `tracked`: the name of the measured processes is tracked.
+//! - `tracked-64`: so are 63 other names.
 //!
-//! With the argument `kprobe`, on a kernel that can trace, it compares the tracker with what else
-//! could count the faults: a kprobe on the function that gives a page its owner, with a histogram.
+//! With the argument `kprobe`, on a kernel that can trace, it compares the tracker with another way
+//! to count faults: a kprobe with a histogram, on the function that sets the owner of a page.
 //! States:
 //!
 //! - `traceable`: nothing is traced or tracked.
 //! - `+tracked`: the name of the processes is tracked.
-//! - `+kprobe`: the kprobe is there.
+//! - `+kprobe`: the kprobe is active.
 //!
-//! Of the cases that are named by numbers, these say how many VMAs or threads there are; the second
+//! Numbers in a case are the number of VMAs or threads. The second number of a report is the number
+//! of 2 MiB blocks with faults. Only `memory` is in bytes.
 //! one of a report, in how many blocks of 2 MiB there were faults. Only `memory` is in bytes.
 
 #![no_std]
@@ -35,7 +38,7 @@ use harness::sys::PAGE_SIZE;
 use harness::vcpu::Process;
 use harness::*;
 
-/// The name of the processes that are measured.
+/// The name of the measured processes.
 const NAME: &CStr = c"bench-subject";
 
 fn tsc() -> u64 {
@@ -44,7 +47,7 @@ fn tsc() -> u64 {
     #[cfg(target_arch = "x86_64")]
     use core::arch::x86_64::_rdtsc;
 
-    // SAFETY: Programs may read it.
+    // SAFETY: User programs may read the TSC.
     unsafe { _rdtsc() }
 }
 
@@ -58,7 +61,7 @@ fn print(state: &str, case: impl Display, ticks: impl Display) {
     println!("{state}\t{case}\t{ticks}");
 }
 
-/// Prints the least that a call takes: interrupts come on top.
+/// Prints the minimum time of a call, because interrupts only add to it.
 fn repeat<T>(state: &str, case: impl Display, mut call: impl FnMut() -> T) {
     print(
         state,
@@ -67,17 +70,17 @@ fn repeat<T>(state: &str, case: impl Display, mut call: impl FnMut() -> T) {
     );
 }
 
-/// Prints what half of the faults take no more than: they are different faults.
+/// Prints the median of faults, because these are different faults.
 fn print_median(state: &str, case: impl Display, ticks: &mut [u32]) {
     ticks.sort_unstable();
     print(state, case, ticks[ticks.len() / 2]);
 }
 
-/// What is not measured: what the calls log, and huge pages.
+/// Excludes what is not to be measured: the logging of the calls, and huge pages.
 fn set_up() {
     io::write_file(c"/proc/sys/kernel/printk", b"1").expect("/proc/sys/kernel/printk");
     let _ = io::write_file(c"/sys/kernel/mm/transparent_hugepage/enabled", b"never");
-    // With this one, there is no limit to what is logged.
+    // With this capability, logging is not limited.
     let others = !(1 << sys::CAP_SYSLOG);
     let caps = sys::Caps {
         effective: others,
@@ -87,7 +90,7 @@ fn set_up() {
     sys::capset(caps).expect("capset");
 }
 
-/// The calls that log, when they have logged so much that they do no longer.
+/// Measures calls that log, after so many that they no longer log anything.
 fn logging_calls(state: &str) {
     let exhaust = |call: &dyn Fn() -> sys::Result| (0..600).all(|_| call().is_ok());
 
@@ -111,10 +114,10 @@ fn logging_calls(state: &str) {
     }
 }
 
-/// Maps more memory, until this process has so many VMAs.
+/// Maps more memory, until this process has this many VMAs.
 fn grow(vmas: usize) {
     let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
-    // Without the mapping that it goes into, which goes away.
+    // Not counting the buffer for the file, which is unmapped below.
     let have = maps(sys::getpid(), buf.bytes()).expect("maps").count() - 1;
     drop(buf);
 
@@ -131,10 +134,10 @@ fn grow(vmas: usize) {
     core::mem::forget(pages);
 }
 
-/// What a counter block of the tracker is for.
+/// The number of pages in a counter block of the tracker.
 const BLOCK_PAGES: usize = 512;
 const BLOCKS: usize = 160;
-/// These are written to in turn. They share a place in the tracker's cache.
+/// Blocks that are written to alternately. They share a slot in the tracker's cache.
 const TWO: [usize; 2] = [20, 84];
 
 /// The memory that is written to: some pages in each of many blocks.
@@ -143,7 +146,7 @@ struct Memory {
 }
 
 impl Memory {
-    /// Maps it, as one VMA, and writes to all the pages that will be written to.
+    /// Maps the memory as one VMA, and writes to all pages that will be written to later.
     fn new() -> Memory {
         let mapping = Mapping::new(BLOCKS * BLOCK_PAGES, MAP_PRIVATE).expect("memory");
         let memory = Memory {
@@ -161,11 +164,11 @@ impl Memory {
 
     fn write(&self, block: usize, page: usize) {
         let addr = self.start + (block * BLOCK_PAGES + page) * PAGE_SIZE;
-        // SAFETY: It is mapped for this.
+        // SAFETY: The page is mapped for this purpose.
         unsafe { (addr as *mut u8).write_volatile(1) };
     }
 
-    /// Measures the first writes of a process to pages that it shares.
+    /// Measures a process's first writes to pages that it shares.
     fn copy_faults(&self, state: &str, vmas: usize) {
         let mut samples = [0; 8 * BLOCKS];
         let mut measure = |case: &str, pages: &mut dyn Iterator<Item = (usize, usize)>| {
@@ -181,7 +184,7 @@ impl Memory {
         let blocks = 0..BLOCKS - 1;
         measure("new", &mut blocks.clone().map(|block| (block, 0)));
 
-        // All pages at multiples of 64 but the first ones, each once: 1103 is a prime number.
+        // All pages at multiples of 64, except the first ones, once each: 1103 is a prime number.
         let len = 7 * blocks.len();
         let nth = |n: usize| n * 1103 % len;
         measure(
@@ -197,7 +200,7 @@ impl Memory {
         measure("near", &mut last.map(|page| (TWO[0], page)));
     }
 
-    /// Measures writes to the same pages by the one process that has them still.
+    /// Measures writes to the same pages by the only process that still has them.
     fn reuse_faults(&self, state: &str) {
         let mut samples = [0; BLOCKS - 1];
         for (block, sample) in samples.iter_mut().enumerate() {
@@ -207,7 +210,7 @@ impl Memory {
     }
 }
 
-/// Does `work` in a process of the name that is, or would be, tracked.
+/// Does `work` in a process with the name that is, or would be, tracked.
 fn in_subject(work: impl FnOnce()) {
     let child = Child::fork(|| {
         sys::set_name(NAME).expect("a name");
@@ -216,7 +219,7 @@ fn in_subject(work: impl FnOnce()) {
     assert_eq!(child.expect("fork").wait(), Ok(Status::Exited(0)));
 }
 
-/// Measures the faults of a child of a process that has so many VMAs.
+/// Measures the faults of a child of a process with this many VMAs.
 fn copy_faults(state: &str, vmas: usize) {
     in_subject(|| {
         let memory = Memory::new();
@@ -229,14 +232,14 @@ fn copy_faults(state: &str, vmas: usize) {
     });
 }
 
-/// Everything that also happens where there is no tracker.
+/// Measures everything that also happens without a tracker.
 fn faults_and_forks(state: &str) {
     repeat(state, "getppid", sys::getppid);
     for vmas in [16, 128, 10_000] {
         copy_faults(state, vmas);
     }
     in_subject(|| {
-        // SAFETY: Nobody uses what is mapped here.
+        // SAFETY: Nobody uses the memory mapped here.
         repeat(state, "mmap", || unsafe {
             sys::mmap(0, sys::PAGE_SIZE, sys::PROT_READ, sys::MAP_PRIVATE)
                 .and_then(|start| sys::munmap(start, sys::PAGE_SIZE))
@@ -248,7 +251,7 @@ fn faults_and_forks(state: &str) {
     });
 }
 
-/// A process of so many VMAs that has copied a page in so many blocks.
+/// Starts a process with this many VMAs that has copied a page in this many blocks.
 fn copier(vmas: usize, blocks: usize) -> Subject {
     let work = |stops: &'static Stops| {
         let memory = Memory::new();
@@ -262,7 +265,7 @@ fn copier(vmas: usize, blocks: usize) -> Subject {
     Subject::start(NAME, work)
 }
 
-/// What it costs to get a report.
+/// Measures the cost of a report.
 fn reports(state: &str) {
     for (vmas, blocks) in [(16, 4), (128, 4), (128, 100), (10_000, 4)] {
         let subject = copier(vmas, blocks);
@@ -281,8 +284,8 @@ fn reports(state: &str) {
     }
 }
 
-/// What memory the counters take, in bytes for each page that has been copied: of memory that is
-/// copied as a whole, and of pages that are alone in their block.
+/// Prints the memory that counters take, in bytes per copied page: for memory that is copied
+/// entirely, and for single pages in a block.
 fn memory(state: &str) {
     const ROOT: &CStr = c"/tmp/bench";
     const GROUP: &CStr = c"/tmp/bench/subject";
@@ -294,7 +297,7 @@ fn memory(state: &str) {
     sys::mkdir(GROUP).expect("a control group");
 
     let slab = || -> usize {
-        // It is summed up every other second.
+        // The kernel sums this up every two seconds.
         sys::sleep_ms(5000);
         let mut buf = [0; 8192];
         let stat = io::read_file(c"/tmp/bench/subject/memory.stat", &mut buf).expect("memory.stat");
@@ -333,7 +336,7 @@ fn memory(state: &str) {
     }
 }
 
-/// What the kprobe has counted.
+/// Returns the number of hits of the kprobe.
 fn kprobe_hits() -> usize {
     let mut buf = [0; 4096];
     let hist = io::read_file(c"/sys/kernel/tracing/events/kprobes/cow/hist", &mut buf);
@@ -343,7 +346,7 @@ fn kprobe_hits() -> usize {
         .expect("hits")
 }
 
-/// Expects that the tracker and the kprobe count the same writes, where they see the same ones.
+/// Expects the tracker and the kprobe to count the same writes, where both see the same ones.
 fn compare_counts() {
     const PAGES: usize = 300;
     let read = || {
@@ -353,7 +356,7 @@ fn compare_counts() {
     in_subject(|| {
         let memory = Memory::new();
         let child = Child::fork(|| {
-            // Once more: the first time touches new pages of the stack.
+            // Once more, because the first time touches new stack pages.
             read();
             let (faults, hits) = read();
             (0..PAGES).for_each(|page| memory.write(TWO[0], page));
@@ -365,7 +368,7 @@ fn compare_counts() {
     });
 }
 
-/// What others would use.
+/// Measures the alternative to the tracker.
 fn against_kprobe() {
     const VMAS: usize = 16;
     let write = |path: &CStr, text: &[u8]| {
@@ -374,7 +377,7 @@ fn against_kprobe() {
         }
     };
 
-    // It may be there.
+    // It may already be mounted.
     let _ = sys::mount(c"tracefs", c"/sys/kernel/tracing", 0);
     copy_faults("traceable", VMAS);
 
@@ -390,7 +393,7 @@ fn against_kprobe() {
         c"/sys/kernel/tracing/events/kprobes/cow/trigger",
         b"hist:keys=common_pid",
     );
-    // Until it has become a jump: a trap would be dearer.
+    // Wait until the kprobe has become a jump: a trap would cost more.
     sys::sleep_ms(3000);
     copy_faults("+kprobe", VMAS);
 
@@ -432,7 +435,7 @@ program!(|args: Args| {
         reports("tracked-64");
         assert_eq!(calls::pf_cleanup(), Ok(0));
 
-        // Last: what it sets up may cost others.
+        // Last, because what this sets up may slow down others.
         track(names());
         memory("tracked");
         assert_eq!(calls::pf_cleanup(), Ok(0));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of the sample rust_chrdev: a driver of character devices, written in Rust.
+//! Tests of the sample rust_chrdev: a character device driver written in Rust.
 
 #![no_std]
 #![no_main]
@@ -40,7 +40,7 @@ use harness::*;
 const CHRDEV: &CStr = c"rust_chrdev";
 const DEV: [&CStr; 2] = [c"/dev/rust_chrdev0", c"/dev/rust_chrdev1"];
 
-/// How much a device can have.
+/// The capacity of a device.
 const CAPACITY: usize = 4096;
 
 /// The driver's `ioctl()` numbers. A `usize` is C's `unsigned long`.
@@ -55,7 +55,7 @@ fn open(flags: u32) -> File {
     File::open(DEV[0], flags).unwrap()
 }
 
-/// Reads once, up to the length of `want`, and expects just that.
+/// Reads once, up to the length of `want`, and expects exactly that.
 #[track_caller]
 fn expect_read(file: &File, want: &[u8]) {
     let mut buf = [0; CAPACITY];
@@ -64,7 +64,7 @@ fn expect_read(file: &File, want: &[u8]) {
     expect!(&buf[..want.len()] == want);
 }
 
-/// The major number of the driver, by `/proc/devices`.
+/// Returns the major number of the driver in `/proc/devices`.
 fn major() -> Option<u32> {
     let mut buf = [0; 4096];
     let devices = io::read_file(c"/proc/devices", &mut buf).unwrap();
@@ -73,7 +73,7 @@ fn major() -> Option<u32> {
     line.trim().split(' ').next()?.parse().ok()
 }
 
-/// Makes a node in /tmp, opens it, and removes it.
+/// Creates a node in /tmp, opens it, and removes it.
 fn open_node(major: u32, minor: u32, flags: u32) -> sys::Result<File> {
     let path = text!("/tmp/rust_chrdev.{}", sys::gettid());
     sys::mknod(path.as_cstr(), major, minor).unwrap();
@@ -82,7 +82,7 @@ fn open_node(major: u32, minor: u32, flags: u32) -> sys::Result<File> {
     file
 }
 
-/// Waits until a process sleeps, or has ended.
+/// Waits until a process sleeps or has ended.
 fn wait_until_asleep(pid: i32) {
     assert!(
         vcpu::eventually(|| cow::asleep(pid)),
@@ -90,10 +90,10 @@ fn wait_until_asleep(pid: i32) {
     );
 }
 
-/// The number of bytes in a device.
+/// Returns the number of bytes in a device.
 fn len(file: &File) -> sys::Result<u32> {
     let mut len = u32::MAX;
-    // SAFETY: A `u32` is what the number has in it.
+    // SAFETY: This `ioctl()` writes a `u32`.
     unsafe { sys::ioctl_at(file.fd, GET_LEN, &mut len as *mut u32 as usize)? };
     Ok(len)
 }
@@ -101,11 +101,11 @@ fn len(file: &File) -> sys::Result<u32> {
 /// Zeroes bytes of a device.
 fn zero(file: &File, start: usize, end: usize) -> sys::Result {
     let range = [start, end];
-    // SAFETY: This is what the number has in it, and it is only read.
+    // SAFETY: This `ioctl()` only reads two `usize`s.
     unsafe { sys::ioctl_at(file.fd, ZERO, range.as_ptr() as usize) }
 }
 
-/// What the kernel tells of devices that come and go.
+/// Receives the kernel's announcements of devices that come and go.
 struct Uevents(File);
 
 impl Uevents {
@@ -116,13 +116,13 @@ impl Uevents {
         Uevents(File { fd })
     }
 
-    /// How many of our devices have been announced since last time.
+    /// Returns how many of our devices have been announced since the last call.
     fn count(&self) -> usize {
         const ADD: &[u8] = b"add@/devices/virtual/rust_chrdev/rust_chrdev";
         let mut count = 0;
         let mut buf = [0; 4096];
         while sys::poll(self.0.fd, POLLIN, 0) != Ok(0) {
-            // What did not get through for lack of memory is an error.
+            // A message that was lost for lack of memory is an error.
             if let Ok(len) = sys::recv(self.0.fd, &mut buf) {
                 count += usize::from(buf[..len].starts_with(ADD));
             }
@@ -131,8 +131,8 @@ impl Uevents {
     }
 }
 
-/// A record of those that writers append at the same time: it says who wrote it, and which of his
-/// it is.
+/// The size of the records that writers append at the same time. A record has the number of its
+/// writer, and its own number.
 const RECORD: usize = 16;
 
 fn record(writer: u32, number: u32) -> [u8; RECORD] {
@@ -148,8 +148,8 @@ tests! {
         module::clean_up(&[CHRDEV]);
     }
 
-    /// A number in /proc/devices, a class, and a node for each minor, for as long as the module is
-    /// loaded.
+    /// There is a number in /proc/devices, a class, and a node for each minor, for as long as the
+    /// module is loaded.
     fn has_numbers_and_nodes() {
         expect_eq!(major(), None);
         let chrdev = load();
@@ -169,8 +169,8 @@ tests! {
         expect_eq!(sys::open(c"/sys/class/rust_chrdev", O_RDONLY), Err(ENOENT));
     }
 
-    /// A node made by mknod is as good; there are two minors, no more; and a node whose device is
-    /// gone leads nowhere.
+    /// A node created by mknod works as well. There are only two minors. A node leads nowhere after
+    /// its device is gone.
     fn works_by_number() {
         let chrdev = load();
         let major = major().unwrap();
@@ -191,7 +191,7 @@ tests! {
         sys::unlink(path).unwrap();
     }
 
-    /// What one has been told is not in the other.
+    /// Data written to one device is not in the other.
     fn has_separate_buffers() {
         let _chrdev = load();
         let [zero, one] = DEV.map(|path| File::open(path, O_RDWR).unwrap());
@@ -206,7 +206,7 @@ tests! {
         expect_eq!(sys::read(one.fd, &mut [0]), Ok(0));
     }
 
-    /// A read gets what is there, a write puts what fits, and both say how much that was.
+    /// A read returns what is there and a write takes what fits, and both return how much that was.
     fn is_short_at_the_ends() {
         let _chrdev = load();
         let file = open(O_RDWR);
@@ -216,7 +216,7 @@ tests! {
         expect_eq!(sys::pread(file.fd, &mut buf[..4], 0), Ok(4));
         expect_eq!(sys::pread(file.fd, &mut buf, 7), Ok(3));
         expect!(&buf[..3] == b"789");
-        // Behind the last byte is the end of the file.
+        // The end of the file is after the last byte.
         expect_eq!(sys::pread(file.fd, &mut buf, 10), Ok(0));
         expect_eq!(sys::pread(file.fd, &mut buf, 11), Ok(0));
         expect_eq!(sys::pread(file.fd, &mut buf, 1 << 32), Ok(0));
@@ -231,12 +231,12 @@ tests! {
 
         expect_eq!(sys::read(file.fd, &mut buf), Ok(0));
         expect_eq!(sys::pread(file.fd, &mut buf, 1 << 32), Ok(0));
-        // Nothing is always there, and always fits.
+        // A transfer of no bytes always succeeds.
         expect_eq!(sys::read(file.fd, &mut []), Ok(0));
         expect_eq!(sys::write(file.fd, &[]), Ok(0));
     }
 
-    /// One byte after another.
+    /// One byte at a time.
     fn works_in_small_pieces() {
         let _chrdev = load();
         let (to, from) = (open(O_WRONLY), open(O_RDONLY));
@@ -249,7 +249,7 @@ tests! {
         expect_eq!(sys::read(from.fd, &mut [0]), Ok(0));
     }
 
-    /// Each may do what it was opened for.
+    /// A file only allows what it was opened for.
     fn keeps_to_the_mode() {
         let _chrdev = load();
         expect_eq!(sys::write(open(O_RDONLY).fd, b"x"), Err(EBADF));
@@ -261,7 +261,7 @@ tests! {
         expect_eq!(child.unwrap().wait(), Ok(Status::Exited(0)));
     }
 
-    /// The position goes anywhere from the first byte to the last that there can be.
+    /// The position can be anywhere from the first byte to the last possible one.
     fn seeks() {
         let _chrdev = load();
         let file = open(O_RDWR);
@@ -300,11 +300,11 @@ tests! {
         ] {
             expect_eq!(seek(offset, whence), Err(EINVAL), "{offset} {whence}");
         }
-        // And stays where it was.
+        // And the position has not changed.
         expect_read(&file, b"5");
     }
 
-    /// What is left out reads as zeroes.
+    /// Gaps read as zeros.
     fn fills_gaps() {
         let _chrdev = load();
         let file = open(O_RDWR);
@@ -315,7 +315,7 @@ tests! {
         expect!(&buf[1000..1003] == b"end");
     }
 
-    /// `O_TRUNC` empties, for who may write; `O_APPEND` writes behind the last byte.
+    /// `O_TRUNC` empties the device if opened for writing. `O_APPEND` writes after the last byte.
     fn truncates_and_appends() {
         let _chrdev = load();
         let (append, other) = (open(O_WRONLY | O_APPEND), open(O_RDWR | O_NONBLOCK));
@@ -332,8 +332,8 @@ tests! {
         expect_read(&open(O_RDONLY), b"new");
     }
 
-    /// A write appends if its own flags say so, or else if the file's do, whatever position it is
-    /// given.
+    /// A write appends according to its own flags, or else to those of the file, whatever its
+    /// position.
     fn appends_by_the_flags_of_the_call() {
         let _chrdev = load();
         let file = open(O_RDWR);
@@ -352,7 +352,7 @@ tests! {
         expect_read(&open(O_RDONLY), b"AB23456789");
     }
 
-    /// A call that may not wait does not, whatever the file's flags are.
+    /// A call that may not wait does not, whatever the file's flags.
     fn waits_by_the_flags_of_the_call() {
         let _chrdev = load();
         let file = open(O_RDWR);
@@ -369,7 +369,7 @@ tests! {
         expect_eq!(sys::pwritev2(file.fd, b"x", CAPACITY as i64, RWF_NOWAIT), Err(ENOSPC));
     }
 
-    /// io_uring reads and writes at its own positions, wherever that of the file is.
+    /// io_uring reads and writes at its own positions, whatever that of the file.
     fn uring_has_its_own_positions() {
         let _chrdev = load();
         let file = open(O_RDWR);
@@ -384,7 +384,7 @@ tests! {
         expect_eq!(write(b"0123456789", 0, 0), Some(Ok(10)));
         expect_eq!(write(b"ab", 2, 0), Some(Ok(2)));
         expect_eq!(write(b"end", 0, RWF_APPEND), Some(Ok(3)));
-        // At -1 it is that of the file, which none of the others has moved.
+        // -1 means the position of the file, which none of the others has moved.
         expect_eq!(read(-1).as_str(), "01ab456789end");
         for (pos, rest) in [(0, "01ab456789end"), (5, "56789end"), (12, "d"), (13, ""), (99, "")] {
             expect_eq!(read(pos).as_str(), rest);
@@ -396,8 +396,9 @@ tests! {
         expect_eq!(write(b"x", 0, RWF_APPEND), Some(Err(ENOSPC)));
     }
 
-    /// A read by io_uring that has to wait does not hold up who starts it, and ends when there is
-    /// something, wherever the position of the file is by then. One that may not wait does not.
+    /// A read through io_uring that has to wait does not block its submitter. It completes when
+    /// there is data, wherever the position of the file is by then. A read that may not wait does
+    /// not.
     fn uring_waits() {
         let _chrdev = load();
         let file = open(O_RDWR);
@@ -420,7 +421,7 @@ tests! {
         }
     }
 
-    /// ioctl() tells how many bytes there are, for 32-bit programs, too.
+    /// ioctl() returns the number of bytes, also to 32-bit programs.
     fn ioctl_tells_the_length() {
         let _chrdev = load();
         let file = open(O_RDWR);
@@ -431,7 +432,7 @@ tests! {
 
         let mut guarded = Mapping::with_guard(1).unwrap();
         let edge = guarded.put_at_end(&[0xff; 4]);
-        // SAFETY: What is written goes to the mapping's last bytes, or nowhere.
+        // SAFETY: The result is written to the last bytes of the mapping, or nowhere.
         let call = |addr| unsafe { sys::ioctl_at(file.fd, GET_LEN, addr) };
         expect_eq!(call(edge), Ok(0));
         expect!(guarded.bytes().ends_with(&5u32.to_ne_bytes()));
@@ -440,8 +441,8 @@ tests! {
         }
     }
 
-    /// ioctl() zeroes a part of what there is, given by numbers that have another size in 32-bit
-    /// programs: it must not take one for the other.
+    /// ioctl() zeroes a part of the data, given by numbers that have another size in 32-bit
+    /// programs. The driver must not confuse the two.
     fn ioctl_zeroes() {
         let _chrdev = load();
         let file = open(O_RDWR);
@@ -456,14 +457,14 @@ tests! {
             expect_eq!(zero(&file, start, end), Err(EINVAL), "{start} {end}");
         }
         expect_eq!(zero(&open(O_RDONLY), 0, 1), Err(EBADF));
-        // SAFETY: It is only read, and there is nothing.
+        // SAFETY: This only reads, and nothing is there.
         expect_eq!(unsafe { sys::ioctl_at(file.fd, ZERO, 0) }, Err(EFAULT));
         expect_read(&open(O_RDONLY), b"012\0\0\x00678\0");
         expect_eq!(len(&file), Ok(10));
     }
 
-    /// Numbers that the driver does not know are refused, among them those that programs of the
-    /// other width have.
+    /// The driver refuses numbers that it does not know, including those used by programs of the
+    /// other width.
     fn ioctl_refuses_the_rest() {
         let _chrdev = load();
         let file = open(O_RDWR);
@@ -478,11 +479,11 @@ tests! {
             sys::iow::<[u64; 2]>(b'|', 0x91),
             sys::ior::<[usize; 2]>(b'|', 0x91),
             sys::iow::<u32>(b'|', 0x92),
-            // FIONREAD, which is for regular files only.
+            // FIONREAD, which is only for regular files.
             0x541b,
         ] {
             if cmd != ZERO {
-                // SAFETY: There is room for what any of them would write.
+                // SAFETY: There is room for anything that these would write.
                 let ret = unsafe { sys::ioctl_at(file.fd, cmd, argument.as_ptr() as usize) };
                 expect_eq!(ret, Err(ENOTTY), "{cmd:x}");
             }
@@ -490,15 +491,15 @@ tests! {
         expect_read(&open(O_RDONLY), &[b'x'; 16]);
     }
 
-    /// Memory that is not there: what was copied before counts, and if nothing was, nothing has
-    /// changed.
+    /// With bad addresses, the bytes copied before the bad page count. If there were none, nothing
+    /// changes.
     fn survives_bad_addresses() {
         let _chrdev = load();
         let file = open(O_RDWR);
         let mut guarded = Mapping::with_guard(1).unwrap();
         let edge = guarded.put_at_end(b"edge");
         let call = |nr, addr: usize, len: usize| {
-            // SAFETY: Reads go to what is there of the mapping's last page, or nowhere.
+            // SAFETY: Reads only write to the mapped part of the mapping's last page, or nowhere.
             sys::check(unsafe { syscall!(nr, file.fd, addr, len) })
         };
 
@@ -507,7 +508,7 @@ tests! {
         expect_eq!(call(sys::nr::WRITE, usize::MAX - 5, 4), Err(EFAULT));
         expect_eq!(sys::lseek64(file.fd, 0, sys::SEEK_END), Ok(0));
 
-        // What lies before the bad page is taken, or at worst not.
+        // The bytes before the bad page are written.
         let written = call(sys::nr::WRITE, edge, 10);
         expect_eq!(written, Ok(4));
         expect_eq!(sys::lseek64(file.fd, 0, sys::SEEK_END), Ok(4));
@@ -520,7 +521,7 @@ tests! {
         expect_read(&file, b"ge");
     }
 
-    /// Who reads where nothing is waits, and gets it when it comes.
+    /// Reading an empty device waits, and returns the data once there is some.
     fn readers_wait() {
         let _chrdev = load();
         let reader = Child::fork(|| expect_read(&open(O_RDONLY), b"at last")).unwrap();
@@ -528,7 +529,7 @@ tests! {
         open(O_WRONLY).write(b"at last").unwrap();
         expect_eq!(reader.wait(), Ok(Status::Exited(0)));
 
-        // Also where what there was has been taken away, and each of several.
+        // Also after the data was removed, and for several readers.
         drop(open(O_WRONLY | O_TRUNC));
         let readers = [0, 4, 100].map(|pos| {
             let reader = Child::fork(|| {
@@ -560,19 +561,19 @@ tests! {
         chrdev.unload();
     }
 
-    /// poll() knows what would wait: a read of what is empty, and no write.
+    /// poll() tells what would wait: reading an empty device, but no write.
     fn polls() {
         let _chrdev = load();
         let file = open(O_RDWR);
         let both = POLLIN | POLLOUT;
         expect_eq!(sys::poll(file.fd, both, 0), Ok(POLLOUT));
         file.write(b"x").unwrap();
-        // Where the position of the file is does not count: the next read may be for another one.
+        // The position of the file does not matter: the next read may be for another one.
         for pos in [0, 1, CAPACITY as i64] {
             sys::lseek64(file.fd, pos, sys::SEEK_SET).unwrap();
             expect_eq!(sys::poll(file.fd, both, 0), Ok(both));
         }
-        // What is full fails a write, which does not wait.
+        // Writing to a full device fails, and does not wait.
         let append = open(O_WRONLY | O_APPEND);
         expect_eq!(sys::write(append.fd, &[0; CAPACITY]), Ok(CAPACITY - 1));
         expect_eq!(sys::poll(append.fd, both, 0), Ok(both));
@@ -580,7 +581,7 @@ tests! {
         expect_eq!(sys::poll(file.fd, both, 0), Ok(POLLOUT));
     }
 
-    /// poll() waits, and one write wakes all who do.
+    /// poll() waits, and one write wakes all pollers.
     fn polls_until_something_comes() {
         let _chrdev = load();
         expect_eq!(sys::poll(open(O_RDONLY).fd, POLLIN, 50), Ok(0));
@@ -601,12 +602,12 @@ tests! {
         }
     }
 
-    /// The module stays as long as one file is open, whoever has it.
+    /// The module stays loaded as long as any process has a file open.
     fn stays_while_open() {
         let chrdev = load();
         let file = open(O_RDWR);
         expect_eq!(chrdev.try_unload(), Err(EAGAIN));
-        // One for the cdev, one for its file operations.
+        // One for the cdev, one for the file operations.
         let references = |entry: &str| entry.contains(" 2 - Live");
         expect_eq!(module::with_entry(CHRDEV, references), Some(true));
         file.write(b"still there").unwrap();
@@ -625,12 +626,12 @@ tests! {
         expect_eq!(heir.unwrap().wait(), Ok(Status::Exited(0)));
 
         expect_eq!(chrdev.try_unload(), Ok(0));
-        // What was written went with it.
+        // The data was freed with the module.
         let _chrdev = load();
         expect_eq!(sys::read(open(O_RDONLY | O_NONBLOCK).fd, &mut [0]), Err(EAGAIN));
     }
 
-    /// A mount namespace or an `O_PATH` descriptor has a node, but no open device.
+    /// A mount namespace or an `O_PATH` descriptor holds a node, but no open device.
     fn goes_while_only_its_node_is_held() {
         const O_PATH: u32 = 0o10_000_000;
         let chrdev = load();
@@ -639,8 +640,8 @@ tests! {
         expect_eq!(sys::read(node.fd, &mut [0]), Err(EBADF));
     }
 
-    /// Those who append at the same time do not tear or lose each other's records, and all who
-    /// read meanwhile see the same.
+    /// Concurrent appends do not split or lose records, and concurrent readers all see the same
+    /// data.
     fn appends_whole_records(timeout: 300) {
         const WRITERS: u32 = 4;
         const ROUNDS: u32 = 20;
@@ -688,7 +689,7 @@ tests! {
         expect_eq!(sys::write(open(O_WRONLY | O_APPEND).fd, b"x"), Err(ENOSPC));
     }
 
-    /// Opening, using and truncating, in threads of one process, on both devices at once.
+    /// Threads of one process open, use and truncate both devices at once.
     fn survives_everything_at_once(timeout: 300) {
         let chrdev = load();
         let threads = [0, 1, 2, 3, 4, 5].map(|i: usize| Thread::spawn(move || {
@@ -716,8 +717,8 @@ tests! {
         chrdev.unload();
     }
 
-    /// The module is loaded and unloaded while others open, use and close the devices: an open
-    /// either works or does not, and what is open works.
+    /// The module is loaded and unloaded while others open, use and close the devices. Each open
+    /// succeeds or fails, and an open file works.
     fn comes_and_goes_under_load(timeout: 300) {
         let stop = mem::shared::<AtomicU32>().unwrap();
         let opened = mem::shared::<AtomicU32>().unwrap();
@@ -732,7 +733,7 @@ tests! {
                     Err(ENOENT | ENXIO | ENODEV) => (),
                     Err(err) => panic!("{err:?}"),
                 }
-                // Else one of them has it open nearly always.
+                // Otherwise, one of them almost always has it open.
                 sys::sleep_ms(i as u32);
             }
         }));
@@ -757,8 +758,8 @@ tests! {
         diag!("unloaded {unloaded} times, refused {refused} times, opened {opened} times");
     }
 
-    /// All devices are registered, or none: if loading fails for lack of memory, whenever that is,
-    /// no device has been announced, and nothing is left behind.
+    /// All devices are registered, or none. If loading fails for lack of memory at any point, no
+    /// device has been announced, and nothing is left behind.
     fn registers_all_or_none(timeout: 600) {
         need_failslab(true);
         let uevents = Uevents::open();
@@ -786,15 +787,15 @@ tests! {
         expect_eq!(uevents.count(), 2);
     }
 
-    /// The major number can be asked for; one that is taken, or that cannot be, fails the module,
-    /// and nothing is left behind.
+    /// The major number can be chosen. If it is taken or invalid, the module fails to load and
+    /// nothing is left behind.
     fn takes_a_number_that_is_free() {
         let chrdev = Module::load(CHRDEV, c"major=120").unwrap();
         expect_eq!(major(), Some(120));
         expect_eq!(open(O_RDWR).write(b"x"), Ok(()));
         chrdev.unload();
         for (params, err) in [
-            // /dev/mem and its like
+            // /dev/mem and others
             (c"major=1", EBUSY),
             (c"major=511000", EINVAL),
             (c"major=4096", EINVAL),
@@ -807,8 +808,8 @@ tests! {
         load().unload();
     }
 
-    /// Opening a node of the number that the module's alias has loads the driver, which takes that
-    /// number if modprobe's configuration says so.
+    /// Opening a node with the major number in the module's alias loads the driver, which takes
+    /// that number if modprobe is configured so.
     fn is_loaded_by_opening_a_node() {
         const CONF: &CStr = c"/etc/modprobe.d/rust_chrdev.conf";
         for dir in [c"/etc", c"/etc/modprobe.d"] {
@@ -826,7 +827,7 @@ tests! {
         sys::unlink(CONF).unwrap();
         expect_eq!(sys::delete_module(CHRDEV), Ok(0));
 
-        // Nothing has an alias for this one.
+        // No module has an alias for this major.
         expect_eq!(open_node(241, 1, O_RDWR).err(), Some(ENXIO));
         expect!(!module::is_loaded(CHRDEV));
     }

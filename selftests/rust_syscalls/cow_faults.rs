@@ -2,9 +2,9 @@
 
 //! Tests of what counts as a copy-on-write fault, and where.
 //!
-//! How many faults there have to be follows from which pages are shared and written to. Where the
-//! process writes itself and has one thread, taskstats, which counts in its own way, has to agree
-//! on the sum.
+//! The expected number of faults follows from which pages are shared and written to. Where the
+//! process itself writes and has only one thread, the sum must also match that of taskstats, which
+//! counts independently.
 
 #![no_std]
 #![no_main]
@@ -28,10 +28,10 @@ use harness::*;
 
 const NAME: &CStr = c"subject";
 
-/// The event of a fault, as in tracefs.
+/// The trace event of a fault.
 const EVENT: &str = "cow_track/cow_fault";
 
-/// The report on the subject.
+/// Returns the report on the subject.
 #[track_caller]
 fn report() -> Stat {
     cow::get(NAME).expect("a report")
@@ -58,8 +58,8 @@ impl Watched {
         }
     }
 
-    /// Lets it go on to its next stop and expects this many more faults in the VMAs at these
-    /// addresses, and in all as many more as taskstats has.
+    /// Lets the subject go on to its next stop. Expects this many more faults in the VMAs at these
+    /// addresses, and as many more faults in total as taskstats counts.
     #[track_caller]
     fn expect(&mut self, more: &[(usize, isize)]) {
         let pid = self.subject.pid();
@@ -75,13 +75,13 @@ impl Watched {
         expect_eq!(
             ours,
             theirs as isize,
-            "more faults in all, and what taskstats has"
+            "more faults in total, and in taskstats"
         );
         after.0.expect_maps(pid);
     }
 }
 
-/// What `/sys/kernel/mm/<file>` says; skips the test when it is not there.
+/// Returns the contents of `/sys/kernel/mm/<file>`. Skips the test if there is no such file.
 fn mm_setting<'a>(file: &str, buf: &'a mut [u8]) -> &'a str {
     let path = text!("/sys/kernel/mm/{file}");
     match io::read_file(path.as_cstr(), buf) {
@@ -90,7 +90,7 @@ fn mm_setting<'a>(file: &str, buf: &'a mut [u8]) -> &'a str {
     }
 }
 
-/// Sets what `/sys/kernel/mm/<file>` says.
+/// Writes `/sys/kernel/mm/<file>`.
 fn set_mm(file: &str, value: &str) {
     let path = text!("/sys/kernel/mm/{file}");
     if let Err(err) = io::write_file(path.as_cstr(), value.as_bytes()) {
@@ -98,7 +98,7 @@ fn set_mm(file: &str, value: &str) {
     }
 }
 
-/// Kilobytes of a kind in the VMA that begins at `area`, as `/proc/self/smaps` has it.
+/// Returns a field of the VMA that starts at `area` in `/proc/self/smaps`, in kilobytes.
 fn smaps(area: &Area, key: &str) -> usize {
     let mut buf = Mapping::new(64, MAP_PRIVATE).unwrap();
     let file = io::read_file(c"/proc/self/smaps", buf.bytes()).unwrap();
@@ -113,7 +113,7 @@ tests! {
         cow::reset();
     }
 
-    /// A fork alone, and reading, counts nothing.
+    /// Forking and reading alone count nothing.
     fn reading() {
         let area = Area::written(32);
         let mut watched = Watched::start(|stops| {
@@ -125,7 +125,7 @@ tests! {
         watched.expect(&[(area.start(), 0)]);
     }
 
-    /// Some of the pages that a process shares with its parent, each once.
+    /// Some of the pages that a process shares with its parent, once each.
     fn anonymous() {
         let area = Area::written(64);
         let other = Area::written(64);
@@ -146,7 +146,7 @@ tests! {
         expect_eq!(report().faults(&other), 1);
     }
 
-    /// The first and the last page of a VMA count there and not beside it, wherever it lies.
+    /// The first and last page of a VMA count in that VMA, wherever it is.
     fn edges() {
         let area = Area::written(1024);
         let mut watched = Watched::start(|stops| {
@@ -165,7 +165,7 @@ tests! {
         }
     }
 
-    /// More pages than a page table has, forwards and backwards.
+    /// More pages than a page table holds, forwards and backwards.
     fn many_pages() {
         const PAGES: usize = 5000;
         let area = Area::written(PAGES);
@@ -204,8 +204,8 @@ tests! {
         }
     }
 
-    /// A page of a file that has been read is copied; the first write to one that has never been
-    /// mapped needs no copy of what is mapped.
+    /// A page of a file is copied if it has been read. The first write to a page that was never
+    /// mapped does not copy a mapped page.
     fn private_file() {
         let file = cow::memory_file(64);
         let read = Area::of_file(&file, 64, MAP_PRIVATE);
@@ -250,7 +250,7 @@ tests! {
     fn stack() {
         let mut pages = [1u8; 24 * PAGE_SIZE];
         let start = core::hint::black_box(pages.as_mut_ptr()) as usize;
-        // SAFETY: Whole pages of the array, which nobody else uses.
+        // SAFETY: These are whole pages of the array, which nobody else uses.
         let area = unsafe { Area::at(start.next_multiple_of(PAGE_SIZE), 23) };
         area.write(0..23);
         let mut watched = Watched::start(|stops| {
@@ -270,10 +270,10 @@ tests! {
         expect_eq!(vma.range, (stack.start, stack.end));
     }
 
-    /// With a heap that goes away and comes back: as the memory does, its count starts again.
+    /// The heap shrinks and grows again. Its counts start again, like its memory.
     fn heap() {
         const LEN: usize = 40 * PAGE_SIZE;
-        // SAFETY: The heap is used for nothing else.
+        // SAFETY: Nothing else uses the heap.
         let brk = |end: usize| unsafe { sys::brk(end) }.expect("brk");
         let start = brk(0).next_multiple_of(PAGE_SIZE);
         expect_eq!(brk(start + LEN), start + LEN);
@@ -305,7 +305,7 @@ tests! {
         watched.expect(&[(area.start(), 5)]);
     }
 
-    /// What is mapped `MAP_SHARED` is never copied.
+    /// Pages mapped `MAP_SHARED` are never copied.
     fn shared_mapping() {
         let file = cow::memory_file(32);
         let areas = [
@@ -323,7 +323,7 @@ tests! {
             stops.stop();
             for area in areas {
                 for prot in [sys::PROT_READ, sys::PROT_READ | sys::PROT_WRITE] {
-                    // SAFETY: Nobody uses the area meanwhile.
+                    // SAFETY: Nobody uses the area at the same time.
                     unsafe { sys::mprotect(area.start(), area.len(), prot) }.unwrap();
                 }
                 area.write(0..32);
@@ -335,13 +335,13 @@ tests! {
         }
     }
 
-    /// A page that nobody else has any more is used as it is: after a child has exited, and after a
-    /// child has made its own copies.
+    /// A page that nobody else has any more is reused: after a child has exited, and after a child
+    /// has made its own copies.
     fn reuse() {
         let area = Area::anonymous(32, MAP_PRIVATE);
         let mut subject = start(|stops| {
-            // The kernel cannot know that a page is ours alone while another CPU is still to put it
-            // on the list of pages.
+            // The kernel cannot tell that a page is only ours as long as another CPU has yet to put
+            // it on the list of pages.
             sys::pin_to_cpu(0).unwrap();
             area.write(0..32);
             stops.stop();
@@ -363,8 +363,9 @@ tests! {
         }
     }
 
-    /// A pin for reading copies a shared page so that it stays what it is: no write, no count. The
-    /// page is the process' own then, which its next write uses.
+    /// Pinning a shared page for reading copies it, so that its contents stay the same. This is not
+    /// a write and does not count. The copy belongs to the process alone, and its next write reuses
+    /// it.
     fn unshare() {
         let taskstats = TaskStats::start();
         let area = Area::written(16);
@@ -379,7 +380,7 @@ tests! {
         let pid = subject.pid();
         let mut reader = Subject::fork(|stops| {
             let read = |addr| expect_eq!(sys::process_vm_readv(pid, addr, &mut [0]), Ok(1));
-            // What this copies of our own is copied before we are looked at.
+            // This copies our own pages before anyone looks at us.
             read(shared.start());
             stops.stop();
             for page in 0..16 {
@@ -397,7 +398,7 @@ tests! {
         expect_eq!(report().faults(&area), 0);
     }
 
-    /// What another process writes is counted where it is written.
+    /// Writes by another process count in the process that is written to.
     fn process_vm_writev() {
         let area = Area::written(16);
         let subject = start(|stops| stops.stop());
@@ -425,12 +426,12 @@ tests! {
         expect_eq!(report().total() - before.total(), 2);
     }
 
-    /// A debugger's writes: data, and a breakpoint in the program's text, which nobody else may
+    /// Writes by a debugger: to data, and a breakpoint in the program's text, which nobody else may
     /// write to.
     fn ptrace_poke() {
         let area = Area::written(16);
         let text = sys::now as *const () as usize & !(size_of::<usize>() - 1);
-        // SAFETY: Part of the program.
+        // SAFETY: This is part of the program.
         let read_text = move || unsafe { (text as *const usize).read_volatile() };
         let subject = start(|stops| {
             read_text();
@@ -456,7 +457,7 @@ tests! {
         expect_eq!(at(&after) - at(&before), 1);
     }
 
-    /// Two threads write to the same page at the same time: one copy is thrown away, or never made.
+    /// Two threads write to the same page at the same time: one copy is discarded, or never made.
     fn threads_on_the_same_page() {
         const PAGES: usize = 1000;
         static ARRIVED: AtomicU32 = AtomicU32::new(0);
@@ -482,17 +483,17 @@ tests! {
         expect_eq!(report().faults(&area), PAGES as isize);
     }
 
-    /// Counts go by addresses: a VMA that is split or merged loses none. The memory itself is what
-    /// they end with, but for the sum.
+    /// Counts belong to addresses: splitting or merging a VMA loses none. They only end with the
+    /// memory itself, except that the total keeps them.
     fn mappings_change() {
-        // The kernel does not merge what a process has from its parent. These are zero pages, then
-        // the process' own.
+        // The kernel does not merge VMAs with pages from the parent. These start as zero pages, and
+        // then belong to the process alone.
         let area = Area::anonymous(48, MAP_PRIVATE);
         let place = Area::anonymous(16, MAP_PRIVATE);
         let third = |i: usize| area.part(i * 16..(i + 1) * 16);
         let rw = sys::PROT_READ | sys::PROT_WRITE;
         let protect = |area: Area, prot| {
-            // SAFETY: Nobody writes where it is forbidden.
+            // SAFETY: Nobody writes where this forbids it.
             unsafe { sys::mprotect(area.start(), area.len(), prot) }.unwrap();
         };
         let mut subject = start(|stops| {
@@ -509,7 +510,7 @@ tests! {
             stops.stop();
             let (old, len) = (third(2).start(), third(2).len());
             let flags = sys::MREMAP_MAYMOVE | sys::MREMAP_FIXED;
-            // SAFETY: Both places are ours.
+            // SAFETY: Nobody else uses either place.
             unsafe { sys::mremap(old, len, len, flags, place.start()) }.unwrap();
             stops.stop();
             // SAFETY: As above.
@@ -522,8 +523,8 @@ tests! {
             stops.stop();
         });
         let pid = subject.pid();
-        // Lets it go on, and expects so many faults in these pages of the area, and so many that
-        // belong to nothing that is mapped.
+        // Lets the subject go on. Expects this many faults in these pages of the area, and this
+        // many that belong to nothing that is mapped.
         let mut step = |parts: &[(Area, isize)], gone: isize| {
             subject.step();
             let stat = report();
@@ -543,14 +544,14 @@ tests! {
         step(&[(area, 16)], 24);
     }
 
-    /// What a mapping shows is not older than itself, whichever process of the image has counted
-    /// it: here a child that has ended.
+    /// A new mapping shows no older counts, whichever process of the image caused them: here, a
+    /// child that has ended.
     fn new_mapping_after_child() {
         let place = Area::anonymous(16, MAP_PRIVATE);
         let map = || {
             let prot = sys::PROT_READ | sys::PROT_WRITE;
             let flags = MAP_PRIVATE | MAP_FIXED;
-            // SAFETY: The place is ours.
+            // SAFETY: Nobody else uses the place.
             let addr = unsafe { sys::mmap(place.start(), place.len(), prot, flags) };
             expect_eq!(addr, Ok(place.start()));
         };
@@ -561,7 +562,7 @@ tests! {
         let mut subject = start(|stops| {
             unmap();
             stops.stop();
-            // The child maps memory where its parent has none, and copies the zero page.
+            // The child creates a mapping where its parent has none, and copies the zero page.
             let child = Child::fork(|| {
                 map();
                 place.read(0..16);
@@ -571,7 +572,7 @@ tests! {
             expect_eq!(child.unwrap().wait(), Ok(Status::Exited(0)));
             map();
             stops.stop();
-            // The parent unmaps what its child has written to, while that is still there.
+            // The parent unmaps what its child has written to, while the child still exists.
             let mut child = Subject::fork(|stops| {
                 place.read(0..16);
                 place.write(0..10);
@@ -596,7 +597,7 @@ tests! {
         stat.expect_maps(subject.pid());
     }
 
-    /// A mapping that is put over another is a new one.
+    /// A mapping that replaces another one is new.
     fn mapping_replaced() {
         let area = Area::written(8);
         let mut subject = start(|stops| {
@@ -628,7 +629,7 @@ tests! {
         expect!(stat.total() > total);
     }
 
-    /// A mapping that any process of the image makes restarts the counts there, for all of them.
+    /// A mapping created by any process of the image resets the counts there, for all processes.
     fn mapping_of_another_process() {
         let area = Area::written(16);
         let mut subject = start(|stops| {
@@ -648,7 +649,8 @@ tests! {
             stops.stop();
             child.step();
             stops.stop();
-            // Three that it shares with the child, and six that it shares with its own parent.
+            // Three pages that it shares with the child, and six that it shares with its own
+            // parent.
             area.write((5..8).chain(10..16));
             stops.stop();
             child.step();
@@ -663,7 +665,7 @@ tests! {
                 .filter(|vma| area.start() <= vma.range.0 && vma.range.1 <= area.end());
             inside.map(|vma| vma.faults).sum()
         };
-        // Without those at the pages 8 and 9.
+        // Without the faults in pages 8 and 9.
         expect_eq!(rest(&report()), 13);
         subject.step();
         expect_eq!(rest(&report()), 13 + 9);
@@ -671,8 +673,8 @@ tests! {
         expect_eq!(report().faults(&area), 13 + 9);
     }
 
-    /// `mremap()`: where it moves memory to, and the tail by which it grows in place, are new; the
-    /// memory that stays is not.
+    /// With `mremap()`, the place that memory moves to and the tail by which it grows are new.
+    /// Memory that stays in place is not.
     fn remapped() {
         let area = Area::written(16);
         let place = Area::written(16);
@@ -690,7 +692,7 @@ tests! {
             expect_eq!(grown, Ok(area.start()));
             stops.stop();
             let flags = sys::MREMAP_MAYMOVE | sys::MREMAP_FIXED;
-            // SAFETY: Both places are ours.
+            // SAFETY: Nobody else uses either place.
             let moved = unsafe {
                 let to = place.start();
                 sys::mremap(old.start(), old.len(), old.len(), flags | sys::MREMAP_DONTUNMAP, to)
@@ -720,14 +722,14 @@ tests! {
         subject.step();
         counts(&[(area, 8), (place, 16), (old, 8)]);
         subject.step();
-        // The old place is still mapped, and nothing has been made there.
+        // The old place is still mapped, and no mapping was created there.
         counts(&[(area, 8), (place.part(0..8), 0), (place.part(8..16), 8), (old, 8)]);
         subject.step();
         counts(&[(head, 8), (tail, 0), (old, 8)]);
     }
 
-    /// What changes a mapping, or its memory, makes none: protection, advice, fork, a stack that
-    /// grows. Shared memory that is attached does.
+    /// Changing a mapping or its memory does not create one: protection, advice, fork, and a
+    /// growing stack. Attaching shared memory does.
     fn mapping_kept() {
         let area = Area::written(16);
         let shared = Area::written(4);
@@ -737,17 +739,17 @@ tests! {
             shared.write(0..4);
             stops.stop();
             for prot in [sys::PROT_NONE, sys::PROT_READ, rw] {
-                // SAFETY: Nobody uses the area meanwhile.
+                // SAFETY: Nobody uses the area at the same time.
                 unsafe { sys::mprotect(area.start(), area.len(), prot) }.unwrap();
             }
             for advice in [sys::MADV_DONTNEED, sys::MADV_MERGEABLE, sys::MADV_HUGEPAGE] {
-                // SAFETY: What is there does not matter. Not all kernels know all advice.
+                // SAFETY: The contents do not matter. Some kernels lack some kinds of advice.
                 let _ = unsafe { sys::madvise(area.start(), area.len(), advice) };
             }
             expect_eq!(Child::fork(|| ()).unwrap().wait(), Ok(Status::Exited(0)));
             stops.stop();
             let stack = report().vma(&raw const area as usize).expect("a stack").range;
-            // SAFETY: The stack grows to there, where nothing is.
+            // SAFETY: The stack grows down to there, where nothing is mapped.
             let below = unsafe { Area::at(stack.0 - 20 * PAGE_SIZE, 1) };
             below.write([0]);
             expect!(report().vma(below.start()).is_some_and(|vma| vma.range.1 == stack.1));
@@ -769,14 +771,14 @@ tests! {
         }
     }
 
-    /// Memory that is emptied stays mapped, and so do its counts.
+    /// Memory that is discarded stays mapped, and keeps its counts.
     fn dontneed() {
         let area = Area::written(8);
         let mut watched = Watched::start(|stops| {
             stops.stop();
             area.write(0..8);
             stops.stop();
-            // SAFETY: What is there does not matter.
+            // SAFETY: The contents do not matter.
             unsafe { sys::madvise(area.start(), area.len(), sys::MADV_DONTNEED) }.unwrap();
             area.write(0..4);
             area.read(4..8);
@@ -787,7 +789,7 @@ tests! {
         watched.expect(&[(area.start(), 4)]);
     }
 
-    /// A report has 128 VMAs at most, and then nothing is written behind it.
+    /// A report has at most 128 VMAs, and nothing is written after it.
     fn vmas_300() {
         let area = Area::written(300);
         let mut subject = start(|stops| {
@@ -817,7 +819,7 @@ tests! {
         expect_eq!(stat.total() - before.total(), 150);
     }
 
-    /// Who traces sees each fault: the event says where and what it was.
+    /// Tracing shows each fault: where it was, and of what kind.
     fn trace_event() {
         let file = cow::memory_file(4);
         let areas = [
@@ -880,7 +882,7 @@ tests! {
         expect_eq!(image, Some(text!("{}", listed.id).as_str()));
     }
 
-    /// perf counts the same.
+    /// perf counts the same faults.
     fn perf_event() {
         let area = Area::written(16);
         let mut subject = start(|stops| {
@@ -901,8 +903,8 @@ tests! {
         }
     }
 
-    /// A huge page that is shared is split, and then each page counts as if it always had been
-    /// small. The huge zero page is replaced by a huge page: no copy of a page.
+    /// A shared huge page is split, and then each page counts as if it had always been small. The
+    /// huge zero page is replaced by a huge page, which is not a copy of a page.
     fn huge_page() {
         let mut buf = [0; 128];
         let size = mm_setting("transparent_hugepage/hpage_pmd_size", &mut buf);
@@ -915,7 +917,7 @@ tests! {
 
         let huge = || {
             let area = Area::anonymous(3 * pages, MAP_PRIVATE);
-            // SAFETY: Nothing is changed.
+            // SAFETY: This changes no contents.
             unsafe { sys::madvise(area.start(), area.len(), sys::MADV_HUGEPAGE) }.unwrap();
             // The index of the first huge page's first page.
             (
@@ -942,13 +944,13 @@ tests! {
         watched.expect(&[(zero.start(), 0)]);
     }
 
-    /// Each write to a page that KSM has merged is a copy; that KSM takes it apart is none.
+    /// Each write to a page that KSM has merged is a copy. KSM itself unmerging it is not.
     fn ksm(timeout: 120) {
         mm_setting("ksm/run", &mut [0; 128]);
         let area = Area::anonymous(32, MAP_PRIVATE);
         let mut watched = Watched::start(|stops| {
             area.write(0..32);
-            // SAFETY: Merging changes nothing that is there.
+            // SAFETY: Merging changes no contents.
             unsafe { sys::madvise(area.start(), area.len(), sys::MADV_MERGEABLE) }.unwrap();
             stops.stop();
             area.write(0..20);
@@ -972,7 +974,7 @@ tests! {
         set_mm("ksm/run", "0");
     }
 
-    /// A page that comes back from swap while another process still has it there, too, is copied.
+    /// A page is copied if it is swapped in while another process still has it in swap.
     fn swapped_page() {
         const DEVICE: &CStr = c"/dev/ram0";
         const PAGES: u32 = 1024;
@@ -991,9 +993,9 @@ tests! {
         }
 
         let area = Area::written(32);
-        // Those that the kernel has at hand for something else stay.
+        // Pages that the kernel uses for something else at the moment are not swapped out.
         let page_out = || {
-            // SAFETY: The pages come back as they were.
+            // SAFETY: The pages come back unchanged.
             unsafe { sys::madvise(area.start(), area.len(), sys::MADV_PAGEOUT) }.unwrap();
             smaps(&area, "Swap") == 32 * 4
         };

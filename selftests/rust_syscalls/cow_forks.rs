@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of what `/proc/cow_track` says about each process: what it has copied, and what its parent
-//! has since the fork.
+//! Tests of what `/proc/cow_track` shows for each process: its faults, and those of its parent
+//! since the fork.
 //!
-//! `wpcopy_count` of taskstats, which counts in its own way and for each thread, has to agree.
+//! They must match `wpcopy_count` in taskstats, which counts independently and per thread.
 
 #![no_std]
 #![no_main]
@@ -28,14 +28,14 @@ use harness::*;
 const NAME: &CStr = c"subject";
 const OTHER: &CStr = c"other";
 
-/// Looks at all of `/proc/cow_track`.
+/// Calls `look` with the contents of `/proc/cow_track`.
 fn view<T>(look: impl FnOnce(&View<'_>) -> T) -> T {
     let mut buf = Mapping::new(64, MAP_PRIVATE).expect("memory");
     look(&View::read(buf.bytes()))
 }
 
-/// The line about a process of `NAME`, which has to be the only one. For a moment, there is none
-/// about one that is just ending.
+/// Returns the line about a process of `NAME`, which must be the only one. A process that is just
+/// ending has no line for a moment.
 #[track_caller]
 fn line(pid: i32) -> Process {
     let find = |view: &View<'_>| {
@@ -52,10 +52,10 @@ fn line(pid: i32) -> Process {
         }
         sys::sleep_ms(1);
     }
-    panic!("nothing about {pid}")
+    panic!("no line about {pid}")
 }
 
-/// Forks a process that does `work` and waits for its end; its process id.
+/// Forks a process that does `work`, and waits for its end. Returns its process id.
 fn forked(work: impl FnOnce()) -> i32 {
     let child = Child::fork(work).expect("fork");
     let pid = child.pid;
@@ -63,7 +63,7 @@ fn forked(work: impl FnOnce()) -> i32 {
     pid
 }
 
-/// A number, most often a process id, that processes tell each other.
+/// A number that processes share, usually a process id.
 #[derive(Clone, Copy)]
 struct Shared(&'static AtomicI32);
 
@@ -87,7 +87,7 @@ tests! {
         cow::set(NAME).unwrap();
     }
 
-    /// What a child has copied, and what its parent has from the fork until the child's end.
+    /// The faults of a child, and those of its parent from the fork until the child's end.
     fn parent_and_child() {
         let taskstats = TaskStats::start();
         let area = Area::written(64);
@@ -141,11 +141,11 @@ tests! {
         expect!(last.faults < since.faults + 6, "{last:?} after {since:?}");
         expect!(last.ns > since.ns);
         expect!(last.parent.1 >= since.parent.1);
-        // All that is counted is somebody's.
+        // Each fault counted belongs to some process.
         let image = view(|view| view.images().next().map(|image| image.faults));
         expect_eq!(image, Some(last.faults + line(subject.pid()).faults));
 
-        // What the parent does then is its own business.
+        // Faults of the parent after that do not count here.
         let before = line(subject.pid()).faults;
         subject.step();
         expect!(line(subject.pid()).faults >= before + 8);
@@ -154,7 +154,7 @@ tests! {
         expect_eq!(line(child.get()), last);
     }
 
-    /// What a parent with two children copies is a cost of both, each from its own fork on.
+    /// With two children, the parent's faults count for both, each from its own fork on.
     fn two_children() {
         let area = Area::written(64);
         let children = [Shared::new(), Shared::new()];
@@ -182,7 +182,7 @@ tests! {
         let [(ppid, first), (same, second)] = since();
         expect_eq!((ppid, same), (subject.pid(), subject.pid()));
         expect!(first >= second + 9, "{first} and {second}");
-        // What comes between the stops besides has been copied.
+        // Whatever else happens between the stops has been copied by now.
         subject.step();
         let [(_, first), (_, second)] = since();
         subject.step();
@@ -195,8 +195,8 @@ tests! {
         expect_eq!(since().map(|(_, faults)| faults), [first + 4, second]);
     }
 
-    /// The parent ends first: what it has copied until then stays, and it is not who adopts its
-    /// children.
+    /// The parent ends first: its faults until then still count, and the process that adopts its
+    /// children does not become their parent here.
     fn parent_ends_first() {
         let area = Area::written(64);
         let [child, go] = [Shared::new(), Shared::new()];
@@ -237,7 +237,7 @@ tests! {
         expect_eq!(line(child.get()).parent, orphan.parent);
     }
 
-    /// A parent or a child that leaves the name is as one that ends.
+    /// Losing the name counts as ending, for a parent and for a child.
     fn renamed() {
         let area = Area::written(64);
         let [first, second] = [Shared::new(), Shared::new()];
@@ -293,8 +293,8 @@ tests! {
         expect_eq!(line(first.get()), left);
     }
 
-    /// Those who live come first, then the last 32 that have ended, in the order in which they
-    /// have.
+    /// Live processes come first, then the last 32 that have ended, in the order in which they
+    /// ended.
     fn last_ended() {
         const CHILDREN: usize = 45;
         let area = Area::written(CHILDREN);
@@ -327,7 +327,7 @@ tests! {
                 );
                 expect_eq!(process.parent.0, subject.pid());
             }
-            // The sum over all, long gone or not, is in the image.
+            // The image has the sum over all processes, including those no longer listed.
             let wrote: usize = (0..CHILDREN).sum();
             let image = view.images().next().expect("an image");
             expect!(image.faults >= wrote as isize);
@@ -343,7 +343,7 @@ tests! {
         expect_eq!(view(|view| view.processes("subject").count()), 0);
     }
 
-    /// How long a process has been there.
+    /// The ages of processes.
     fn times() {
         const MS: u64 = 1_000_000;
         let pid = Shared::new();
@@ -377,7 +377,7 @@ tests! {
         expect_eq!(line(pid.get()), last);
     }
 
-    /// Whose processes they are; also after they are gone.
+    /// The users of processes, even of those that have ended.
     fn users() {
         let pid = Shared::new();
         let subject = Subject::start(c"nobody", |stops| {
@@ -403,7 +403,7 @@ tests! {
         }
     }
 
-    /// In another namespace, processes have other numbers, which do not matter here.
+    /// Process ids in other namespaces do not matter here.
     fn namespaces() {
         let area = Area::written(8);
         let done: &'static Turnstile = mem::shared().unwrap();
@@ -427,7 +427,7 @@ tests! {
         drop(init);
     }
 
-    /// Not forked by one that was tracked, while it was: nobody's child.
+    /// A process has no parent here unless its parent was tracked when it forked.
     fn no_parent() {
         let area = Area::written(16);
         let pids = [Shared::new(), Shared::new()];
@@ -446,7 +446,7 @@ tests! {
         expect_eq!(line(subject.pid()).parent, (0, 0));
         drop(subject);
 
-        // Nor one that has become another program.
+        // A process that has executed another program has none either.
         calls::pf_cleanup().unwrap();
         cow::set(TARGET).unwrap();
         let server = Subject::start(TARGET, |stops| {
@@ -464,7 +464,7 @@ tests! {
                 if process.live {
                     expect_eq!((process.parent, process.faults), ((0, 0), 4));
                 } else {
-                    // Before its exec it was.
+                    // It had a parent before its exec.
                     expect_eq!(process.parent.0, server.pid());
                 }
             }
@@ -473,7 +473,7 @@ tests! {
         });
     }
 
-    /// One whose grandchild does the work, as daemons do.
+    /// The grandchild does the work, as with daemons.
     fn grandchild() {
         let area = Area::written(16);
         let pids = [Shared::new(), Shared::new()];
@@ -497,11 +497,11 @@ tests! {
         expect_eq!(child.parent.0, middle.pid);
         expect!(!middle.live && child.live);
         expect!(child.faults >= 9);
-        // The server's six are not its parent's.
+        // The six faults of the server are not its parent's.
         expect!(child.parent.1 < 6, "{child:?}");
     }
 
-    /// Threads count for their process, whoever of them forks.
+    /// Faults of threads count for their process, whichever thread forks.
     fn threads() {
         let area = Area::written(64);
         let pid = Shared::new();
@@ -513,7 +513,7 @@ tests! {
                     stops.stop();
                 });
                 pid.set(child.pid());
-                // It is to outlive the thread.
+                // The child must outlive the thread.
                 core::mem::forget(child);
             });
             forks.unwrap().join();

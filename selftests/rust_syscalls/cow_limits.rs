@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of what counting copy-on-write faults takes from others: memory, of which any user's
-//! process can make it need more, by a name that is tracked, and time.
+//! Tests of what counting copy-on-write faults costs others: time, and memory, of which processes
+//! of any user can make it use more if their name is tracked.
 
 #![no_std]
 #![no_main]
@@ -15,9 +15,13 @@ use harness::cow::Stat;
 use harness::cow::Subject;
 use harness::cow::View;
 use harness::cow::TARGET;
+use harness::failslab::need_failslab;
+use harness::failslab::with_failure;
+use harness::failslab::with_failures;
 use harness::meminfo::kernel_memory;
 use harness::meminfo::meminfo;
 use harness::meminfo::quarantine;
+use harness::meminfo::xarray_nodes;
 use harness::sys::MAP_PRIVATE;
 use harness::sys::PAGE_SIZE;
 use harness::task::become_user;
@@ -27,13 +31,13 @@ use harness::*;
 const NAME: &CStr = c"subject";
 const OTHER: &CStr = c"other";
 
-/// What a block has the counters of.
+/// How many bytes a block has counters for.
 const BLOCK: usize = 2 << 20;
 
-/// Kilobytes that the kernel's memory may grow by, whatever is done.
+/// How many kilobytes the kernel's memory may grow by in any case.
 const SLACK: usize = 1024;
 
-/// How many blocks are free, and how many there are in all.
+/// Returns the number of free blocks, and the number of all blocks.
 fn blocks() -> (usize, usize) {
     let mut buf = Mapping::new(256, MAP_PRIVATE).unwrap();
     View::read(buf.bytes()).blocks()
@@ -49,20 +53,20 @@ fn expect_all_free() {
     expect!(eventually(all_free), "{:?} blocks", blocks());
 }
 
-/// The report on a name.
+/// Returns the report on a name.
 #[track_caller]
 fn report(name: &CStr) -> Stat {
     cow::get(name).expect("a report")
 }
 
-/// What is counted in all, in the VMAs that are listed, and without a place, in the first image of
-/// a name.
+/// Sums for the first image of a name: all faults, those in listed VMAs, and those without a
+/// counter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Sums {
     faults: isize,
     mapped: isize,
     unplaced: isize,
-    /// Blocks that are free.
+    /// The number of free blocks.
     free: usize,
 }
 
@@ -81,8 +85,8 @@ fn sums(name: &CStr) -> Sums {
     }
 }
 
-/// Expects so many faults, and at most a few more: where the stack begins is random, so that it may
-/// come to another page.
+/// Expects this many faults, or a few more: the stack starts at a random address, so it may reach
+/// another page.
 #[track_caller]
 fn expect_faults(faults: isize, count: usize) {
     let count = count as isize;
@@ -92,8 +96,8 @@ fn expect_faults(faults: isize, count: usize) {
     );
 }
 
-/// Address space that is not memory: its first page in each step of so many bytes can be written
-/// to, and is given back.
+/// Address space without memory. The first page in each step of this many bytes can be written to
+/// and is then discarded.
 #[derive(Clone, Copy)]
 struct Steps {
     start: usize,
@@ -102,30 +106,30 @@ struct Steps {
 }
 
 impl Steps {
-    /// Maps so many, or as many as the program has room for.
+    /// Maps this many steps, or as many as a program has room for.
     fn new(mut count: usize, size: usize) -> Steps {
         const PROT: u32 = sys::PROT_READ | sys::PROT_WRITE;
         const FLAGS: u32 = MAP_PRIVATE | sys::MAP_NORESERVE;
-        // A 32-bit program has room for one gigabyte, at least, and so has each child.
+        // A 32-bit program has room for at least one gigabyte, and so does each child.
         if cfg!(target_pointer_width = "32") {
             count = count.min((1 << 30) / size);
         }
-        // SAFETY: It replaces nothing.
+        // SAFETY: This replaces no mapping.
         let start = unsafe { sys::mmap(0, count * size, PROT, FLAGS) }.expect("address space");
-        // A huge zero page would be replaced by a huge page, which is no copy. Not all kernels know
+        // A huge zero page would be replaced by a huge page, which is not a copy. Some kernels lack
         // huge pages.
-        // SAFETY: There is nothing yet.
+        // SAFETY: Nothing is there yet.
         let _ = unsafe { sys::madvise(start, count * size, sys::MADV_NOHUGEPAGE) };
         Steps { start, size, count }
     }
 
     fn page(&self, step: usize) -> Area {
         assert!(step < self.count);
-        // SAFETY: The page is mapped for nothing but this.
+        // SAFETY: The page is mapped for this purpose only.
         unsafe { Area::at(self.start + step * self.size, 1) }
     }
 
-    /// Reads and then writes a page in each of these steps: a copy of the zero page.
+    /// Reads and then writes a page in each of these steps, which copies the zero page.
     fn write(&self, steps: core::ops::Range<usize>) {
         let mut from = steps.start;
         while from < steps.end {
@@ -136,19 +140,19 @@ impl Steps {
                 page.write([0]);
             }
             let (start, len) = (self.start + from * self.size, (to - from) * self.size);
-            // SAFETY: Nobody needs what is there.
+            // SAFETY: Nobody needs the contents.
             unsafe { sys::madvise(start, len, sys::MADV_DONTNEED) }.expect("madvise");
             from = to;
         }
     }
 }
 
-/// How many kilobytes the kernel has for itself, while `work` stops, and after it has ended.
+/// Returns the kernel's memory in kilobytes, while `work` is stopped and after it has ended.
 fn memory<T>(work: impl FnOnce() -> T, end: impl FnOnce(T)) -> (usize, usize) {
     let running = work();
     let alive = kernel_memory();
     end(running);
-    // What RCU frees comes later.
+    // Memory freed by RCU comes later.
     let after = (0..10).map(|_| {
         sys::sleep_ms(30);
         kernel_memory()
@@ -156,8 +160,8 @@ fn memory<T>(work: impl FnOnce() -> T, end: impl FnOnce(T)) -> (usize, usize) {
     (alive, after.min().unwrap())
 }
 
-/// Expects that what is done with `NAME` needs no more kilobytes than these, as compared with the
-/// same with a name that is not tracked: while it is done, and after.
+/// Expects that `work` with `NAME` needs at most this many kilobytes more than with a name that is
+/// not tracked, while it runs and afterwards.
 #[track_caller]
 fn expect_memory<T>(
     work: impl Fn(&CStr) -> T,
@@ -175,7 +179,7 @@ fn expect_memory<T>(
         &end,
     );
     diag!("kB untracked {without:?}, tracked {with:?}, limits {limit}, {after}");
-    // A kernel that is built to find bugs needs more for each allocation.
+    // A debug kernel needs more memory for each allocation.
     let (factor, kept) = match quarantine() {
         0 => (1, 0),
         kept => (4, kept),
@@ -188,7 +192,7 @@ fn expect_memory<T>(
     expect!(with.1 <= limits.1, "{} kB when it is gone", with.1);
 }
 
-/// A program that needs 47 megabytes.
+/// Expects that a program that needs 47 megabytes survives.
 #[track_caller]
 fn expect_innocent_lives() {
     const PAGES: usize = 47 << 20 >> 12;
@@ -205,24 +209,24 @@ tests! {
         cow::set(NAME).unwrap();
     }
 
-    /// A user's program that has faults in as many blocks as it can: what it makes the kernel keep
-    /// is bounded, and nothing of it is left when it has ended. Who is innocent lives.
+    /// A user's program that has faults in as many blocks as possible: the kernel memory that it
+    /// uses is bounded, and all of it is freed when the program ends. Innocent programs survive.
     fn attack_is_bounded(timeout: 300) {
         let (free, all) = blocks();
         expect_eq!(free, all);
         let mut cmdline = [0; 4096];
         let cmdline = io::read_file(c"/proc/cmdline", &mut cmdline).unwrap();
         if !cmdline.contains("cow_track.blocks=") {
-            // A 256th of memory.
+            // One 256th of memory.
             let memory = meminfo(&["MemTotal"]) << 10;
             expect!(all * 4096 <= memory / 256 + (64 << 10), "{all} blocks");
         }
-        // One block beside the other, and each as far from others as costs most.
+        // Adjacent blocks, and blocks at the distance that costs most.
         for (count, size) in [(80_000, BLOCK), (20_000, 64 * BLOCK)] {
             let steps = Steps::new(count, size);
             let attack = |name: &CStr| {
                 let tracked = name == NAME;
-                // What is not tracked leaves nothing behind, however much it is.
+                // An untracked process leaves nothing behind, however much it does.
                 let count = if tracked { steps.count } else { steps.count / 16 };
                 let mut subject = Subject::start(name, |stops| {
                     become_user(1000, &[]);
@@ -234,7 +238,7 @@ tests! {
                 let before = total();
                 subject.step();
                 if tracked {
-                    // All are counted, whether there was room or not.
+                    // All faults are counted, whether or not there was a block.
                     expect_eq!(total() - before, steps.count as isize);
                     expect_innocent_lives();
                 }
@@ -249,13 +253,48 @@ tests! {
             expect_memory(attack, Subject::end, (used, 0));
             expect_all_free();
             expect_innocent_lives();
-            // SAFETY: Nobody uses it any more.
+            // SAFETY: Nobody uses the memory any more.
             unsafe { sys::munmap(steps.start, steps.count * steps.size) }.unwrap();
         }
     }
 
-    /// An image gets one more block only while it has fewer than are free: so there are always some
-    /// for others, who get half of the rest, each. A fault without one is in the total.
+    /// If a block cannot be added for lack of memory, a node of the index can remain. The number of
+    /// such nodes is bounded, and all are freed when the image ends.
+    fn failures_leave_few_nodes(timeout: 300) {
+        need_failslab(true);
+        // So far apart that each block needs a node at the second level, too.
+        let Some(size) = BLOCK.checked_mul(64 * 64) else {
+            skip!("there is too little address space");
+        };
+        let most = (blocks().1 / 2).min(256);
+        let steps = Steps::new(2000, size);
+        let before = xarray_nodes();
+        let subject = Subject::start(NAME, |stops| {
+            steps.write(0..1);
+            steps.page(1).read([0]);
+            // When all succeed, the node at the second level is there already.
+            let allocations = with_failures(|| steps.write(1..2));
+            let failures = (2..steps.count).filter(|&step| {
+                let page = steps.page(step);
+                page.read([0]);
+                with_failure(allocations + 1, || page.write([0]))
+            });
+            let failures = failures.count();
+            expect!(failures + 16 > most, "{failures} failures");
+            stops.stop();
+        });
+        let nodes = xarray_nodes();
+        subject.end();
+        // Memory freed by RCU comes later.
+        let none_left = || xarray_nodes() < before + most / 2;
+        expect!(eventually(none_left), "{} nodes left", xarray_nodes());
+        diag!("{before} nodes, then {nodes}, {most} failures");
+        expect!(nodes >= before + most / 2, "there were no nodes");
+        expect!(nodes <= before + 2 * most + 64);
+    }
+
+    /// An image gets another block only if it has fewer than are free. So some always remain for
+    /// others, each of which gets half of the rest. A fault without a block is in the total.
     fn half_of_what_is_free(timeout: 300) {
         let (mut free, all) = blocks();
         let steps = Steps::new(45_000, BLOCK);
@@ -271,7 +310,7 @@ tests! {
                 stops.stop();
                 steps.write(0..count);
                 stops.stop();
-                // It knows these pages, but not the others.
+                // These pages have blocks, the other pages do not.
                 area.write([1, 598]);
                 steps.write(0..1);
                 steps.write(steps.count - 1..steps.count);
@@ -298,7 +337,7 @@ tests! {
                 expect_eq!(after.unplaced, 0);
             }
 
-            // What has no place never gets one; what has one, always.
+            // A page without a counter never gets one, and a page with a counter keeps it.
             subject.step();
             let last = sums(name.as_cstr());
             expect!(last.faults - after.faults >= 10);
@@ -321,7 +360,7 @@ tests! {
         expect_all_free();
     }
 
-    /// What is counted in the end is what was counted before, with a place or without.
+    /// The final counts are the same as before the end, with and without counters.
     fn total_after_the_end() {
         let steps = Steps::new(2 * blocks().1, BLOCK);
         let subject = Subject::start(NAME, |stops| {
@@ -372,14 +411,14 @@ tests! {
         let used = || {
             let (free, all) = blocks();
             expect!(free < all);
-            // What has ended is remembered, too.
+            // Ended processes are remembered, too.
             (all - free) * 4 + NAMES * PROCESSES * 2 + NAMES * 8
         };
         expect_memory(start, end, (used, NAMES * 8));
         expect_all_free();
     }
 
-    /// A process that forks again and again.
+    /// A process that forks repeatedly.
     fn many_forks(timeout: 300) {
         const FORKS: usize = 1000;
         let steps = Steps::new(4, BLOCK);
@@ -395,7 +434,7 @@ tests! {
         expect_memory(start, Subject::end, (|| 32, 8));
     }
 
-    /// One image after the other, with as many VMAs as are kept of it.
+    /// One image after another, each with the maximum number of VMAs that is kept.
     fn many_images(timeout: 900) {
         const IMAGES: usize = 600;
         let area = Area::written(160);
@@ -444,27 +483,27 @@ tests! {
         expect_eq!(report(NAME).total(), list.total());
     }
 
-    /// The memory that counting takes is charged to the control group of the task that has the
-    /// fault, in whatever memory, and given back.
+    /// The memory used for counting is charged to the control group of the task that causes the
+    /// fault, in whichever process's memory, and uncharged when it is freed.
     fn memory_is_charged() {
         const BLOCKS: usize = 32;
         let group = Group::new("cow");
-        // Megabytes apart from each other.
+        // Megabytes apart.
         let areas = [(); 3 * BLOCKS].map(|()| {
             let area = Area::anonymous(1000, MAP_PRIVATE);
             area.write(0..2);
             area
         });
-        // Who reads the statistics brings them up to date only when much has changed since; else
-        // it is done every two seconds or so, by a CPU that is not idle. So change much.
+        // Reading the statistics only updates them if they have changed a lot. Otherwise, a CPU
+        // that is not idle does so about every two seconds. So change a lot.
         let pages = Area::anonymous(1000, MAP_PRIVATE);
         let busy = RefCell::new(Subject::fork(|stops| {
-            // Has what this takes besides before it is in the group.
+            // Finish everything else that needs memory before joining the group.
             pages.write(0..1000);
             group.join();
             loop {
                 stops.stop();
-                // SAFETY: What is there does not matter.
+                // SAFETY: The contents do not matter.
                 unsafe { sys::madvise(pages.start(), pages.len(), sys::MADV_DONTNEED) }.unwrap();
                 pages.write(0..1000);
             }
@@ -473,8 +512,8 @@ tests! {
             busy.borrow_mut().step();
             group.get("memory.stat", "slab_unreclaimable")
         };
-        // A block has four bytes for each of its 512 pages, and more. Each CPU keeps a part of the
-        // sum back, less than a page.
+        // A block has four bytes for each of its 512 pages, and some more. Each CPU withholds less
+        // than a page of the sum.
         let charged = |before| {
             let enough = || slab() >= before + BLOCKS * 2048 * 3 / 4;
             expect!(eventually(enough), "{} of {before} bytes", slab());
@@ -504,7 +543,7 @@ tests! {
         inside.step();
         let remote = charged(before + own);
         diag!("bytes charged for {BLOCKS} blocks: {own}, in another's memory: {remote}");
-        // This process is not in the group, whose process it writes to.
+        // This process is not in the group, but the process that it writes to is.
         let before_ours = slab();
         write(subject.pid(), &areas[2 * BLOCKS..]);
         for _ in 0..30 {
@@ -521,7 +560,7 @@ tests! {
         inside.end();
         subject.end();
         outside.end();
-        // What the CPUs keep back, they give when there is a limit to enforce.
+        // CPUs release what they withhold when there is a limit to enforce.
         let drained = || {
             group.drain();
             slab()
@@ -530,10 +569,10 @@ tests! {
         drop(busy);
     }
 
-    /// A control group that has no memory left: its processes are tracked all the same, and nobody
-    /// is refused or killed for the memory that counting would take.
+    /// A control group without free memory: its processes are still tracked, and nobody fails or is
+    /// killed for lack of the memory that counting would need.
     fn group_without_memory() {
-        // What the CPUs have charged in advance is not enough for so many blocks.
+        // CPUs have not precharged enough for so many blocks.
         const BLOCKS: usize = 400;
         cow::reset();
         let group = Group::new("full");
@@ -549,7 +588,7 @@ tests! {
             stops.stop();
             for step in 0..BLOCKS {
                 // As much as the fault itself needs.
-                // SAFETY: What is there does not matter.
+                // SAFETY: The contents do not matter.
                 unsafe { sys::madvise(given_back.page(step), PAGE_SIZE, sys::MADV_DONTNEED) }
                     .unwrap();
                 write(step);
@@ -581,10 +620,10 @@ tests! {
         expect_eq!(report(NAME).total(), after.faults);
     }
 
-    /// A control group whose memory is full of what can be freed: when a block cannot be had at
-    /// once, it is waited for.
+    /// A control group whose memory is full of reclaimable caches: if a block is not available at
+    /// once, the kernel waits for it.
     fn group_with_caches(timeout: 300) {
-        // What the CPUs have charged in advance is not enough for so many blocks.
+        // CPUs have not precharged enough for so many blocks.
         const BLOCKS: usize = 400;
         let group = Group::new("caches");
         let steps = Steps::new(BLOCKS, BLOCK);
@@ -595,7 +634,7 @@ tests! {
             let _ = sys::pin_to_cpu(0);
             group.join();
             given_back.write(0..2 * BLOCKS);
-            // The kernel remembers what is not there: some megabytes, which it can do without.
+            // The kernel remembers missing files: some megabytes, which it can reclaim.
             for i in 0..20_000 {
                 let path = text!("/sys/no-{i}");
                 expect_eq!(io::File::open(path.as_cstr(), 0).err(), Some(sys::ENOENT));
@@ -603,11 +642,11 @@ tests! {
             stops.stop();
             for (i, page) in pages(0..BLOCKS).enumerate() {
                 // As much as the fault itself needs.
-                // SAFETY: What is there does not matter.
+                // SAFETY: The contents do not matter.
                 unsafe { sys::madvise(given_back.page(i), PAGE_SIZE, sys::MADV_DONTNEED) }.unwrap();
                 page.write([0]);
                 if i % 16 == 0 {
-                    // What is given up is freed a little later.
+                    // Reclaimed memory is freed a little later.
                     sys::sleep_ms(10);
                 }
             }
@@ -629,13 +668,12 @@ tests! {
         subject.end();
     }
 
-    /// Nobody else waits while an image with many blocks ends: not for a fork, not for an exec, not
-    /// for an exit.
+    /// Nobody else waits while an image with many blocks ends, neither in fork, exec nor exit.
     ///
-    /// Others are forked all the time, while it ends and before. An emulated CPU can be without its
-    /// host's for longer than all this takes, so the best of several rounds has to be good. Without
-    /// a lock in the way, the longest time is what it was before; with one, it would be what 40,000
-    /// blocks take to be freed: seconds.
+    /// Processes are forked all the time, before and during the end. An emulated CPU can be
+    /// descheduled on its host for longer than all of this takes, so only the best of several
+    /// rounds must be good. If no lock is in the way, the maximum time is the same as before.
+    /// Otherwise, it would be the time to free 40,000 blocks, which is seconds.
     fn nobody_waits(timeout: 300) {
         const MS: u64 = 1_000_000;
         const MORE: u64 = 60 * MS;

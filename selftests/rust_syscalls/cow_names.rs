@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of whose copy-on-write faults are counted: which processes have a name, and which of them
+//! Tests of whose copy-on-write faults are counted: which processes have a name, and which of these
 //! a report is about.
 
 #![no_std]
@@ -23,35 +23,35 @@ use harness::*;
 const NAME: &CStr = c"subject";
 const OTHER: &CStr = c"other";
 
-/// The report on a name.
+/// Returns the report on a name.
 #[track_caller]
 fn report(name: &CStr) -> Stat {
     cow::get(name).expect("a report")
 }
 
-/// The faults of `NAME` in an area.
+/// Returns the faults of `NAME` in an area.
 #[track_caller]
 fn faults(area: &Area) -> isize {
     report(NAME).faults(area)
 }
 
-/// Names the calling process, or thread.
+/// Sets the name of the calling process or thread.
 fn take(name: &CStr) {
     sys::set_name(name).expect("a name");
 }
 
-/// Names a thread of this process.
+/// Sets the name of a thread of this process.
 fn write_comm(tid: i32, name: &CStr) {
     let path = text!("/proc/self/task/{tid}/comm");
     io::write_file(path.as_cstr(), name.to_bytes()).expect("comm");
 }
 
-/// Forks a process that goes on to `stops` and ends.
+/// Forks a process that does `work`, and waits for its end.
 fn forked(work: impl FnOnce()) {
     expect_eq!(Child::fork(work).unwrap().wait(), Ok(Status::Exited(0)));
 }
 
-/// A step of a process that writes to so many more of the pages of `area`, and stops.
+/// A process that writes to more and more pages of `area`, and stops after each step.
 struct Writer {
     stops: &'static Stops,
     area: Area,
@@ -66,7 +66,7 @@ impl Writer {
     }
 }
 
-/// A process that writes to pages of `area`: `work` says when, and what it is called then.
+/// Starts a process that writes to pages of `area`. `work` determines when, and under which name.
 fn writer(area: Area, work: impl FnOnce(&mut Writer)) -> Subject {
     Subject::fork(|stops| {
         work(&mut Writer {
@@ -82,7 +82,7 @@ tests! {
         cow::reset();
     }
 
-    /// The name is there first, then it is tracked: what was before does not count.
+    /// The process has its name before it is tracked: earlier faults do not count.
     fn named_before() {
         let area = Area::written(64);
         let mut subject = writer(area, |writer| {
@@ -97,7 +97,7 @@ tests! {
         expect_eq!(faults(&area), 7);
     }
 
-    /// It is tracked first, then a process takes it.
+    /// The name is tracked before a process takes it.
     fn named_by_prctl() {
         let area = Area::written(64);
         cow::set(NAME).unwrap();
@@ -113,7 +113,7 @@ tests! {
         report(NAME).expect_maps(subject.pid());
     }
 
-    /// `/proc/<pid>/task/<tid>/comm` names a process, too, by any of its threads.
+    /// `/proc/<pid>/task/<tid>/comm` also sets the name of a process, through any of its threads.
     fn named_by_comm() {
         let area = Area::written(64);
         cow::set(NAME).unwrap();
@@ -136,7 +136,7 @@ tests! {
         expect_eq!(faults(&area), 7);
         let total = report(NAME).total();
         subject.step();
-        // What has lost the name keeps what was counted.
+        // A process that has lost the name leaves its counts behind.
         expect!(report(NAME).total() >= total);
         expect!(report(NAME).total() < total + 5);
         subject.step();
@@ -152,7 +152,7 @@ tests! {
         expect_eq!(stat.total(), stat.sum());
     }
 
-    /// One that runs already.
+    /// A program that is already running.
     fn execed_before() {
         let target = Target::start(&[c"13"]);
         cow::set(TARGET).unwrap();
@@ -173,7 +173,7 @@ tests! {
         expect_eq!(stat.total(), stat.sum());
     }
 
-    /// What a process was before its exec is another matter.
+    /// What a process was before its exec is separate.
     fn exec_of_another_name() {
         let area = Area::written(16);
         cow::set(NAME).unwrap();
@@ -189,12 +189,12 @@ tests! {
         let execed = || {
             let mut buf = [0; 4096];
             let status = vcpu::status(pid, pid, &mut buf);
-            // It has the name before it has been loaded.
+            // The process has the name before it is loaded.
             status.is_some_and(|status| io::field(status, "Name") == Some("wait"))
                 && cow::asleep(pid)
         };
         expect!(eventually(execed), "no exec");
-        // The last that was seen of the image.
+        // The last counts of the image.
         expect_eq!(faults(&area), 9);
         expect!(report(NAME)
             .vmas()
@@ -222,7 +222,7 @@ tests! {
         expect_eq!(faults(&area), 17);
     }
 
-    /// After `pf_cleanup()`, counting starts from the beginning, for processes that live on, too.
+    /// After `pf_cleanup()`, counting starts again, even for processes that live on.
     fn cleanup() {
         let area = Area::written(64);
         cow::set(NAME).unwrap();
@@ -243,8 +243,8 @@ tests! {
         expect_eq!(faults(&area), 5);
     }
 
-    /// What a process forks belongs to the same image, as long as it keeps its name, and when it
-    /// has ended, too.
+    /// Forked processes belong to the same image as long as they keep the name, and after their
+    /// end.
     fn forked_children() {
         let area = Area::written(64);
         cow::set(NAME).unwrap();
@@ -265,7 +265,7 @@ tests! {
         }
     }
 
-    /// A child counts until it gets another name.
+    /// A child counts until its name changes.
     fn forked_child_renamed() {
         let area = Area::written(64);
         cow::set(NAME).unwrap();
@@ -282,7 +282,7 @@ tests! {
         expect_eq!(faults(&area), 10);
     }
 
-    /// A report lists the VMAs of the process that was started last and lives.
+    /// A report lists the VMAs of the live process that started last.
     fn youngest_member() {
         let area = Area::written(16);
         let extra = Area::written(3);
@@ -307,7 +307,7 @@ tests! {
         parent.end();
     }
 
-    /// When all are gone, the report is what it was at the end.
+    /// When all processes are gone, the report keeps its final contents.
     fn process_gone() {
         let area = Area::written(64);
         cow::set(NAME).unwrap();
@@ -327,7 +327,7 @@ tests! {
                 .map(|vma| vma.range)
                 .eq(last.vmas().map(|vma| vma.range)));
         }
-        // Also when it is killed.
+        // Even when the process is killed.
         let subject = Subject::start(NAME, |stops| {
             area.write(0..30);
             stops.stop();
@@ -337,8 +337,8 @@ tests! {
         expect_eq!(faults(&area), 30);
     }
 
-    /// Two programs of the same name: a report is about the one whose process was started last and
-    /// lives, or about the one that has ended last.
+    /// Two programs with the same name: a report is about the one whose live process started last,
+    /// or else about the one that ended last.
     fn two_images() {
         let counted = || report(TARGET).faults(&TARGET_AREA);
         cow::set(TARGET).unwrap();
@@ -347,12 +347,12 @@ tests! {
         let second = Target::start(&[c"20"]);
         expect_eq!(counted(), 20);
         report(TARGET).expect_maps(second.pid());
-        // The first one becomes a third image, whose process is not younger for that.
+        // The first one becomes a third image. This does not make its process the youngest.
         first.next();
         expect_eq!(counted(), 20);
         report(TARGET).expect_maps(second.pid());
 
-        // /proc/cow_track has both that live, and that which has ended.
+        // /proc/cow_track has both live images and the one that has ended.
         let mut buf = [0; 32768];
         let mut images = cow::images(&mut buf);
         let mut ids = [0; 3];
@@ -380,15 +380,15 @@ tests! {
         expect_eq!(counted(), 12);
         first.end();
         expect_eq!(counted(), 12);
-        // Of those that have ended, the last is kept, and no other.
+        // Of the images that have ended, only the last one is kept.
         let mut buf = [0; 32768];
         let mut images = cow::images(&mut buf);
         expect_eq!(images.next().map(|image| image.id), Some(ids[1]));
         expect_eq!(images.next(), None);
     }
 
-    /// Whatever becomes of a name: one image that has ended is all that is kept, and no two have
-    /// had the same number.
+    /// Whatever happens to a name, only one ended image is kept, and image numbers are never
+    /// reused.
     fn last_image_is_kept() {
         const ROUNDS: usize = 12;
         cow::set(TARGET).unwrap();
@@ -416,8 +416,8 @@ tests! {
         }
     }
 
-    /// Workers that take the name, each by itself, are one image: what one of them is called does
-    /// not depend on the others, but they come from the same exec.
+    /// Workers that each take the name form one image: their names do not depend on each other, but
+    /// they go back to the same exec.
     fn workers_that_rename_themselves() {
         let area = Area::written(64);
         cow::set(NAME).unwrap();
@@ -449,7 +449,8 @@ tests! {
         expect_eq!(faults(&area), 34);
         report(NAME).expect_maps(second.pid());
         expect_eq!(image(2), id);
-        // Whoever comes while one of them lives belongs to it, too; whoever comes later does not.
+        // A process that takes the name while one of them lives also belongs to the image. A later
+        // one does not.
         let fourth = worker(5);
         expect_eq!(faults(&area), 39);
         expect_eq!(image(3), id);
@@ -462,7 +463,8 @@ tests! {
         drop(fifth);
     }
 
-    /// One that gives the name away while another keeps it, and takes it back, is where it was.
+    /// A process that gives up the name while another one keeps it, and takes it back, rejoins its
+    /// image.
     fn away_and_back_to_others() {
         let area = Area::written(64);
         cow::set(NAME).unwrap();
@@ -489,7 +491,7 @@ tests! {
         expect_eq!(faults(&area), 19);
     }
 
-    /// A process that gives its name away and takes it back starts again.
+    /// A process that gives up its name and takes it back starts again.
     fn away_and_back() {
         let area = Area::written(64);
         cow::set(NAME).unwrap();
@@ -504,7 +506,7 @@ tests! {
         let total = report(NAME).total();
         expect_eq!(faults(&area), 10);
         subject.step();
-        // A few of its stack may be between the report and the new name.
+        // It may have a few stack faults between the report and the new name.
         expect!((total..total + 5).contains(&report(NAME).total()));
         subject.step();
         expect_eq!(faults(&area), 5);
@@ -528,7 +530,7 @@ tests! {
         report(OTHER).expect_maps(subject.pid());
     }
 
-    /// Threads have names of their own, which are not the process'.
+    /// Threads have their own names, which are not the name of the process.
     fn thread_names_do_not_matter() {
         let area = Area::written(64);
         cow::set(NAME).unwrap();
@@ -551,7 +553,7 @@ tests! {
         expect_eq!(report(OTHER).total(), 0);
         drop(subject);
 
-        // Nor is a process tracked for the name of one of its threads.
+        // A process is not tracked for the name of one of its threads, either.
         let _subject = writer(area, |writer| {
             take(c"third");
             Thread::spawn(|| take(OTHER)).unwrap().join();
@@ -575,7 +577,7 @@ tests! {
             sys::exit(0);
         });
         expect_eq!(faults(&area), 5);
-        // Where the leader has none any more, the other thread has the process' memory.
+        // If the leader no longer has the memory of the process, the other thread does.
         let tids = io::ids(text!("/proc/{}/task", subject.pid()).as_cstr()).unwrap();
         let tid = tids.last().unwrap();
         report(NAME).expect_maps(tid);
@@ -583,7 +585,7 @@ tests! {
         expect_eq!(faults(&area), 16);
         report(NAME).expect_maps(tid);
         let last = report(NAME);
-        // One that is tracked from now on only.
+        // A process that is tracked only from now on.
         cow::reset();
         cow::set(NAME).unwrap();
         report(NAME).expect_maps(tid);
@@ -595,7 +597,7 @@ tests! {
             .eq(last.vmas().map(|vma| vma.range)));
     }
 
-    /// A child that borrows its parent's memory and takes a name does not give it to that.
+    /// A child that borrows its parent's memory and takes a name does not name the parent.
     fn vfork_child_takes_the_name() {
         let area = Area::written(64);
         cow::set(NAME).unwrap();
@@ -609,7 +611,7 @@ tests! {
         expect_eq!(report(NAME).total(), 0);
     }
 
-    /// Nor does it take it away.
+    /// Nor does it rename the parent.
     fn vfork_child_leaves_the_name() {
         let area = Area::written(64);
         cow::set(NAME).unwrap();
@@ -618,7 +620,7 @@ tests! {
             writer.write(10);
             let child = Child::share(sys::CLONE_VFORK, move || {
                 take(OTHER);
-                // In the memory of its parent.
+                // This is in the memory of its parent.
                 area.write(40..43);
             });
             expect_eq!(child.unwrap().wait(), Ok(Status::Exited(0)));
@@ -629,7 +631,7 @@ tests! {
         report(NAME).expect_maps(subject.pid());
     }
 
-    /// A program started by vfork and exec is its own.
+    /// A program started by vfork and exec has its own memory.
     fn vfork_and_exec() {
         cow::set(TARGET).unwrap();
         let ([from, to], [input, _kept]) = (io::pipe().unwrap(), io::pipe().unwrap());
@@ -645,7 +647,7 @@ tests! {
         report(TARGET).expect_maps(child.pid);
     }
 
-    /// Memory that lives on in another process when its own has ended.
+    /// Memory that lives on in another process after its own process has ended.
     fn memory_outlives_its_process() {
         let area = Area::written(64);
         cow::set(NAME).unwrap();
@@ -656,7 +658,7 @@ tests! {
                 area.write(5..16);
                 stops.stop();
             });
-            // It is not to be killed, and needs its stack.
+            // The child must not be killed, and needs its stack.
             core::mem::forget(child);
         });
         expect_eq!(faults(&area), 5);
@@ -666,7 +668,7 @@ tests! {
         expect_eq!(faults(&area), 16);
     }
 
-    /// `/proc/cow_track` has all VMAs, and agrees with the report.
+    /// `/proc/cow_track` has all VMAs, and matches the report.
     fn unlimited_view() {
         let area = Area::written(300);
         cow::set(NAME).unwrap();
@@ -705,7 +707,7 @@ tests! {
         expect_eq!(cow::get(c"third").err(), Some(EINVAL));
     }
 
-    /// Names that would forge lines of it cannot.
+    /// Names cannot forge lines in it.
     fn view_escapes() {
         cow::set(c"a\nimage 7").unwrap();
         let mut buf = [0; 4096];

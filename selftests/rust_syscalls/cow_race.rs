@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests that `pf_set_param`, `pf_get_info` and `pf_cleanup` miss nothing, and hurt nobody, while
-//! processes start, change their names, write to their memory and end as fast as they can.
+//! Tests that `pf_set_param`, `pf_get_info` and `pf_cleanup` miss nothing and harm nobody while
+//! processes start, change their names, write to their memory and exit as fast as they can.
 //!
-//! Each test goes on for as many seconds as the environment's `COW_RACE_SECONDS` says.
+//! Each test runs for the number of seconds in the environment variable `COW_RACE_SECONDS`.
 
 #![no_std]
 #![no_main]
@@ -27,16 +27,16 @@ use harness::sys::EINVAL;
 use harness::sys::MAP_PRIVATE;
 use harness::*;
 
-/// Rounds of a test, at least.
+/// The minimum number of rounds in a test.
 const ROUNDS: u32 = 64;
 
 const NAME: &CStr = c"subject";
 const OTHER: &CStr = c"other";
 
-/// Processes that do the same at the same time.
+/// How many processes do the same at the same time.
 const MEMBERS: usize = 12;
 
-/// The faults in an area, in all images of a name.
+/// Returns the faults in an area, in all images of a name.
 fn faults_of_all(name: &str, area: &Area) -> isize {
     let mut buf = Mapping::new(64, MAP_PRIVATE).unwrap();
     cow::images(buf.bytes())
@@ -47,11 +47,11 @@ fn faults_of_all(name: &str, area: &Area) -> isize {
         .sum()
 }
 
-/// Where the processes of a round meet.
+/// The points where the processes of a round meet.
 struct Meeting {
-    /// They come to be what they are to be.
+    /// They may start to fork, rename or exec.
     start: Turnstile,
-    /// They are.
+    /// They have done so.
     ready: Turnstile,
     /// `pf_set_param()` has been called.
     set: Turnstile,
@@ -59,11 +59,11 @@ struct Meeting {
     written: Turnstile,
 }
 
-// SAFETY: Zeroes are turnstiles that nobody has passed.
+// SAFETY: Zeros are turnstiles that nobody has passed.
 unsafe impl mem::Shareable for Meeting {}
 
-/// Each round, processes come to be what they are to be by `begin`, while their name begins to be
-/// tracked: they all have to be found, by one or by the other.
+/// In each round, processes get the name through `begin` while it starts to be tracked. All of them
+/// must be found, from one side or the other.
 fn all_are_found(begin: fn(&'static Meeting, &dyn Fn())) {
     const PAGES: usize = 3;
     let area = Area::written(PAGES);
@@ -94,20 +94,20 @@ fn all_are_found(begin: fn(&'static Meeting, &dyn Fn())) {
         expect_eq!(got, (MEMBERS * PAGES) as isize, "faults in round {round}");
         expect!(cow::get(NAME).is_ok());
         expect_eq!(calls::pf_cleanup(), Ok(0));
-        // What it has started ends with it.
+        // Everything that it has started ends with it.
         drop(parent);
         unmap_shared(meeting);
     });
 }
 
-/// Gives the memory of a round back.
+/// Unmaps the memory of a round.
 fn unmap_shared<T>(place: &'static T) {
     let len = size_of::<T>().next_multiple_of(sys::PAGE_SIZE);
-    // SAFETY: All who have used it are gone.
+    // SAFETY: All its users are gone.
     unsafe { sys::munmap(place as *const T as usize, len) }.unwrap();
 }
 
-/// Forks children that are killed when their parent, which is to call this, is.
+/// Forks children that are killed together with the caller.
 fn fork_members(member: &dyn Fn()) -> [Child; MEMBERS] {
     [(); MEMBERS].map(|()| {
         Child::fork(|| {
@@ -118,7 +118,7 @@ fn fork_members(member: &dyn Fn()) -> [Child; MEMBERS] {
     })
 }
 
-/// A process of the name forks.
+/// A process with the name forks.
 fn set_while_forking() {
     all_are_found(|meeting, member| {
         sys::set_name(NAME).unwrap();
@@ -140,7 +140,7 @@ fn set_while_renaming() {
     });
 }
 
-/// Processes get the name by exec: of a program that writes what is counted, after it has started.
+/// Processes get the name by exec of a program that does its counted writes after it has started.
 fn set_while_executing() {
     const TARGETS: usize = 4;
     rounds(ROUNDS, |round| {
@@ -156,15 +156,15 @@ fn set_while_executing() {
     });
 }
 
-/// A process that others can rename, and that writes to pages when it is told to.
+/// A process that others can rename, and that writes to pages when told to.
 struct Renamed {
     subject: Subject,
     area: Area,
 }
 
 impl Renamed {
-    /// Starts it; at each stop it has done `work` with its threads, and then written to the area,
-    /// in turns.
+    /// Starts the process. By each stop, it has done `work` with its threads and then written to
+    /// the area, alternately.
     fn start(name: &CStr, mut work: impl FnMut(u32)) -> Renamed {
         let area = Area::anonymous(3, MAP_PRIVATE);
         let subject = Subject::start(name, |stops| {
@@ -174,14 +174,14 @@ impl Renamed {
                 stops.stop();
                 area.read(0..3);
                 area.write(0..3);
-                // SAFETY: What is there does not matter.
+                // SAFETY: The contents do not matter.
                 unsafe { sys::madvise(area.start(), area.len(), sys::MADV_DONTNEED) }.unwrap();
             }
         });
         Renamed { subject, area }
     }
 
-    /// Whether it is counted, which it is to be if, and only if, its name is `NAME`.
+    /// Expects that the process is counted if and only if its name is `NAME`.
     #[track_caller]
     fn expect_counted_as_named(&mut self, round: u32) {
         let mut buf = [0; 64];
@@ -196,7 +196,7 @@ impl Renamed {
     }
 }
 
-/// Waits, without sleep, until `tasks` tasks have come here so many times.
+/// Spins until `tasks` tasks have reached this point this many times.
 fn meet(count: &AtomicU32, tasks: u32, times: u32) {
     count.fetch_add(1, Ordering::AcqRel);
     while count.load(Ordering::Acquire) < tasks * times {
@@ -204,7 +204,7 @@ fn meet(count: &AtomicU32, tasks: u32, times: u32) {
     }
 }
 
-/// A process leaves, or takes, the name while it begins to be tracked.
+/// A process loses or takes the name while it starts to be tracked.
 fn set_while_it_is_renamed() {
     let met: &'static AtomicU32 = mem::shared().unwrap();
     let mut process = Renamed::start(NAME, |round| {
@@ -223,7 +223,7 @@ fn set_while_it_is_renamed() {
     });
 }
 
-/// Two threads write different names to the process at the same time.
+/// Two threads of a process change its name to different ones at the same time.
 fn two_threads_rename() {
     static GO: Turnstile = Turnstile::new();
     static DONE: Turnstile = Turnstile::new();
@@ -256,8 +256,8 @@ fn two_threads_rename() {
     });
 }
 
-/// All that is counted is there in the end, whatever others ask for meanwhile; what is reported
-/// never shrinks.
+/// The final counts are complete, whatever others request at the same time. Reported counts never
+/// shrink.
 fn counts_are_exact() {
     const PAGES: usize = 8;
     let forks: &'static AtomicU32 = mem::shared().unwrap();
@@ -301,20 +301,19 @@ fn counts_are_exact() {
     );
 }
 
-/// Threads write where others map and unmap: nothing that was counted is lost, and a report is
-/// always one.
+/// Threads write while others map and unmap: no count is lost, and every report is valid.
 fn mappings_come_and_go() {
     const PAGES: usize = 600;
     let place = Area::anonymous(PAGES, MAP_PRIVATE);
     expect_eq!(cow::set(NAME), Ok(0));
     let _subject = Subject::start(NAME, |stops| {
-        // Each has a part, beside each other in the same blocks of memory.
+        // Each thread has a part. The parts are adjacent, in the same blocks.
         for part in 0..6 {
             let area = place.part(part * 100..(part + 1) * 100);
             core::mem::forget(
                 Thread::spawn(move || loop {
                     for prot in [sys::PROT_READ, sys::PROT_READ | sys::PROT_WRITE] {
-                        // SAFETY: The part is this thread's.
+                        // SAFETY: The part belongs to this thread.
                         unsafe { sys::mprotect(area.page(10), 20 * sys::PAGE_SIZE, prot) }.unwrap();
                     }
                     area.read(0..100);
@@ -348,12 +347,12 @@ fn mappings_come_and_go() {
     expect!(last > 0);
 }
 
-/// A process gives its name away while its threads have faults, and the last other process of its
-/// image ends at the same moment: what the faults count in must outlive them.
+/// A process loses its name while its threads have faults, and the last other process of its image
+/// exits at the same moment: the counters must outlive the faults.
 fn one_leaves_while_the_last_ends() {
     const PAGES: usize = 4;
-    // As far from each other as to have the same place in the tracker's cache, so that each fault
-    // has to look up where it counts.
+    // At a distance where both share a slot in the tracker's cache, so that each fault has to look
+    // up its counters.
     const FAR: usize = 16 * (2 << 20) / sys::PAGE_SIZE;
     let place = Area::anonymous(FAR + 3 * PAGES, MAP_PRIVATE);
     expect_eq!(cow::set(NAME), Ok(0));
@@ -402,7 +401,7 @@ fn one_leaves_while_the_last_ends() {
     });
 }
 
-/// A process that does all that is of interest, and ends; `round` says how.
+/// A process that does everything of interest, and exits. `round` says how.
 fn storm(round: u32, area: &Area) {
     let name = if round % 3 == 0 { OTHER } else { NAME };
     sys::set_name(name).unwrap();
@@ -413,7 +412,7 @@ fn storm(round: u32, area: &Area) {
     fresh.write(0..4);
     match round % 5 {
         0 => {
-            // SAFETY: Nobody uses them any more.
+            // SAFETY: Nobody uses these areas any more.
             unsafe { sys::munmap(area.start(), area.len()) }.unwrap();
             unsafe { sys::munmap(fresh.start(), fresh.len()) }.unwrap();
         }
@@ -437,7 +436,7 @@ fn storm(round: u32, area: &Area) {
     }
 }
 
-/// Starts processes that cause storms on all CPUs until they are killed.
+/// Starts processes that cause storms on all CPUs until killed.
 fn storms() -> [Child; 6] {
     let area = Area::written(16);
     let mut first = 0;
@@ -457,7 +456,7 @@ fn storms() -> [Child; 6] {
     })
 }
 
-/// All three calls, by several at once, while everything changes.
+/// Several callers of all three system calls at once, while everything changes.
 fn everything_at_once() {
     let storms = storms();
     let callers = [(); 2].map(|()| {
@@ -494,10 +493,10 @@ fn everything_at_once() {
     expect_eq!(cow::get(NAME).err(), Some(EACCES));
 }
 
-/// What counting takes is given back: each round seventy kilobytes.
+/// The memory used for counting is freed: seventy kilobytes in each round.
 fn memory_comes_back() {
     const AREAS: usize = 64;
-    // Megabytes apart from each other.
+    // Megabytes apart.
     let areas = [(); AREAS].map(|()| {
         let area = Area::anonymous(1000, MAP_PRIVATE);
         area.write(0..1);
@@ -509,7 +508,7 @@ fn memory_comes_back() {
             areas.iter().for_each(|area| area.write(0..1));
             stops.stop();
             for area in &areas[..AREAS / 2] {
-                // SAFETY: Nobody uses it any more.
+                // SAFETY: Nobody uses the area any more.
                 unsafe { sys::munmap(area.start(), area.len()) }.unwrap();
             }
             stops.stop();
@@ -532,7 +531,7 @@ fn memory_comes_back() {
             count += 1;
         }
     });
-    // What RCU frees comes later; caches of the kernel grow a little, whoever uses it.
+    // Memory freed by RCU comes later. Caches of the kernel always grow a little.
     let limit = before + 1024 + count + quarantine();
     let small = || kernel_memory() < limit;
     expect!(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A program to be executed by tests: see `harness::cow::TARGET_AREA`.
+//! A program that tests execute: see `harness::cow::TARGET_AREA`.
 
 #![no_std]
 #![no_main]

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Shows each system call, what it returns and what it leaves in the kernel log.
+//! Shows each system call, its result, and what it leaves in the kernel log.
 //!
-//! Not a test, but its exit status is 0 only when all was as it should be.
+//! Not a test, but its exit status is 0 only if everything was as it should be.
 
 #![no_std]
 #![no_main]
@@ -65,7 +65,7 @@ fn main(_args: Args) -> i32 {
     i32::from(demo.failures > 0)
 }
 
-/// A result as C programs see it.
+/// Returns a result as C programs see it.
 fn shown(result: sys::Result) -> Text {
     match result {
         Ok(value) => text!("{value}"),
@@ -90,7 +90,7 @@ impl Demo {
         );
     }
 
-    /// Marks a process with so many threads, and shows each one's mark before and after.
+    /// Marks a process with this many threads, and shows the mark of each before and after.
     fn make_vcpu(&mut self, threads: usize) {
         let process = vcpu::Process::start(threads);
         let pid = process.pid();
@@ -136,7 +136,7 @@ impl Demo {
         process.end();
     }
 
-    /// Counts the copy-on-write faults of a process, and shows them VMA by VMA.
+    /// Counts the copy-on-write faults of a process, and shows them for each VMA.
     fn count_faults(&mut self) {
         const NAME: &CStr = c"cow_demo";
         const SHARED: usize = 16;
@@ -197,9 +197,10 @@ impl Demo {
         );
     }
 
-    /// Makes a call and prints it, its result and its log lines, and what was expected instead.
+    /// Makes a call and prints it, its result and its log lines, and what was expected if that
+    /// differs.
     ///
-    /// `log` is how its lines begin, and their level.
+    /// Its lines start with `prefix` and have this `level`.
     fn step(
         &mut self,
         title: fmt::Arguments<'_>,

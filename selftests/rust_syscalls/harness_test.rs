@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The harness itself: a test that fails must be seen to fail.
+//! Tests of the harness itself: a failing test must be reported as failing.
 
 #![no_std]
 #![no_main]
@@ -11,7 +11,7 @@ use core::sync::atomic::Ordering;
 use harness::test::Test;
 use harness::*;
 
-/// What becomes of each of these is known; see `reports_how_tests_end`.
+/// Tests whose outcome is known, see `reports_how_tests_end`.
 const SAMPLES: &[Test] = &[
     Test {
         name: "passes",
@@ -46,7 +46,7 @@ const SAMPLES: &[Test] = &[
     Test {
         name: "crashes",
         timeout: 10,
-        // SAFETY: Not at all: that is the point.
+        // SAFETY: None. This is meant to crash.
         run: || unsafe { (8 as *mut u8).write_volatile(1) },
     },
     Test {
@@ -61,7 +61,7 @@ const SAMPLES: &[Test] = &[
     },
 ];
 
-/// The KTAP of `SAMPLES`, without the lines that give details.
+/// The KTAP of `SAMPLES`, without the lines with details.
 const RESULTS: &[&str] = &[
     "TAP version 13",
     "1..8",
@@ -75,7 +75,7 @@ const RESULTS: &[&str] = &[
     "ok 8 skips # SKIP no reason",
 ];
 
-/// Those details: what is said, and not where.
+/// These details: the message, without the place.
 const DETAILS: &[&str] = &[
     ": 1 > 2 does not hold",
     ": 1: 1, expected 2: 1 is not",
@@ -85,7 +85,7 @@ const DETAILS: &[&str] = &[
     "# Totals: pass:1 fail:6 xfail:0 xpass:0 skip:1 error:0",
 ];
 
-/// What a run of `tests` prints, and how it ends.
+/// Runs `tests`. Returns the output and how the run ended.
 fn run<'a>(tests: &[Test], buf: &'a mut [u8]) -> (&'a str, Status) {
     let [read, write] = io::pipe().unwrap();
     let child = Child::fork(|| {
@@ -98,17 +98,17 @@ fn run<'a>(tests: &[Test], buf: &'a mut [u8]) -> (&'a str, Status) {
     (core::str::from_utf8(output).unwrap(), status)
 }
 
-/// The name of what a test leaves.
+/// The name of a process that a test leaves behind.
 const LEFT: &CStr = c"left behind";
 
 fn stay() {
     sys::set_name(LEFT).unwrap();
-    // Something to clean up, so that its end takes some time.
+    // Memory to clean up, so that its exit takes some time.
     cow::Area::written(100);
     sys::sleep_ms(600_000);
 }
 
-/// Whether there is a process of that name, if only one that nobody has waited for.
+/// Returns whether a process with this name exists, even one that has not been reaped.
 fn is_there(name: &CStr) -> bool {
     io::ids(c"/proc").unwrap().any(|pid| {
         let mut buf = [0; 64];
@@ -163,7 +163,7 @@ tests! {
     }
 
     fn passes_six_arguments() {
-        // Each argument of mmap() matters: the fifth and the sixth are a file and its offset.
+        // Each argument of mmap() matters: the fifth and the sixth are a file and an offset.
         let file = File::open(c"/proc/self/exe", sys::O_RDONLY).unwrap();
         let unit = if cfg!(target_arch = "x86_64") {
             sys::PAGE_SIZE
@@ -171,7 +171,7 @@ tests! {
             1
         };
         let (prot, flags) = (sys::PROT_READ, sys::MAP_PRIVATE);
-        // SAFETY: A new mapping, which stays.
+        // SAFETY: This is a new mapping, which is never unmapped.
         let map = |page: usize| unsafe {
             let at = syscall!(
                 sys::nr::MMAP,
@@ -238,7 +238,7 @@ tests! {
         expect_eq!(child.wait(), Ok(Status::Killed(sys::SIGKILL)));
     }
 
-    /// A process in the same memory; its parent waits for it when it asks for that.
+    /// A process in the same memory. With `CLONE_VFORK`, its parent waits for it.
     fn shares_memory_with_a_process() {
         static SEEN: AtomicU32 = AtomicU32::new(0);
         let me = sys::getpid() as u32;
@@ -304,7 +304,7 @@ tests! {
         expect_eq!(memory.end() - memory.start(), 2 * sys::PAGE_SIZE);
         for byte in [addr + 3, addr + 4] {
             let child = Child::fork(|| {
-                // SAFETY: Only the first of both is mapped: the child is there to find out.
+                // SAFETY: Only the first of the two is mapped. The child is there to find this out.
                 unsafe { (byte as *const u8).read_volatile() };
             });
             let want = match byte == addr + 3 {
@@ -328,7 +328,7 @@ tests! {
     }
 
     fn divides_64_bits() {
-        // Not known when this is compiled.
+        // Values that are unknown at compile time.
         let numbers = [
             core::hint::black_box(0xffff_ffff_ffff_fffe_u64),
             1 << 63,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `hello()`: its result, its log line, its number, its trace events.
+//! Tests of `hello()`: its result, log line, number and trace events.
 
 #![no_std]
 #![no_main]
@@ -9,7 +9,7 @@ use harness::*;
 
 const GREETING: &str = "Hello World, i'm sys_hello with arg: ";
 
-/// Expects that `hello()` with this argument logs that number, and nothing else.
+/// Expects that `hello()` with this argument logs this number, and nothing else.
 #[track_caller]
 fn expect_greeting(arg: usize, logged: i64) {
     let mut log = Log::end(GREETING);
@@ -18,8 +18,8 @@ fn expect_greeting(arg: usize, logged: i64) {
     log.expect_end();
 }
 
-/// What the kernel makes of an argument. When its `long` is wider than ours, as it is for 32-bit
-/// programs on x86-64, the other half is zero: no negative number gets there.
+/// Returns an argument as the kernel's `long`. For 32-bit programs on x86-64, that is wider than
+/// ours and its upper half is zero, so it is never negative.
 fn as_kernel_long(arg: isize) -> i64 {
     if native() {
         arg as i64
@@ -53,7 +53,7 @@ tests! {
         }
     }
 
-    /// Only the first of the six registers counts.
+    /// Only the first of the six registers is used.
     fn ignores_further_arguments() {
         let mut log = Log::end(GREETING);
         // SAFETY: hello() touches no memory of ours.
@@ -73,7 +73,7 @@ tests! {
         log.expect_end();
     }
 
-    /// The IA32 emulation takes the lower half of a register, whatever the upper one has.
+    /// The IA32 emulation uses the lower half of a register and ignores the upper half.
     #[cfg(target_arch = "x86_64")]
     fn takes_32_bits_from_int_0x80() {
         let mut log = Log::end(GREETING);
@@ -95,7 +95,7 @@ tests! {
         log.expect_end();
     }
 
-    /// Callers in several processes and threads get a line each.
+    /// Calls from several processes and threads log one line each.
     fn logs_each_call() {
         const THREADS: usize = 8;
         let mut log = Log::end(GREETING);
@@ -117,23 +117,23 @@ tests! {
         log.expect_end();
     }
 
-    /// Dozens of calls of a user are logged, a flood is not.
+    /// Dozens of calls by a user are logged, but a flood is not.
     fn does_not_fill_the_log(timeout: 300) {
         klog::expect_limit(GREETING, || calls::hello(7));
     }
 
-    /// 512 to 547 belong to x32, whose calls are no one else's; what is beyond and is none of our
-    /// numbers is free: a call has one number only.
+    /// Numbers 512 to 547 are reserved for x32. Numbers beyond that are free, except ours: each
+    /// call has only one number.
     fn other_numbers_stay_free() {
         let ours = calls::nr::all();
         for nr in (512..600).filter(|nr| !ours.contains(nr)) {
-            // SAFETY: Should the call exist, it gets no address.
+            // SAFETY: If the call exists, it gets no valid address.
             let ret = unsafe { syscall!(nr, 0, 0, 0, 0, 0, 0) };
             expect_eq!(sys::check(ret), Err(sys::ENOSYS), "system call {nr}");
         }
     }
 
-    /// The calls are not there for x32 programs, whose long is another.
+    /// x32 programs do not have these calls, because their `long` is different.
     fn x32_has_no_such_calls() {
         const X32_SYSCALL_BIT: usize = 0x4000_0000;
         let mut log = Log::end(GREETING);
@@ -143,7 +143,7 @@ tests! {
         log.expect_end();
     }
 
-    /// ftrace knows the call by name, argument and result.
+    /// ftrace knows the name, argument and result of the call.
     fn has_trace_events() {
         let (enter, exit) = ("syscalls/sys_enter_hello", "syscalls/sys_exit_hello");
         let trace = Trace::start(&[enter, exit]);
@@ -158,7 +158,7 @@ tests! {
 
         expect_eq!(calls::hello(0x2a), Ok(0));
         let events = trace.read("trace", &mut buf);
-        // By design, the kernel does not trace what its IA32 emulation is asked for.
+        // By design, the kernel does not trace calls through the IA32 emulation.
         expect_eq!(
             events.contains(": sys_hello(i: 0x2a)\n"),
             native(),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of `make_vcpu`: what it marks, what it refuses, what it logs.
+//! Tests of `make_vcpu`: what it marks, what it refuses, and what it logs.
 //!
-//! What it guarantees while threads come and go is the subject of make_vcpu_race.rs.
+//! make_vcpu_race.rs tests its guarantees while threads come and go.
 
 #![no_std]
 #![no_main]
@@ -26,16 +26,16 @@ use harness::*;
 
 const PREFIX: &str = "make_vcpu: ";
 
-/// A capability that no test uses but to have it: `CAP_LEASE`.
+/// A capability that no test uses, other than to have it: `CAP_LEASE`.
 const CAP_OTHER: u32 = 28;
 
-/// Calls `make_vcpu(pid)` as another user; what it returns.
+/// Calls `make_vcpu(pid)` as another user. Returns its result.
 fn as_user(uid: u32, caps: &[u32], pid: i32) -> sys::Result {
     task::as_user(uid, caps, || calls::make_vcpu(pid))
 }
 
-/// Marks a process of so many threads by an id that `choose` takes from those of its threads, and
-/// expects all of it: the result, the marks and the log.
+/// Marks a process with this many threads by the thread id that `choose` returns, and checks
+/// everything: the result, the marks and the log.
 fn marks_all(threads: usize, choose: fn(&[i32]) -> i32) {
     let process = Process::start(threads);
     let mut log = Log::end(PREFIX);
@@ -108,7 +108,7 @@ tests! {
         marks_all(2, last);
     }
 
-    /// As many as the log lists one by one.
+    /// As many threads as the log lists individually.
     fn threads_64() {
         marks_all(64, first);
     }
@@ -126,7 +126,7 @@ tests! {
         marks_all(2000, last);
     }
 
-    /// A second call does the same again.
+    /// A second call has the same effect.
     fn marks_twice() {
         let process = Process::start(3);
         for _ in 0..2 {
@@ -137,7 +137,7 @@ tests! {
         }
     }
 
-    /// 0 is the caller's process, whichever of its threads calls.
+    /// 0 means the caller's process, whichever thread calls.
     fn zero_is_the_caller() {
         static DONE: Turnstile = Turnstile::new();
         let pid = sys::getpid();
@@ -162,7 +162,7 @@ tests! {
         DONE.pass();
     }
 
-    /// A process is not its parent, its child or its sibling.
+    /// The parent, the children and the siblings of a process are not marked.
     fn marks_no_other_process() {
         let sibling = Process::start(2);
         let process = Process::start(2);
@@ -187,7 +187,7 @@ tests! {
         expect_eq!(marks(sys::getpid()), Marks { live: 1, marked: 1 });
     }
 
-    /// It has the memory of its parent, but is another process.
+    /// The child has its parent's memory, but is another process.
     fn vforked_child_is_unmarked() {
         expect_eq!(calls::make_vcpu(0), Ok(0));
         let child = Child::share(sys::CLONE_VFORK, || {
@@ -210,7 +210,7 @@ tests! {
         expect_eq!(marks(process.pid()), Marks { live: 1, marked: 1 });
     }
 
-    /// A thread that is not the leader takes the leader's place.
+    /// A thread that is not the leader becomes the leader.
     fn exec_of_another_thread_clears() {
         let process = Process::start_with(3, vcpu::exec_by_another);
         expect_eq!(calls::make_vcpu(process.pid()), Ok(0));
@@ -220,14 +220,14 @@ tests! {
         expect_eq!(marks(process.pid()), Marks { live: 1, marked: 0 });
     }
 
-    /// An exec that fails changes nothing.
+    /// A failed exec changes nothing.
     fn failed_exec_keeps_the_mark() {
         expect_eq!(calls::make_vcpu(0), Ok(0));
         expect_eq!(sys::execve(c"/nonexistent", &[c"nonexistent"]), sys::ENOENT);
         expect_eq!(marks(sys::getpid()), Marks { live: 1, marked: 1 });
     }
 
-    /// The leader has exited and is a zombie; its process lives.
+    /// The leader has exited and is a zombie, but its process is alive.
     fn zombie_leader() {
         let process = Process::start_with(3, vcpu::leader_exits);
         let pid = process.pid();
@@ -296,7 +296,7 @@ tests! {
         let thread = Thread::spawn(|| ()).unwrap();
         let tid = thread.tid;
         thread.join();
-        // The thread is off the list a little later than its stack is free.
+        // The thread may still be listed for a moment after its stack is free.
         while status(sys::getpid(), tid, &mut [0; 4096]).is_some() {
             sys::sleep_ms(1);
         }
@@ -311,11 +311,11 @@ tests! {
 
         fails(KTHREADD, EINVAL);
         expect_eq!(is_marked(KTHREADD, KTHREADD), Some(false));
-        // Not even who it is comes first.
+        // This check comes first, even before the caller's identity.
         expect_eq!(as_user(1001, &[], KTHREADD), Err(EINVAL));
     }
 
-    /// Another user may not, unless by CAP_SYS_NICE.
+    /// Another user needs CAP_SYS_NICE.
     fn other_user() {
         let process = Process::start_with(2, |shared| {
             become_user(1000, &[]);
@@ -340,7 +340,7 @@ tests! {
         expect_eq!(marks(process.pid()), Marks { live: 2, marked: 2 });
     }
 
-    /// The capability has to be that of the target's user namespace.
+    /// The caller needs the capability in the target's user namespace.
     fn capability_in_another_user_namespace() {
         let process = Process::start_with(1, |shared| {
             become_user(1000, &[]);
@@ -359,7 +359,8 @@ tests! {
         expect_eq!(marks(pid), Marks { live: 1, marked: 0 });
     }
 
-    /// The capability module refuses what may do more than the caller, CAP_SYS_NICE excepted.
+    /// The capability module refuses a target with more capabilities than the caller, unless the
+    /// caller has CAP_SYS_NICE.
     fn same_user_with_more_capabilities() {
         let process = Process::start_with(2, |shared| {
             become_user(1000, &[CAP_OTHER]);
@@ -374,7 +375,7 @@ tests! {
         expect_eq!(marks(process.pid()), Marks { live: 2, marked: 2 });
     }
 
-    /// A security module that has been configured refuses, too: Smack, by its labels.
+    /// A configured security module can refuse, too: Smack, by its labels.
     fn security_module() {
         const LABEL: &core::ffi::CStr = c"/proc/self/attr/smack/current";
         const CAP_MAC_OVERRIDE: u32 = 32;
@@ -383,7 +384,7 @@ tests! {
                 skip!("no Smack: {err:?}");
             }
         };
-        // In a process of its own, since a label stays.
+        // In a separate process, because a label is permanent.
         let caller = Child::fork(|| {
             label(b"Caller");
             let process = Process::start_with(2, move |shared| {
@@ -403,18 +404,18 @@ tests! {
             })
             .unwrap();
             fails(other.pid(), EPERM);
-            // Without it, it may not look at the other or end it either.
+            // Without this capability, it may not look at the other process or end it either.
             sys::capset(caps).unwrap();
             expect_eq!(marks(other.pid()), Marks { live: 2, marked: 0 });
         });
         match caller.unwrap().wait() {
             Ok(Status::Exited(0)) => (),
-            // Skipped, or failed: it has said so.
+            // Skipped or failed, which it has already reported.
             other => expect_eq!(other, Ok(Status::Exited(4))),
         }
     }
 
-    /// By the id outside, with those ids in the log.
+    /// The call takes the id outside of the namespace, and logs such ids.
     fn pid_namespace_from_outside() {
         let process = Process::start_in(sys::CLONE_NEWPID, 2, vcpu::threads_wait);
         let mut log = Log::end(PREFIX);
@@ -424,7 +425,7 @@ tests! {
         expect_log!(log, INFO, "make_vcpu: process {pid} (make_vcpu), called by {me} (make_vcpu)");
     }
 
-    /// By the id inside; what is outside does not exist.
+    /// The call takes the id inside the namespace. Processes outside do not exist.
     fn pid_namespace_from_inside() {
         let outside = sys::getpid();
         let child = Child::clone(sys::CLONE_NEWPID, || {
@@ -438,7 +439,7 @@ tests! {
         });
         let child = child.unwrap();
         let pid = child.pid;
-        // What runs inside is found from here by its parent.
+        // The process inside can be found from here through its parent.
         expect!(vcpu::eventually(|| {
             let inner = vcpu::child_of(pid);
             inner.is_some_and(|inner| marks(inner) == Marks { live: 2, marked: 2 })
@@ -446,7 +447,7 @@ tests! {
         }));
     }
 
-    /// The process has its leader's name; neither name can forge a line.
+    /// The log shows the name of the leader. Neither name can forge a line.
     fn names_in_the_log() {
         let process = Process::start_with(2, |shared| {
             sys::set_name(c"a\nb\\\x7f\x80").unwrap();
@@ -467,7 +468,7 @@ tests! {
         );
     }
 
-    /// A user's call is logged as a whole or not at all, and many do not fill the log.
+    /// All lines of a user's call are logged, or none, and many calls do not fill the log.
     fn log_is_limited(timeout: 120) {
         // 64 threads, and the lines before and after them.
         const LINES: usize = 66;
@@ -501,8 +502,8 @@ tests! {
         klog::recover();
     }
 
-    /// A thread takes over the mark that its creator has when it is put on the list, not the one
-    /// that it had when it was copied.
+    /// A thread inherits the mark that its creator has when the thread is put on the list, not the
+    /// one that the creator had when it was copied.
     fn thread_created_while_being_marked() {
         static STARTED: Turnstile = Turnstile::new();
 
@@ -527,8 +528,8 @@ tests! {
         core::mem::forget(creator);
     }
 
-    /// What is allowed with one program is not done to the next one, which is another user's: the
-    /// call comes when the exec gives up its old memory.
+    /// Permission to mark one program must not mark the next one, which runs as another user. The
+    /// call is made while exec releases the old memory.
     fn set_user_id_exec_while_being_marked() {
         const PATH: &CStr = c"/tmp/wait";
         let mut program = Mapping::new(256, sys::MAP_PRIVATE).unwrap();
@@ -558,7 +559,7 @@ tests! {
         expect_eq!(marks(pid), Marks { live: 1, marked: 0 });
     }
 
-    /// A process that another thread's exec gives another leader is always found.
+    /// A process whose leader is replaced by another thread's exec is always found.
     fn exec_while_being_marked(timeout: 300) {
         for _ in 0..100 {
             let process = Process::start_with(4, vcpu::exec_by_another);

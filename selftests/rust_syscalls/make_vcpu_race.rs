@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests that `make_vcpu` misses no thread while threads come and go as fast as they can.
+//! Tests that `make_vcpu` misses no thread while threads come and go as fast as possible.
 //!
-//! There is no way to take a mark away, so a process is of use for one call, and a round starts
-//! many. Their threads form chains: each thread clones the next one and exits. Were one missed, or
-//! one born unmarked, then all that follow in its chain would be unmarked, too: those that are left
-//! when the chains have been stopped tell about all before them.
+//! A mark cannot be removed, so a process is only good for one call, and each round starts many
+//! processes. Their threads form chains: each thread clones the next one and exits. If a thread
+//! were missed or born unmarked, all later threads of its chain would be unmarked, too. So the
+//! threads that remain when the chains have been stopped show whether any was missed.
 //!
-//! Each test makes five hundred calls, and goes on for as many seconds as `VCPU_RACE_SECONDS` in
-//! the environment says.
+//! Each test makes at least five hundred calls, and goes on for the number of seconds in the
+//! environment variable `VCPU_RACE_SECONDS`.
 
 #![no_std]
 #![no_main]
@@ -24,23 +24,24 @@ use harness::vcpu::is_marked;
 use harness::vcpu::marks;
 use harness::*;
 
-/// Rounds of a test, at least.
+/// The minimum number of rounds in a test.
 const ROUNDS: u32 = 64;
 
-/// Processes of a round. They are more than the CPUs, so that some have been preempted somewhere.
+/// The number of processes in a round. More than there are CPUs, so that some are preempted
+/// anywhere.
 const PROCESSES: usize = 8;
 
-/// Chains of a process.
+/// The number of chains in a process.
 const CHAINS: usize = 2;
 
-/// A place for the handle of a thread, from the one that started it to the one that it starts: in
-/// turns, each for the next thread of the chain.
+/// Passes the handle of a thread from the thread that started it to the thread itself. Reused in
+/// turn for each next thread of the chain.
 struct Slot {
     turns: Turnstile,
     thread: UnsafeCell<Option<Thread>>,
 }
 
-// SAFETY: `turns` says who may use `thread`: who puts something there, or who takes it.
+// SAFETY: `turns` says who may use `thread`: whoever puts a handle there, or whoever takes it.
 unsafe impl Sync for Slot {}
 
 impl Slot {
@@ -49,18 +50,18 @@ impl Slot {
         thread: UnsafeCell::new(None),
     };
 
-    /// Puts the handle of thread `number` there.
+    /// Puts in the handle of thread `number`.
     fn put(&self, number: u32, thread: Thread) {
         self.turns.wait_for(2 * number);
-        // SAFETY: It is nobody else's turn.
+        // SAFETY: It is our turn only.
         unsafe { *self.thread.get() = Some(thread) };
         self.turns.pass();
     }
 
-    /// Takes the handle of thread `number`.
+    /// Takes out the handle of thread `number`.
     fn take(&self, number: u32) -> Thread {
         self.turns.wait_for(2 * number + 1);
-        // SAFETY: It is nobody else's turn.
+        // SAFETY: It is our turn only.
         let thread = unsafe { (*self.thread.get()).take() };
         self.turns.pass();
         thread.expect("a handle")
@@ -69,8 +70,8 @@ impl Slot {
 
 static SLOTS: [Slot; CHAINS] = [Slot::EMPTY; CHAINS];
 
-/// Starts a thread, on this stack if it can be. One that has exited counts as one until the kernel
-/// has freed it, so that there may be too many: then waits for others to go.
+/// Starts a thread, on this stack if possible. An exited thread counts towards the limit until the
+/// kernel has freed it, so the limit may be reached. Then this waits until others are gone.
 fn spawn(stack: Option<Mapping>, f: impl FnOnce() + Copy + Send + 'static) -> Thread {
     let mut result = match stack {
         Some(stack) => Thread::spawn_on(stack, f),
@@ -83,25 +84,25 @@ fn spawn(stack: Option<Mapping>, f: impl FnOnce() + Copy + Send + 'static) -> Th
     result.expect("thread")
 }
 
-/// What the first, the second... process of each round shares with who starts it. The numbers of a
-/// round begin where those of the round before have ended.
+/// Shared between the processes with the same index in each round and the process that starts them.
+/// The numbers of a round continue those of the previous round.
 struct Shared {
-    /// Chains that have got going.
+    /// The number of chains that have started.
     started: Turnstile,
-    /// The rounds whose chains are to stop.
+    /// The chains of rounds before this one must stop.
     stop: AtomicU32,
-    /// Chains that have stopped.
+    /// The number of chains that have stopped.
     stopped: Turnstile,
 }
 
-// SAFETY: Zeroes are no round, and turnstiles that nobody has passed.
+// SAFETY: Zeros mean no round, and turnstiles that nobody has passed.
 unsafe impl mem::Shareable for Shared {}
 
 fn shared<T: mem::Shareable>() -> &'static [T; PROCESSES] {
     mem::shared().expect("shared memory")
 }
 
-/// The chains of a process of a round.
+/// The chains of one process in one round. Runs a thread of a chain, given its number.
 #[derive(Clone, Copy)]
 struct Chains {
     shared: &'static Shared,
@@ -120,14 +121,14 @@ impl Chains {
             wait_for_ever();
         }
 
-        // The thread before has nothing left to do but to exit.
+        // The previous thread has nothing left to do except to exit.
         let slot = &SLOTS[chain];
         let stack = (number > 0).then(|| slot.take(number - 1).into_stack());
         let next = spawn(stack, move || self.link(chain, number + 1));
         slot.put(number + 1, next);
     }
 
-    /// Starts the chains in this process. They give way to whoever calls `make_vcpu`.
+    /// Starts the chains in this process. They yield to the caller of `make_vcpu`.
     fn start(self) {
         for (chain, slot) in SLOTS.iter().enumerate() {
             let first = spawn(None, move || {
@@ -138,7 +139,7 @@ impl Chains {
         }
     }
 
-    /// Starts them in another process, which is there until it is killed.
+    /// Starts the chains in another process, which runs until it is killed.
     fn start_process(self) -> Child {
         let child = Child::fork(|| {
             self.start();
@@ -147,17 +148,17 @@ impl Chains {
         child.expect("fork")
     }
 
-    /// Waits until all are going.
+    /// Waits until all chains have started.
     fn wait_for_start(self) {
         self.shared.started.wait_for(self.all());
     }
 
-    /// Stops them, one thread of each is left.
+    /// Stops the chains. One thread of each is left.
     fn stop(self) {
         self.shared.stop.store(self.round + 1, Ordering::Relaxed);
     }
 
-    /// Expects of the process that they have stopped in that no thread is without a mark.
+    /// Expects that all threads of the process in which the chains have stopped are marked.
     fn expect_marks(self, pid: i32) {
         self.shared.stopped.wait_for(self.all());
         let (marks, round) = (marks(pid), self.round);
@@ -169,7 +170,7 @@ impl Chains {
         );
     }
 
-    /// How many chains there have been with those of this round.
+    /// Returns the number of chains up to and including this round.
     fn all(self) -> u32 {
         (self.round + 1) * CHAINS as u32
     }
@@ -222,7 +223,7 @@ fn clone_and_exit_within() {
     });
 }
 
-/// A process that is forked meanwhile has no mark.
+/// A process that is forked at the same time has no mark.
 fn fork_and_exit() {
     const CHILDREN: u32 = 3;
     let shared: &[Turnstile; PROCESSES] = shared();
@@ -249,9 +250,9 @@ fn fork_and_exit() {
     });
 }
 
-/// A process that ends at the same time is marked, or it is gone.
+/// A process that exits at the same time is marked or gone.
 fn exit_group() {
-    // After so many there is a time to exit, on a single CPU, too.
+    // After this many calls, there is time to exit even on a single CPU.
     const CALLS: u32 = 50;
     let shared = shared();
     rounds(ROUNDS, |round| {
@@ -279,8 +280,8 @@ fn exit_group() {
     });
 }
 
-/// The level from which on the log is not on the console, where a serial line would need most of
-/// the time for it: sets it, and puts back what it was.
+/// Lowers the level up to which messages appear on the console, because a serial console would take
+/// most of the time. Restores it when dropped.
 struct ConsoleLevel(Text);
 
 impl ConsoleLevel {
@@ -301,7 +302,7 @@ impl Drop for ConsoleLevel {
 }
 
 program!(|args: Args| {
-    // Without the right to, it takes longer.
+    // Without permission for this, the test takes longer.
     let _quiet = ConsoleLevel::set(b"5");
     let setup = || calls::need("make_vcpu", calls::make_vcpu(-1));
     let tests: [(_, fn()); 4] = [

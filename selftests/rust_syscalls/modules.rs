@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of the samples rust_hello and rust_hello_user: modules written in Rust, with a parameter,
-//! and with a function of one that the other uses.
+//! Tests of the samples rust_hello and rust_hello_user: modules written in Rust, one with a
+//! parameter and a function that the other one uses.
 
 #![no_std]
 #![no_main]
@@ -20,7 +20,7 @@ const HELLO: &CStr = c"rust_hello";
 const USER: &CStr = c"rust_hello_user";
 const PREFIX: &str = "rust_hello";
 
-/// Loads rust_hello, and expects as many greetings.
+/// Loads rust_hello, and expects this many greetings.
 fn greets(params: &CStr, times: u32) {
     let mut log = Log::end(PREFIX);
     let hello = Module::load(HELLO, params).unwrap();
@@ -36,7 +36,7 @@ fn greets(params: &CStr, times: u32) {
     log.expect_end();
 }
 
-/// Runs a program; its exit status.
+/// Runs a program. Returns its exit status.
 fn run(path: &CStr, argv: &[&CStr]) -> Status {
     let child = Child::fork(|| {
         let err = sys::execve(path, argv);
@@ -50,7 +50,7 @@ tests! {
         module::clean_up(&[USER, HELLO]);
     }
 
-    /// As often as the parameter says.
+    /// The parameter sets the number of greetings.
     fn greets_as_told() {
         greets(c"", 1);
         greets(c"greetings=3", 3);
@@ -58,7 +58,7 @@ tests! {
         greets(c"greetings=0x10", 16);
     }
 
-    /// A value that is no such number keeps the module from being loaded, and nothing happens.
+    /// With any other value, the module is not loaded and nothing happens.
     fn refuses_other_values() {
         let mut log = Log::end("rust_hello: Hello");
         for params in [
@@ -74,7 +74,7 @@ tests! {
         log.expect_end();
     }
 
-    /// There is one of each name.
+    /// Only one module of a name can be loaded.
     fn is_loaded_once() {
         let hello = Module::load(HELLO, c"").unwrap();
         expect_eq!(module::load(HELLO, c""), Err(EEXIST));
@@ -82,7 +82,7 @@ tests! {
         expect_eq!(sys::delete_module(HELLO), Err(ENOENT));
     }
 
-    /// Not everyone can load a module.
+    /// Loading a module needs privilege.
     fn needs_privilege() {
         let child = Child::fork(|| {
             sys::setresuid(1000).unwrap();
@@ -98,7 +98,7 @@ tests! {
         hello.unload();
     }
 
-    /// Without the module that has the function there is nothing to link to.
+    /// Without the module that has the function, the other one cannot be linked.
     fn user_needs_the_other() {
         let mut log = Log::end("rust_hello_user: ");
         expect_eq!(module::load(USER, c""), Err(ENOENT));
@@ -107,7 +107,7 @@ tests! {
         expect!(!module::is_loaded(USER));
     }
 
-    /// The function works across modules, and whose it is stays as long as it can be called.
+    /// The function works across modules, and its module stays loaded as long as it can be called.
     fn user_holds_the_other() {
         let mut log = Log::end(PREFIX);
         let hello = Module::load(HELLO, c"greetings=2").unwrap();
@@ -128,7 +128,7 @@ tests! {
         log.expect_end();
     }
 
-    /// modprobe knows what a module needs, from what depmod has read in it.
+    /// modprobe knows which modules a module needs, from what depmod found in it.
     fn modprobe_loads_both() {
         let mut log = Log::end(PREFIX);
         let status = run(c"/sbin/modprobe", &[c"modprobe", USER]);
@@ -138,13 +138,13 @@ tests! {
         expect_log!(log, INFO, "rust_hello_user: That was greeting number 2");
         expect!(module::is_loaded(HELLO) && module::is_loaded(USER));
 
-        // And that it is not needed any more.
+        // modprobe also removes a module that is no longer needed.
         let status = run(c"/sbin/modprobe", &[c"modprobe", c"-r", USER]);
         expect_eq!(status, Status::Exited(0));
         expect!(!module::is_loaded(HELLO) && !module::is_loaded(USER));
     }
 
-    /// What a module says of itself.
+    /// The information about a module.
     fn has_information() {
         let mut release = [0; 6 * 65];
         let release = sys::release(&mut release).unwrap();
@@ -167,7 +167,7 @@ tests! {
         }
     }
 
-    /// Over and over.
+    /// Repeated loading and unloading.
     fn comes_and_goes(timeout: 300) {
         for _ in 0..50 {
             let hello = Module::load(HELLO, c"").unwrap();

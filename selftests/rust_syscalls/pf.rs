@@ -8,7 +8,7 @@
 //! pf cleanup
 //! ```
 //!
-//! makes the call `pf_set_param`, `pf_get_info` or `pf_cleanup`, and prints the report.
+//! These call `pf_set_param`, `pf_get_info` or `pf_cleanup`. `pf get` prints the report.
 
 #![no_std]
 #![no_main]

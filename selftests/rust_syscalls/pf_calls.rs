@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of what `pf_set_param`, `pf_get_info` and `pf_cleanup` take and refuse, and from whom.
+//! Tests of what `pf_set_param`, `pf_get_info` and `pf_cleanup` accept and refuse, and from whom.
 //!
-//! What they count is the subject of cow_faults.rs, and for whom that of cow_names.rs.
+//! cow_faults.rs tests what they count, and cow_names.rs for which processes.
 
 #![no_std]
 #![no_main]
@@ -34,7 +34,7 @@ use harness::task::become_user;
 use harness::vcpu::eventually;
 use harness::*;
 
-/// How each line about an error begins.
+/// The prefix of each line about an error.
 const PREFIX: &str = "[INFO940] [ERROR] ";
 
 const NAME: &CStr = c"subject";
@@ -42,30 +42,30 @@ const NAME: &CStr = c"subject";
 /// Addresses that no program can have.
 const KERNEL: [usize; 2] = [usize::MAX - 4095, 1 << (usize::BITS - 1)];
 
-/// `pf_get_info()` for a name, into whatever is at `pf`.
+/// `pf_get_info()` for a name, into the memory at `pf`.
 fn get_into(name: &CStr, pf: usize) -> sys::Result {
-    // SAFETY: The tests give no memory of ours but a `Stat`.
+    // SAFETY: The tests pass the address of a `Stat`, or of memory that the kernel cannot write.
     unsafe { calls::pf_get_info(sys::addr(name), name.count_bytes(), pf) }
 }
 
-/// `pf_get_info()` for a name given by address and length, into a `Stat`, which an error leaves
-/// alone.
+/// `pf_get_info()` for a name at an address, into a `Stat`. On an error, the `Stat` must not
+/// change.
 #[track_caller]
 fn get_by(name: usize, len: usize) -> sys::Result {
     let mut stat = Stat::poisoned();
-    // SAFETY: There is a `Stat`.
+    // SAFETY: A `Stat` is there.
     let result = unsafe { calls::pf_get_info(name, len, &raw mut stat as usize) };
     expect_eq!(stat.is_poisoned(), result.is_err());
     result
 }
 
-/// As [`cow::get`], of which only the result matters.
+/// Like [`cow::get`], but returns only 0 or the error.
 #[track_caller]
 fn get(name: &CStr) -> sys::Result {
     cow::get(name).map(|_| 0)
 }
 
-/// Expects that a call fails, and that the log says so in one line.
+/// Expects that a call fails, and that the log has exactly one line about it.
 #[track_caller]
 fn fails(errno: Errno, call: impl FnOnce() -> sys::Result) {
     let mut log = Log::end(PREFIX);
@@ -77,7 +77,7 @@ fn fails(errno: Errno, call: impl FnOnce() -> sys::Result) {
     log.expect_end();
 }
 
-/// Expects that a call does what it should, and that the log has nothing about it.
+/// Expects that a call succeeds, and that the log has nothing about it.
 #[track_caller]
 fn works(call: impl FnOnce() -> sys::Result) {
     let mut log = Log::end(PREFIX);
@@ -85,7 +85,7 @@ fn works(call: impl FnOnce() -> sys::Result) {
     log.expect_end();
 }
 
-/// Names `n0` to `n63`.
+/// Returns the name `n<number>`.
 fn numbered(number: usize) -> Text {
     text!("n{number}")
 }
@@ -104,7 +104,7 @@ tests! {
         works(calls::pf_cleanup);
     }
 
-    /// All lengths that a process name can have, with and without a NUL at the end.
+    /// All lengths of process names, with and without a trailing NUL.
     fn lengths() {
         let text = c"123456789012345";
         for len in 1..=15 {
@@ -117,13 +117,27 @@ tests! {
             works(|| get_by(sys::addr(text), len));
         }
         works(calls::pf_cleanup);
-        // One with a NUL is the same without.
+        // The name is the same with and without a NUL.
         works(|| calls::pf_set_param(sys::addr(c"abc"), 4));
         works(|| get_by(sys::addr(c"abc"), 3));
         fails(EINVAL, || get_by(sys::addr(c"abc"), 2));
     }
 
-    /// A name is read to its end and not further.
+    /// ftrace shows the name, up to the length that the caller passes.
+    fn name_is_traced() {
+        let trace = Trace::start(&["syscalls/sys_enter_pf_set_param"]);
+        let mut buf = [0; 8192];
+
+        works(|| calls::pf_set_param(sys::addr(c"traced, not this"), 6));
+        let events = trace.read("trace", &mut buf);
+        expect_eq!(
+            events.contains(" \"traced\", len: 6)\n"),
+            native(),
+            "{events}"
+        );
+    }
+
+    /// A name is read up to its end and no further.
     fn name_at_the_edge() {
         let mut edge = Mapping::with_guard(1).unwrap();
         let name = edge.put_at_end(b"edge");
@@ -134,7 +148,7 @@ tests! {
         works(|| get_by(name, 15));
     }
 
-    /// Any bytes but NUL.
+    /// Any bytes except NUL.
     fn odd_names() {
         for name in [
             c" ",
@@ -150,7 +164,7 @@ tests! {
         }
     }
 
-    /// Nothing is tracked: before anything is looked at but who calls.
+    /// Nothing is tracked. Only the privilege of the caller is checked before this.
     fn eacces() {
         let mut edge = Mapping::with_guard(1).unwrap();
         let unreadable = edge.put_at_end(b"") + 1;
@@ -166,7 +180,7 @@ tests! {
         }
     }
 
-    /// What is no pointer or no length, before anything is read.
+    /// Invalid pointers and lengths. This is checked before anything is read.
     fn einval() {
         let mut edge = Mapping::with_guard(1).unwrap();
         let unreadable = edge.put_at_end(b"") + 1;
@@ -180,9 +194,9 @@ tests! {
             (long, isize::MAX as usize + 1),
             (unreadable, 0),
             (unreadable, 17),
-            // No NUL to strip.
+            // There is no NUL to strip.
             (long, 16),
-            // Nothing but a NUL.
+            // There is nothing but a NUL.
             (sys::addr(c""), 1),
         ] {
             fails(EINVAL, || calls::pf_set_param(name, len));
@@ -197,8 +211,8 @@ tests! {
         fails(EINVAL, || unsafe { calls::pf_get_info(unreadable, 5, 0) });
     }
 
-    /// What the registration of restartable sequences looks like, where it had this number: an
-    /// error, as each program makes, about which nobody wants a line.
+    /// A registration of restartable sequences, if it has this number: every program makes this
+    /// call, so its failure must not be logged.
     fn like_rseq() {
         let area = Mapping::new(1, sys::MAP_PRIVATE).unwrap();
         // SAFETY: There is nothing to write to.
@@ -222,7 +236,7 @@ tests! {
             fails(EFAULT, || calls::pf_set_param(name, len));
             cow::set(NAME).unwrap();
             fails(EFAULT, || get_by(name, len));
-            // Before what is to be written.
+            // This is checked before `pf` is written.
             // SAFETY: There is nothing to write to.
             fails(EFAULT, || unsafe { calls::pf_get_info(name, len, end) });
             calls::pf_cleanup().unwrap();
@@ -246,7 +260,7 @@ tests! {
         }
     }
 
-    /// A name is all of it, and case matters.
+    /// Names must match entirely, including case.
     fn untracked_name() {
         works(|| cow::set(NAME));
         for other in [
@@ -262,7 +276,7 @@ tests! {
         works(|| get(NAME));
     }
 
-    /// 64 names are the most.
+    /// The maximum is 64 names.
     fn too_many_names() {
         for i in 0..64 {
             works(|| cow::set(numbered(i).as_cstr()));
@@ -270,7 +284,7 @@ tests! {
         for _ in 0..2 {
             fails(ENOMEM, || cow::set(NAME));
             fails(EINVAL, || get(NAME));
-            // What is tracked stays, and may be asked for again.
+            // Tracked names stay tracked, and may be set again.
             for i in [0, 31, 63] {
                 works(|| cow::set(numbered(i).as_cstr()));
             }
@@ -283,7 +297,7 @@ tests! {
         fails(EINVAL, || get(numbered(0).as_cstr()));
     }
 
-    /// Each of 64 names counts for itself.
+    /// Each of 64 names has its own counts.
     fn names_do_not_mix() {
         for i in 0..64 {
             cow::set(numbered(i).as_cstr()).unwrap();
@@ -302,7 +316,7 @@ tests! {
         }
     }
 
-    /// Where no report can be written to.
+    /// Places where no report can be written.
     fn efault_report() {
         cow::set(NAME).unwrap();
         let _subject = Subject::start(NAME, |stops| stops.stop());
@@ -320,8 +334,8 @@ tests! {
         works(|| get_into(NAME, edge.end() - size_of::<Stat>()));
     }
 
-    /// A report of 32-bit addresses about a process that has 64-bit ones is none at all. For others
-    /// it is nothing special.
+    /// A 32-bit report about a process with 64-bit addresses is impossible. For 64-bit callers it
+    /// is nothing special.
     fn eoverflow() {
         const SLEEP: &CStr = c"/bin/sleep";
         cow::set(c"sleep").unwrap();
@@ -344,14 +358,15 @@ tests! {
             works(|| get(c"sleep"));
         } else if has_64_bits {
             fails(EOVERFLOW, || get(c"sleep"));
-            // Before what cannot be written to.
+            // This is checked before `pf` is written.
             fails(EOVERFLOW, || get_into(c"sleep", KERNEL[0]));
         } else {
             skip!("/bin/sleep has 32 bits");
         }
     }
 
-    /// Only who may watch the whole system; that is asked first of all.
+    /// The caller needs privilege to observe the whole system. This is checked before everything
+    /// else.
     fn eperm() {
         let unprivileged: [&[u32]; 2] = [&[], &[CAP_SYS_PTRACE]];
         let refused = |caps| {
@@ -366,14 +381,14 @@ tests! {
             fails(EPERM, || as_user(1000, caps, || get_into(NAME, KERNEL[0])));
             fails(EPERM, || as_user(1000, caps, calls::pf_cleanup));
         };
-        // Before anything is tracked, and after.
+        // Both while nothing is tracked, and after.
         unprivileged.into_iter().for_each(refused);
         fails(EACCES, || get(NAME));
         cow::set(NAME).unwrap();
         unprivileged.into_iter().for_each(refused);
         works(|| get(NAME));
         fails(EINVAL, || get(c"other"));
-        // It is for the system that a capability has to be.
+        // The capability must be in the init user namespace.
         let child = Child::fork(|| {
             become_user(1000, &[]);
             if let Err(err) = sys::unshare(sys::CLONE_NEWUSER) {
@@ -394,8 +409,8 @@ tests! {
         fails(EACCES, || get(NAME));
     }
 
-    /// A process may not even be reported on to its own user: what is copied in another process of
-    /// its image, of any user, is in the same sums.
+    /// Even a report on a process of the caller's own user is refused: the sums also include faults
+    /// of other processes in its image, whoever owns them.
     fn own_process() {
         let area = Area::written(16);
         let pid: &'static AtomicI32 = mem::shared().unwrap();
@@ -430,17 +445,17 @@ tests! {
         }
     }
 
-    /// The view of everything, too: it is who opens it that has to be privileged.
+    /// The same holds for the view of everything: whoever opens it needs privilege.
     fn proc_file() {
         const FILE: &CStr = c"/proc/cow_track";
         let open = || io::File::open(FILE, sys::O_RDONLY);
         let opens = || open().map(|_| 0);
         for _ in 0..2 {
             expect_eq!(opens(), Ok(0));
-            // Its mode.
+            // The mode of the file.
             expect_eq!(as_user(1000, &[], opens), Err(EACCES));
             expect_eq!(as_user(1000, &[CAP_PERFMON], opens), Err(EACCES));
-            // Without respect to its mode, and root without its capabilities.
+            // Bypassing the mode, and root without its capabilities.
             expect_eq!(as_user(1000, &[CAP_DAC_READ_SEARCH], opens), Err(EPERM));
             expect_eq!(as_user(0, &[], opens), Err(EPERM));
             expect_eq!(as_user(0, &[CAP_SYS_PTRACE], opens), Err(EPERM));
@@ -454,13 +469,13 @@ tests! {
         expect_eq!(io::write_file(FILE, b"0").err(), Some(EIO));
     }
 
-    /// What is read of it is one text, made when it was opened, in however small pieces and
-    /// whatever happens meanwhile.
+    /// All reads of the file come from one text, created when it was opened, however small the
+    /// pieces and whatever happens in between.
     fn proc_file_in_pieces() {
         let area = Area::written(64);
         cow::set(NAME).unwrap();
         let mut subject = Subject::start(NAME, |stops| {
-            // Some VMAs more.
+            // A few more VMAs.
             for page in (1..64).step_by(4) {
                 // SAFETY: Nobody writes to these pages.
                 unsafe { sys::mprotect(area.page(page), sys::PAGE_SIZE, sys::PROT_READ) }.unwrap();
@@ -492,10 +507,10 @@ tests! {
             }
         }
         let pieces = View::of(core::str::from_utf8(&pieces[..len]).unwrap()).text();
-        // But for how long the process has been there.
+        // Ignore the age of the process.
         let cut = |text: &str| text.rfind(" ns ").expect("a process");
         expect_eq!(pieces[..cut(pieces)], whole[..cut(whole)]);
-        // From its beginning, it is the same again; from elsewhere, a part of it.
+        // Reading again from the start gives the same text, and from elsewhere a part of it.
         let mut again = [0; 16384];
         for start in [0, 1, 100, len - 1, len, len + 100] {
             let read = sys::pread(file.fd, &mut again, start as u64).unwrap();
@@ -504,7 +519,7 @@ tests! {
         }
     }
 
-    /// The log shows neither addresses nor what could be taken for a line of its own.
+    /// The log shows no addresses, and nothing that could be mistaken for a separate line.
     fn log_is_harmless() {
         cow::set(NAME).unwrap();
         let stat = Stat::poisoned();
@@ -524,7 +539,7 @@ tests! {
         expect_eq!(lines, 3);
     }
 
-    /// Dozens of errors of a user are logged, a flood is not.
+    /// Dozens of errors of a user are logged, but a flood is not.
     fn does_not_fill_the_log(timeout: 300) {
         klog::expect_limit(PREFIX, || match calls::pf_cleanup() {
             Err(EACCES | EPERM) => Ok(0),
@@ -532,7 +547,7 @@ tests! {
         });
     }
 
-    /// A call that lacks memory says so, and nothing has changed.
+    /// A call that lacks memory fails with an error and changes nothing.
     fn enomem(timeout: 300) {
         need_failslab(true);
         let mut errors = 0;
@@ -559,7 +574,7 @@ tests! {
                 Err(err) => expect_eq!(err, ENOMEM),
             }
             match cow::set(c"other") {
-                // The failure may be still to come.
+                // The failure may come later.
                 Ok(_) => expect!(matches!(get(c"other"), Ok(0) | Err(ENOMEM))),
                 Err(err) => expect_eq!(err, ENOMEM),
             }
@@ -568,11 +583,11 @@ tests! {
         works(calls::pf_cleanup);
     }
 
-    /// A fault that lacks memory for its count is one like any other; that it has no place is
-    /// known.
+    /// A fault whose counter cannot be allocated succeeds like any other, and is known to be
+    /// unplaced.
     fn no_memory_to_count() {
         need_failslab(true);
-        // Each in a block of its own.
+        // Each in its own block.
         const AREAS: usize = 16;
         let areas = [0; AREAS].map(|_| {
             let area = Area::anonymous(3000, sys::MAP_PRIVATE);
@@ -602,7 +617,7 @@ tests! {
         expect_eq!(image.faults, stat.total());
         expect_eq!(image.faults, image.mapped + image.unplaced);
         expect!(stat.total() - before >= 4 * AREAS as isize);
-        // The end changes nothing.
+        // The end of the process changes nothing.
         subject.end();
         let last = cow::get(NAME).unwrap();
         expect!(last.total() >= stat.total());
@@ -612,8 +627,8 @@ tests! {
         expect_eq!(ended.faults, last.total());
     }
 
-    /// What an allocation that may not sleep cannot get, one that may gets: every fault has a
-    /// place.
+    /// Where an allocation that may not sleep fails, one that may sleep succeeds: each fault has a
+    /// counter.
     fn sleeps_for_memory_to_count() {
         need_failslab(false);
         const AREAS: usize = 16;
@@ -638,7 +653,7 @@ tests! {
         expect_eq!(image.unplaced, 0);
     }
 
-    /// A process that cannot be tracked for lack of memory starts all the same.
+    /// A process that cannot be tracked for lack of memory starts nevertheless.
     fn no_memory_to_track(timeout: 300) {
         need_failslab(true);
         cow::set(NAME).unwrap();
@@ -658,7 +673,7 @@ tests! {
         works(|| get(NAME));
     }
 
-    /// A process that has been missed is known to be, and is found when its name is set again.
+    /// A process that was missed is reported as missed, and is found when its name is set again.
     fn missed_and_found() {
         need_failslab(true);
         let area = Area::written(16);
@@ -673,7 +688,7 @@ tests! {
         let missed = || View::read(&mut [0; 16384]).missed("subject");
         expect_eq!(missed(), Some(1));
         expect_eq!(cow::get(NAME).unwrap().total(), 0);
-        // Nothing about one process makes a call fail that is about its name.
+        // A problem with one process does not make the call for its name fail.
         without_memory(|| expect_eq!(cow::set(NAME), Ok(0)));
         expect!(missed().is_some_and(|missed| missed > 1), "{:?}", missed());
         expect_eq!(cow::get(NAME).unwrap().len(), 0);

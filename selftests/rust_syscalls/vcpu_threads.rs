@@ -6,7 +6,7 @@
 //! vcpu_threads THREADS [PID]
 //! ```
 //!
-//! starts so many threads, calls `make_vcpu` on its own process, or on the one that PID names, and
+//! Starts this many threads, calls `make_vcpu` on its own process or on the one given by PID, and
 //! prints the mark of each thread of that process before and after.
 
 #![no_std]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A program to be executed by tests: it waits to be killed.
+//! A program that tests execute: it waits to be killed.
 
 #![no_std]
 #![no_main]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `xxxhal()`: which strings it takes, and what of them gets into the log.
+//! Tests of `xxxhal()`: which strings it accepts, and what it logs.
 
 #![no_std]
 #![no_main]
@@ -12,18 +12,18 @@ use harness::sys::PAGE_SIZE;
 use harness::*;
 
 const LINE: &str = "xxxhal syscall called with ";
-/// The longest string, with its NUL.
+/// The maximum length of a string, including the NUL.
 const MAX: usize = 256;
-/// The longest line in characters.
+/// The maximum length of a line in characters.
 const LINE_MAX: usize = 1000;
 
-/// Calls `xxxhal()` with the string that ends in the last mapped byte before an unmapped page.
+/// Calls `xxxhal()` with a string that ends at the last mapped byte before an unmapped page.
 fn xxxhal(string: &[u8]) -> sys::Result {
     let mut edge = Mapping::with_guard(1)?;
     calls::xxxhal(edge.put_at_end(string))
 }
 
-/// Expects that `string`, which has no NUL yet, is taken and logged as `logged`.
+/// Expects that `string`, to which this adds a NUL, is accepted and logged as `logged`.
 #[track_caller]
 fn expect_logged(string: &[u8], logged: &str) {
     let mut buf: Text<{ MAX + 1 }> = Text::new();
@@ -35,7 +35,7 @@ fn expect_logged(string: &[u8], logged: &str) {
     log.expect_end();
 }
 
-/// Expects that the string at `addr` is refused without a trace in the log.
+/// Expects that the string at `addr` is refused and nothing is logged.
 #[track_caller]
 fn expect_efault(addr: usize) {
     let mut log = Log::end(LINE);
@@ -43,14 +43,15 @@ fn expect_efault(addr: usize) {
     log.expect_end();
 }
 
-/// The last page that this process can map, found by trying; it may be mapped already.
+/// Finds the last page that this process can map, by trial. It may be mapped already.
 fn last_user_page() -> usize {
     let (mut below, mut above) = (0, usize::MAX / PAGE_SIZE + 1);
     while above - below > 1 {
         let middle = below + (above - below) / 2;
         match Mapping::at(middle * PAGE_SIZE, 1, sys::MAP_PRIVATE) {
             Err(sys::ENOMEM | sys::EINVAL) => above = middle,
-            // Mapped for a moment, or (EEXIST) by someone else, or (EPERM) too low to be mapped.
+            // Mapped for a moment; or mapped by someone else (EEXIST), or too low to be mapped
+            // (EPERM).
             _ => below = middle,
         }
     }
@@ -70,14 +71,14 @@ tests! {
         expect_logged(b"%s%n%d%p %pA", "%s%n%d%p %pA");
     }
 
-    /// 255 bytes and their NUL fit, one more does not.
+    /// 255 bytes and a NUL fit. One more byte does not.
     fn takes_256_bytes() {
         let long = [b'a'; MAX + 1];
         for len in [MAX - 2, MAX - 1] {
             expect_logged(&long[..len], core::str::from_utf8(&long[..len]).unwrap());
         }
 
-        // Readable in full, and with a NUL right behind what is too long.
+        // All of it can be read, and a NUL follows the string that is too long.
         let mut memory = Mapping::new(1, sys::MAP_PRIVATE).unwrap();
         for len in [MAX, MAX + 1, 2 * MAX, PAGE_SIZE - 1] {
             memory.bytes().fill(0);
@@ -86,7 +87,7 @@ tests! {
         }
     }
 
-    /// The kernel reads up to the NUL and not beyond, wherever it is.
+    /// The kernel reads up to the NUL and no further, wherever it is.
     fn stops_at_the_nul() {
         let mut edge = Mapping::with_guard(2).unwrap();
         for len in [0, 1, 7, 8, 9, 100, MAX - 1] {
@@ -99,7 +100,7 @@ tests! {
                 Ok(0),
                 "{len} bytes"
             );
-            // The string lies across two mapped pages.
+            // The string crosses from one mapped page into the next.
             let across = edge.start() + PAGE_SIZE - len / 2;
             edge.bytes()[PAGE_SIZE - len / 2..][..=len].copy_from_slice(&string[..=len]);
             expect_eq!(calls::xxxhal(across), Ok(0), "{len} bytes");
@@ -110,7 +111,7 @@ tests! {
         }
     }
 
-    /// Without a NUL, a string that reaches an unmapped page cannot be read.
+    /// A string without a NUL that runs into an unmapped page cannot be read.
     fn refuses_a_string_that_ends_in_nothing() {
         let mut edge = Mapping::with_guard(1).unwrap();
         for len in [1, 2, 7, 8, 9, 255, 256, 257] {
@@ -122,7 +123,7 @@ tests! {
     }
 
     fn refuses_bad_addresses() {
-        // NULL and its page, then addresses of the kernel, or of nobody.
+        // NULL and addresses in its page, then addresses of the kernel or of nothing.
         for addr in [0, 1, 8, PAGE_SIZE - 1] {
             expect_efault(addr);
         }
@@ -162,14 +163,14 @@ tests! {
         }
     }
 
-    /// The last byte of user space is as good as any other; the one behind it is not.
+    /// The last byte of user space can be read, the one after it cannot.
     fn respects_the_end_of_user_space() {
         let page = last_user_page();
-        // What is there already, if so, is the top of the stack: its last byte is not in use.
+        // If the page is mapped already, it is the top of the stack. Its last byte is unused.
         let _mapping = Mapping::at(page, 1, sys::MAP_PRIVATE);
         let last = page + PAGE_SIZE - 1;
 
-        // SAFETY: Mapped, writable, and nobody's.
+        // SAFETY: The byte is mapped, writable, and unused.
         unsafe { *(last as *mut u8) = 0 };
         let mut log = Log::end(LINE);
         expect_eq!(calls::xxxhal(last), Ok(0), "{last:#x}");
@@ -182,7 +183,7 @@ tests! {
         expect_efault(last + 1);
     }
 
-    /// Of the characters of ASCII, control characters and the backslash are escaped.
+    /// In ASCII, control characters and the backslash are escaped.
     fn escapes_control_characters() {
         let mut string: Text = Text::new();
         let mut logged: Text<512> = Text::new();
@@ -198,7 +199,7 @@ tests! {
         expect_logged(b"C:\\x41\\\\", r"C:\x5cx41\x5c\x5c");
     }
 
-    /// Text in UTF-8 is logged as it is, but for the control characters called C1.
+    /// UTF-8 text is logged unchanged, except for the C1 control characters.
     fn logs_utf8() {
         for text in [
             "é",
@@ -218,14 +219,14 @@ tests! {
         expect_logged(c1.as_bytes(), logged.as_str());
     }
 
-    /// Bytes that are not UTF-8 are escaped one by one, and nothing else with them.
+    /// Bytes that are not UTF-8 are escaped individually, and nothing else is.
     fn escapes_what_is_not_utf8() {
         for (bytes, logged) in [
-            // A continuation byte alone, one too many.
+            // A continuation byte alone, and one too many.
             (&b"a\x80b\xbfc"[..], r"a\x80b\xbfc"),
             ("é\u{e9}".as_bytes(), "éé"),
             (b"\xc3\xa9\xa9", r"é\xa9"),
-            // Too few, before another character and at the end.
+            // Too few continuation bytes, before another character and at the end.
             (b"\xc3a", r"\xc3a"),
             (b"\xe2\x82a", r"\xe2\x82a"),
             (b"\xf0\x9f\x98a", r"\xf0\x9f\x98a"),
@@ -233,13 +234,13 @@ tests! {
             (b"a\xc3", r"a\xc3"),
             (b"a\xe2\x82", r"a\xe2\x82"),
             (b"a\xf0\x9f\x98", r"a\xf0\x9f\x98"),
-            // Overlong forms: of '/', of NUL, of a newline, of U+07FF, of U+FFFF.
+            // Overlong encodings of '/', NUL, a newline, U+07FF and U+FFFF.
             (b"\xc0\xaf", r"\xc0\xaf"),
             (b"\xc0\x80", r"\xc0\x80"),
             (b"\xe0\x80\x8a", r"\xe0\x80\x8a"),
             (b"\xe0\x9f\xbf", r"\xe0\x9f\xbf"),
             (b"\xf0\x8f\xbf\xbf", r"\xf0\x8f\xbf\xbf"),
-            // Surrogates, the first and the last one.
+            // The first and the last surrogate.
             (b"\xed\xa0\x80", r"\xed\xa0\x80"),
             (b"\xed\xbf\xbf", r"\xed\xbf\xbf"),
             // Beyond the last character.
@@ -249,7 +250,7 @@ tests! {
         ] {
             expect_logged(bytes, logged);
         }
-        // A character of which the string has room for the first byte only.
+        // A character of which only the first byte fits in the string.
         let mut long = [b'a'; MAX - 1];
         long[MAX - 2] = 0xc3;
         let mut logged: Text<300> = Text::new();
@@ -258,7 +259,7 @@ tests! {
         expect_logged(&long, logged.as_str());
     }
 
-    /// No string makes a second line, another level, or a line that the kernel did not write.
+    /// No string can create a second line, another level, or a line that looks like the kernel's.
     fn forges_no_line() {
         for (string, logged) in [
             (&b"\n<1>Forged: a\n"[..], r"\x0a<1>Forged: a\x0a"),
@@ -266,7 +267,8 @@ tests! {
             (b"\"\r\nForged: c", r#""\x0d\x0aForged: c"#),
             (b"\x01c\nForged: d", r"\x01c\x0aForged: d"),
             (b"\xc2\x85Forged: e", r"\xc2\x85Forged: e"),
-            // What some terminals take for the end of a line, or for a reason to turn it round.
+            // Characters that some terminals treat as the end of a line, or as a change of
+            // direction.
             ("\u{2028}Forged: f".as_bytes(), r"\xe2\x80\xa8Forged: f"),
             ("\u{202e}Forged: g".as_bytes(), r"\xe2\x80\xaeForged: g"),
         ] {
@@ -276,14 +278,14 @@ tests! {
         }
     }
 
-    /// A string that another thread changes meanwhile is read once: what was checked is logged.
+    /// A string is read only once, even if another thread changes it: the checked copy is logged.
     fn reads_its_string_once() {
         static STOP: AtomicBool = AtomicBool::new(false);
         let mut memory = Mapping::new(1, sys::MAP_PRIVATE).unwrap();
         let addr = memory.start();
         memory.bytes()[..100].fill(b'a');
         let writer = Thread::spawn(move || {
-            // SAFETY: Mapped until this thread has been joined; volatile, as others read it.
+            // SAFETY: Mapped until this thread has been joined; volatile, because others read it.
             while !STOP.load(Ordering::Relaxed) {
                 for byte in [b'\n', b'a'] {
                     for i in 0..100 {
@@ -306,16 +308,16 @@ tests! {
         writer.join();
     }
 
-    /// Escapes make a line longer. One of 1,000 characters is whole, a longer one ends in an
-    /// ellipsis and not in the middle of an escape.
+    /// Escapes make a line longer. A line of 1,000 characters is complete. A longer one is cut,
+    /// ends in an ellipsis, and no escape in it is cut in two.
     fn limits_the_line() {
-        // What each line has apart from escapes.
+        // The part of each line that is not the string.
         let frame = LINE.len() + "\"\"".len();
         let escapes = (LINE_MAX - frame) / r"\x01".len();
         let rest = (LINE_MAX - frame) % r"\x01".len();
 
         for extra in 0..4 {
-            // `escapes` and `rest` make a line that is just as long as it may be.
+            // With `escapes` and `rest`, a line has exactly the maximum length.
             let mut string: Text<MAX> = Text::new();
             let mut whole: Text<1200> = Text::new();
             write!(whole, "{LINE}\"").unwrap();
@@ -352,12 +354,12 @@ tests! {
         log.expect_end();
     }
 
-    /// Dozens of calls of a user are logged, a flood is not.
+    /// Dozens of calls by a user are logged, but a flood is not.
     fn does_not_fill_the_log(timeout: 300) {
         klog::expect_limit(LINE, || calls::xxxhal(sys::addr(c"one of many")));
     }
 
-    /// The limit is for the log alone: a call that finds it reached still checks its string.
+    /// The limit only applies to the log: a call that exceeds it still checks its string.
     fn checks_its_string_beyond_the_limit() {
         let mut memory = Mapping::new(1, sys::MAP_PRIVATE).unwrap();
         memory.bytes()[..2].copy_from_slice(b"x\0");
@@ -373,7 +375,7 @@ tests! {
         klog::recover();
     }
 
-    /// All calls share one limit: no way around it is to make several.
+    /// All calls share one limit, so alternating between them does not evade it.
     fn shares_the_limit_with_hello() {
         let mut log = Log::end(LINE);
         let child = Child::fork(|| {
@@ -389,9 +391,27 @@ tests! {
         expect!(log.count() < 20);
         klog::recover();
     }
+
+    /// ftrace shows the string with its address.
+    fn is_traced_with_the_string() {
+        let enter = "syscalls/sys_enter_xxxhal";
+        let trace = Trace::start(&[enter]);
+        let mut buf = [0; 8192];
+
+        let format = trace.read(text!("events/{enter}/format").as_str(), &mut buf);
+        expect!(format.contains("field:const char * msg;"), "{format}");
+
+        expect_eq!(xxxhal(b"to be traced\0"), Ok(0));
+        let events = trace.read("trace", &mut buf);
+        expect_eq!(
+            events.contains(" \"to be traced\")\n"),
+            native(),
+            "{events}"
+        );
+    }
 }
 
-/// Expects the next line to be the beginning of `whole`, not much shorter than it may be, and an
+/// Expects the next line to be the start of `whole`, not much shorter than allowed, and an
 /// ellipsis.
 #[track_caller]
 fn expect_cut(log: &mut Log, whole: &str) {
@@ -403,11 +423,11 @@ fn expect_cut(log: &mut Log, whole: &str) {
     };
     expect_eq!(record.level, klog::INFO);
     expect!(whole.starts_with(start), "{record:?}");
-    // Full but for an escape that did not fit, or two.
+    // The line has the maximum length, except for one or two escapes that did not fit.
     let len = record.text.as_str().chars().count();
     let enough = LINE_MAX - 2 * r"\x01".len();
     expect!(enough <= len && len <= LINE_MAX, "{len} characters");
-    // No escape is cut: the last one in the line is complete.
+    // No escape is cut in two: the last one in the line is complete.
     let cut = start
         .rfind('\\')
         .is_some_and(|escape| start.len() - escape < r"\x01".len());

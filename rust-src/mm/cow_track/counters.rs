@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counters of faults by the address of the page, which all processes of an image share.
+//! Counters of faults by page address, shared by all processes of an image.
 //!
-//! There is a [`Block`] for each [`BLOCK_SIZE`] bytes of address space in which there was a fault,
-//! with a counter for each page. They are in an XArray, by address. A block stays until the image
-//! ends, so a pointer to it may be kept for as long as there are members that can have faults.
+//! There is a [`Block`] for each [`BLOCK_SIZE`] bytes of address space in which a fault occurred,
+//! with a counter for each page. The blocks are in an XArray, by address. A block stays until the
+//! image ends, so a pointer to it may be kept as long as members may have faults.
 //!
-//! The lock of the array protects the array. The counters are atomic and need no lock.
+//! The lock of the array protects only the array. The counters are atomic and need no lock.
 
 use super::{
     bindings,
@@ -38,17 +38,17 @@ use kernel::{
 const BLOCK_SHIFT: usize = bindings::COW_TRACK_BLOCK_SHIFT as usize;
 /// How many bytes of address space a block counts for.
 const BLOCK_SIZE: usize = 1 << BLOCK_SHIFT;
-/// Pages per block.
+/// The number of pages in a block.
 const PAGES: usize = BLOCK_SIZE >> PAGE_SHIFT;
 
-/// In how many places an image may fail to add a block for lack of memory, before it adds no more.
-/// Each can leave nodes in the array, which all go at once in the end.
+/// How many insertions of blocks may fail for lack of memory before an image adds no more blocks.
+/// Each may leave nodes in the array, which are freed when the image ends.
 const FAILURES_MAX: usize = 256;
 
-/// How many more blocks there may be.
+/// How many more blocks may be added.
 pub(crate) static FREE: Atomic<usize> = Atomic::new(0);
 
-/// A range of addresses, which is not empty, and how many faults there were in it.
+/// A non-empty range of addresses, and the number of faults in it.
 #[derive(Clone, Copy)]
 pub(crate) struct Counted {
     pub(crate) start: usize,
@@ -56,12 +56,12 @@ pub(crate) struct Counted {
     pub(crate) faults: u64,
 }
 
-/// The counters of [`BLOCK_SIZE`] bytes of address space. Each wraps after 2^32 faults.
+/// The counters of [`BLOCK_SIZE`] bytes of address space. Each counter wraps after 2^32 faults.
 ///
-/// C knows what it begins with as `struct cow_track_block`.
+/// Starts with what C knows as `struct cow_track_block`.
 #[repr(C)]
 pub(crate) struct Block {
-    /// The lowest address divided by the size.
+    /// The lowest address divided by [`BLOCK_SIZE`].
     index: usize,
     pages: KBox<[Atomic<i32>; PAGES]>,
     credit: Credit,
@@ -70,18 +70,19 @@ pub(crate) struct Block {
 static_assert!(offset_of!(Block, index) == offset_of!(bindings::cow_track_block, index));
 static_assert!(offset_of!(Block, pages) == offset_of!(bindings::cow_track_block, pages));
 
-/// The right to one block, given back to [`FREE`] when it is dropped.
+/// The right to one block. Dropping it gives it back to [`FREE`].
 struct Credit;
 
 impl Credit {
-    /// Takes one for an image that has `len` blocks with the new one, if no fewer are free.
+    /// Takes a credit for an image that has `len` blocks, including the new one, if at least as
+    /// many credits are free.
     ///
-    /// So one image gets at most half of all, the next one half of the rest, and so on.
+    /// So one image gets at most half of all blocks, the next one half of the rest, and so on.
     fn take(len: &Atomic<usize>) -> Option<Self> {
         loop {
             let free = FREE.load(Acquire);
-            // Whoever has taken one that is missing in `free` has added to `len` before. Pairs with
-            // the exchange below.
+            // Whoever took a credit that is missing from `free` had added to `len` before. Pairs
+            // with the exchange below.
             if len.load(Relaxed) > free {
                 return None;
             }
@@ -110,22 +111,22 @@ impl Block {
         Ok(KBox::new(block, flags)?)
     }
 
-    /// Drops the block, without giving the credit back.
+    /// Drops the block without giving its credit back.
     fn keep_credit(block: KBox<Self>) {
         core::mem::forget(KBox::into_inner(block).credit);
     }
 
-    /// The lowest address.
+    /// Returns the lowest address.
     fn start(&self) -> usize {
         self.index << BLOCK_SHIFT
     }
 
-    /// The highest address.
+    /// Returns the highest address.
     fn last(&self) -> usize {
         self.start() | (BLOCK_SIZE - 1)
     }
 
-    /// The counters of the pages that are in both the block and the range, which must overlap.
+    /// Returns the counters of the pages in both the block and the range, which must overlap.
     fn pages_in(&self, start: usize, end: usize) -> &[Atomic<i32>] {
         let first = (start.max(self.start()) >> PAGE_SHIFT) % PAGES;
         let last = ((end - 1).min(self.last()) >> PAGE_SHIFT) % PAGES;
@@ -138,17 +139,17 @@ impl Block {
 #[pin_data]
 pub(crate) struct Counters {
     #[pin]
-    /// All are marked, to be found across long gaps.
+    /// All blocks are marked, so that searches skip long gaps.
     blocks: XArray<KBox<Block>>,
-    /// How many there are, are just being added, or failed to be added; or were before the image
-    /// ended.
+    /// The number of blocks that were added, are being added, or failed to be inserted. Stays as it
+    /// is when the image ends.
     len: Atomic<usize>,
-    /// How many failed to be added. They keep their credits, for nodes of the array.
+    /// The number of insertions that failed. They keep their credits, for nodes of the array.
     failed: Atomic<usize>,
-    /// Whether the image has ended, so that no blocks are to be added. Written before the array is
-    /// locked to remove them all.
+    /// Whether the image has ended, so that no blocks may be added. Set before the array is locked
+    /// to remove them all.
     closed: AtomicFlag,
-    /// How many faults there were that have no counter.
+    /// The number of faults that have no counter.
     unplaced: Atomic<usize>,
 }
 
@@ -163,31 +164,31 @@ impl Counters {
         })
     }
 
-    /// Returns the block with this index, or null. It is valid until [`Self::close`] is called.
+    /// Returns the block with this index, or null. Valid until [`Self::close`] is called.
     #[inline]
     pub(crate) fn find(&self, index: usize) -> *const Block {
-        // What it points to came from a `KBox`.
+        // The pointer came from a `KBox`.
         self.blocks.load_raw(index).cast()
     }
 
     /// Counts a fault at `address`, for which there may be no block yet. May sleep.
     ///
-    /// Memory is charged to the current task, as that for page tables is. Where it cannot be had,
-    /// or the image has had its share, the fault has no counter.
+    /// Memory is charged to the current task, like that for page tables. If there is no memory, or
+    /// the image has used up its share, the fault has no counter.
     pub(crate) fn count(&self, address: usize) {
         let index = address >> BLOCK_SHIFT;
         if self.find(index).is_null() {
             let _ = self.add_block(index);
         }
 
-        // It may have been removed again.
+        // The block may have been removed again.
         match self.blocks.lock().get(index) {
             Some(block) => block.pages[(address >> PAGE_SHIFT) % PAGES].add(1, Relaxed),
             None => self.unplaced.add(1, Relaxed),
         }
     }
 
-    /// Adds a block, unless somebody else has.
+    /// Adds a block, unless somebody else has added it.
     fn add_block(&self, index: usize) -> Result {
         if self.failed.load(Relaxed) >= FAILURES_MAX {
             return Err(ENOMEM);
@@ -204,8 +205,8 @@ impl Counters {
 
         let mut guard = self.blocks.lock();
         match guard.insert(index, block, flags) {
-            // This may have dropped the lock, but has it in the end. So either it sees here that
-            // the image has ended, or `close()` finds the block.
+            // `insert()` may have dropped the lock, but holds it on return. So either this sees
+            // that the image has ended, or `close()` finds the block.
             Ok(()) if self.closed.load(Relaxed) => {
                 let block = guard.remove(index);
                 drop(guard);
@@ -216,7 +217,7 @@ impl Counters {
                 self.len.fetch_sub(1, Relaxed);
             }
             Err(error) => {
-                // As above, so that `close()` gives all such credits back.
+                // As above, so `close()` gives back all credits that are kept.
                 if !self.closed.load(Relaxed) {
                     self.failed.add(1, Relaxed);
                     Block::keep_credit(error.value);
@@ -227,9 +228,9 @@ impl Counters {
         Ok(())
     }
 
-    /// Calls `f` for each block that has addresses from `start` to below `end`.
+    /// Calls `f` for each block that has addresses in `start..end`.
     ///
-    /// The array is locked for one block at a time: faults may have to wait for it.
+    /// The array is locked for one block at a time, because faults may wait for the lock.
     fn for_each(&self, start: usize, end: usize, mut f: impl FnMut(&Block)) {
         let mut index = start >> BLOCK_SHIFT;
         let last = (end - 1) >> BLOCK_SHIFT;
@@ -246,21 +247,21 @@ impl Counters {
         }
     }
 
-    /// Forgets what was counted at the addresses from `start` to below `end`.
+    /// Clears the counts in `start..end`.
     pub(crate) fn clear(&self, start: usize, end: usize) {
         self.for_each(start, end, |block| {
             for page in block.pages_in(start, end) {
                 // SAFETY: The pointer is to what `page` refers to. This is `WRITE_ONCE()`, without
-                // a call for each page.
+                // a function call for each page.
                 unsafe { page.as_ptr().write_volatile(0) };
             }
         });
     }
 
-    /// Adds what was counted in each of `ranges`, which are in order, to its faults.
+    /// Adds the counts in each of `ranges`, which must be sorted, to the faults of that range.
     ///
-    /// Faults may be counted meanwhile. Returns whether the image has ended, so that some may be
-    /// missing.
+    /// Faults may be counted concurrently. Returns whether the image has ended, so that some counts
+    /// may be missing.
     pub(crate) fn add_to(&self, ranges: &mut [Counted]) -> bool {
         let mut first = 0;
 
@@ -271,7 +272,7 @@ impl Counters {
                     break;
                 }
                 for page in block.pages_in(range.start, range.end) {
-                    // SAFETY: As in `clear()`; this is `READ_ONCE()`.
+                    // SAFETY: As in `clear()`. This is `READ_ONCE()`.
                     range.faults += u64::from(unsafe { page.as_ptr().read_volatile() } as u32);
                 }
             }
@@ -279,16 +280,16 @@ impl Counters {
         self.closed.load(Relaxed)
     }
 
-    /// Returns how many faults there were that have no counter.
+    /// Returns the number of faults that have no counter.
     pub(crate) fn unplaced(&self) -> usize {
         self.unplaced.load(Relaxed)
     }
 
-    /// Removes all blocks, and lets none be added.
+    /// Removes all blocks, and prevents new ones.
     ///
     /// # Safety
     ///
-    /// Nobody may use what [`Self::find`] returned.
+    /// No pointer that [`Self::find`] returned may be used any more.
     pub(crate) unsafe fn close(&self) {
         self.closed.store(true, Relaxed);
         loop {
@@ -310,7 +311,7 @@ mod tests {
     use super::*;
     use kernel::page::PAGE_SIZE;
 
-    /// An address at which a block begins.
+    /// An address at which a block starts.
     const BASE: usize = 16 * BLOCK_SIZE;
 
     fn counters() -> Result<Pin<KBox<Counters>>> {
@@ -340,7 +341,7 @@ mod tests {
         count(&counters, BASE + BLOCK_SIZE - 1, 4);
         count(&counters, BASE + BLOCK_SIZE, 5);
 
-        // A block that lies in a range, one in which some begin and end, and one in none.
+        // Ranges that cross into another block, that share a block, and that have no block.
         let ranges = [
             (BASE - PAGE_SIZE, BASE + PAGE_SIZE),
             (BASE + PAGE_SIZE, BASE + 2 * PAGE_SIZE),
@@ -375,11 +376,11 @@ mod tests {
         (0..3).for_each(|block| count(&counters, BASE + block * BLOCK_SIZE, 2));
         assert_eq!(FREE.load(Relaxed), free - 3);
 
-        // SAFETY: Nobody does.
+        // SAFETY: No such pointer is used.
         unsafe { counters.close() };
         assert_eq!(FREE.load(Relaxed), free);
 
-        // None is added any more.
+        // No block is added any more.
         count(&counters, BASE, 1);
         assert_eq!(counters.unplaced(), 1);
         assert_eq!(FREE.load(Relaxed), free);

@@ -2,14 +2,17 @@
 
 //! Images and their members.
 //!
-//! An [`Image`] is a program that was started by one exec, and all that was forked from it and has
-//! the same name. Each member, an address space, has a [`Space`], which its mm is tagged with.
+//! An [`Image`] is a program that one exec started, together with all processes forked from it that
+//! have the same name. Each member is an address space and has a [`Space`], with which its mm is
+//! tagged.
 //!
 //! A space is live from when its mm is tagged until the tag is removed, by exit, a rename or
-//! `pf_cleanup()`. A fault that has found the tag before that may still be counting. So whoever
-//! removes a tag keeps the tag's reference for a grace period, unless the mm has no users and hence
-//! no faults. With its last live member an image ends: the VMAs of that member and their counts are
-//! kept, and the blocks are freed, also after a grace period if any member is still in one.
+//! `pf_cleanup()`. A fault that found the tag before that may still be counting. So whoever removes
+//! a tag keeps the tag's reference for a grace period, unless the mm has no users and hence no
+//! faults.
+//!
+//! An image ends with its last live member. The VMAs of that member and their counts are kept, and
+//! the blocks are freed. If any member is still in a grace period, this waits for one, too.
 
 use super::{
     bindings,
@@ -53,18 +56,19 @@ use kernel::{
     types::Opaque, //
 };
 
-/// An exec'd program, and all that was forked from it, under one name.
+/// A program that one exec started, and all processes forked from it that have the same name.
 #[pin_data]
 pub(crate) struct Image {
     /// The number of the exec.
     pub(crate) exec: u64,
-    /// The faults of all members that there ever were.
+    /// The faults of all members, past and present.
     pub(crate) faults: PercpuCount,
     #[pin]
     pub(crate) counters: Counters,
-    /// How many members have left that may still be in a fault. Added to with the tracker locked.
+    /// How many members have lost their tags but may still have faults. Incremented with the
+    /// tracker locked.
     pub(crate) leaving: Atomic<usize>,
-    /// When the image has ended, the VMAs of the last member.
+    /// The VMAs of the last member, once the image has ended.
     pub(crate) last: SetOnce<KVVec<Counted>>,
 }
 
@@ -81,20 +85,20 @@ impl Image {
         Arc::pin_init(image, gfp_track())
     }
 
-    /// Keeps the counts of the last member's VMAs and frees all others.
+    /// Keeps the counts of the VMAs of the last member, and frees all others.
     ///
     /// # Safety
     ///
-    /// The image must have no live members, and none that may still be in a fault.
+    /// The image must have no live members, and no members that may still have faults.
     pub(crate) unsafe fn end(&self, mut vmas: KVVec<Counted>) {
         self.counters.add_to(&mut vmas);
-        // SAFETY: Blocks are used by faults of members.
+        // SAFETY: Only faults of members use blocks.
         unsafe { self.counters.close() };
         self.last.populate(vmas);
     }
 }
 
-/// Lists the first VMAs, no more than `limit`.
+/// Lists the first VMAs, at most `limit`.
 pub(crate) fn list_vmas(
     guard: &MmapReadGuard<'_>,
     limit: usize,
@@ -109,13 +113,13 @@ pub(crate) fn list_vmas(
             end: vma.end(),
             faults: 0,
         };
-        // There is room for it.
+        // This cannot fail: there is room.
         let _ = list.push_within_capacity(counted);
     }
     Ok(list)
 }
 
-/// A process that has an address space of its own, see `include/linux/cow_track.h`.
+/// A process that owns its address space, see `include/linux/cow_track.h`.
 pub(crate) struct Owner {
     pub(crate) name: Option<ProcessName>,
     pub(crate) exec: u64,
@@ -132,7 +136,7 @@ static_assert!(
 impl Owner {
     /// Returns the owner of `mm` if that is the process of `thread`. Does not sleep.
     pub(crate) fn of(thread: &UserThreadGuard, mm: &Mm) -> Option<Self> {
-        // SAFETY: The mm is valid since this is a reference; others use the number atomically.
+        // SAFETY: The mm is valid since this is a reference. All accesses to the number are atomic.
         let exec =
             unsafe { Atomic::from_ptr(&raw mut (*mm.as_raw()).__bindgen_anon_1.cow_exec.counter) };
         let exec = exec.load(Relaxed) as u64;
@@ -151,16 +155,16 @@ impl Owner {
     }
 }
 
-/// The process that a process was forked from, when that was tracked.
+/// The parent of a process, if it was tracked at the fork.
 pub(crate) struct Parent {
     pid: Pid,
     faults: Arc<PercpuCount>,
-    /// Its faults until the end of the fork.
+    /// The faults of the parent before the end of the fork.
     before: u64,
 }
 
 impl Parent {
-    /// The current process, if it is tracked.
+    /// Returns the current process as a parent, if it is tracked.
     pub(crate) fn current() -> Option<Self> {
         let space = Space::get(current!().mm()?)?;
 
@@ -172,41 +176,41 @@ impl Parent {
     }
 }
 
-/// What tells a space from others of its name, and their order.
+/// Identifies a space among those of a name, and orders them.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
-    /// The number of the exec, which is that of the image.
+    /// The number of the exec, which is also that of the image.
     pub(crate) exec: u64,
-    /// When the process was started, in nanoseconds of the monotonic clock.
+    /// When the process started, in nanoseconds of the monotonic clock.
     pub(crate) start: u64,
-    /// The number of the tag. An exec leaves its process's old mm to others that share it, and
-    /// tags a new one.
+    /// The number of the tag. It is needed because exec may leave the old mm of the process to
+    /// others that share it, and tags a new one.
     pub(crate) tag: u64,
 }
 
 /// A tracked address space.
 ///
-/// C knows what it begins with as `struct cow_track_space`.
+/// Starts with what C knows as `struct cow_track_space`.
 #[repr(C)]
 pub(crate) struct Space {
     head: Opaque<bindings::cow_track_space>,
     pub(crate) faults: Arc<PercpuCount>,
     pub(crate) image: Arc<Image>,
-    /// The number of the tracked name.
+    /// The id of the tracked name.
     pub(crate) name: u64,
     pub(crate) key: Key,
-    /// The address space while it is tagged, then null. The tracker's lock protects it.
+    /// The address space while it is tagged, otherwise null. The tracker's lock protects it.
     mm: Atomic<*mut bindings::mm_struct>,
     pub(crate) pid: Pid,
     uid: Kuid,
-    /// Written by the fork, which may not be the first to tag the mm.
+    /// Set by the fork, which may not be the first to tag the mm.
     pub(crate) parent: SetOnce<Parent>,
 }
 
-// SAFETY: The pointers in `head` are to what `faults`, `image` and its counters own, which may be
-// used from any thread.
+// SAFETY: The pointers in `head` point to what `faults`, `image` and the counters of the image own,
+// which may be used from any thread.
 unsafe impl Send for Space {}
-// SAFETY: As above. Of `head`, C writes the cache alone, by `rcu_assign_pointer()`.
+// SAFETY: As above. In `head`, C writes only the cache, with `rcu_assign_pointer()`.
 unsafe impl Sync for Space {}
 
 static_assert!(offset_of!(Space, head) == 0);
@@ -244,20 +248,21 @@ impl Space {
         }
     }
 
-    /// The tag of `mm`.
+    /// Returns the tag of `mm`.
     fn tag(mm: &Mm) -> &Atomic<*const Self> {
-        // SAFETY: The mm is valid since this is a reference. Others use the tag atomically, but for
-        // fork, which copies that of the parent with all else and then clears the copy, before
-        // anybody can find it.
+        // SAFETY: The mm is valid since this is a reference. All accesses to the tag are atomic,
+        // except in fork, which copies the parent's tag with the rest of the mm and then clears the
+        // copy, before anybody can find it.
         unsafe { Atomic::from_ptr((&raw mut (*mm.as_raw()).__bindgen_anon_1.cow_track).cast()) }
     }
 
     /// Returns the space that `mm` is tagged with.
     fn of<'a>(mm: &MmWithUser, _guard: &'a rcu::Guard) -> Option<ArcBorrow<'a, Self>> {
-        // What it points to is seen initialised, as with `rcu_dereference()`: by the dependency.
+        // The address dependency orders this load before reads of the space, as in
+        // `rcu_dereference()`.
         let tag = Self::tag(mm).load(Relaxed);
-        // SAFETY: A tag came from `Arc::into_raw()`. Since the mm has users, its reference is kept
-        // for a grace period, and hence for as long as this critical section lasts.
+        // SAFETY: A tag comes from `Arc::into_raw()`. Since the mm has users, its reference is kept
+        // for a grace period, and hence at least until the end of this critical section.
         (!tag.is_null()).then(|| unsafe { ArcBorrow::from_raw(tag) })
     }
 
@@ -266,25 +271,25 @@ impl Space {
         Self::of(mm, &rcu::read_lock()).map(Into::into)
     }
 
-    /// Returns the number of the name that `mm` is tagged for.
+    /// Returns the id of the name that `mm` is tagged for.
     pub(crate) fn name_of(mm: &MmWithUser) -> Option<u64> {
         Self::of(mm, &rcu::read_lock()).map(|space| space.name)
     }
 
-    /// Gives `mm` another tag, or none, and returns the space that the old one was a reference to.
+    /// Replaces or removes the tag of `mm`. Returns the space that the old tag was a reference to.
     ///
     /// # Safety
     ///
-    /// If `mm` has users, a reference to that space must be kept for a grace period from now on.
+    /// If `mm` has users, a reference to that space must be kept for a grace period from then on.
     pub(crate) unsafe fn replace(
         _locked: &Tracker,
         mm: &Mm,
         new: Option<Arc<Self>>,
     ) -> Option<Arc<Self>> {
-        // Faults may find it right now: as by `rcu_assign_pointer()`, they see what it points to
-        // initialised.
+        // Faults may find the new tag immediately. Like `rcu_assign_pointer()`, the release makes
+        // them see the space initialised.
         let old = Self::tag(mm).xchg(new.map_or(ptr::null(), Arc::into_raw), Release);
-        // SAFETY: It came from `Arc::into_raw()`, and was the reference of the mm.
+        // SAFETY: The old tag came from `Arc::into_raw()`, and was the mm's reference.
         let old = (!old.is_null()).then(|| unsafe { Arc::from_raw(old) })?;
 
         old.mm.store(ptr::null_mut(), Relaxed);
@@ -294,22 +299,22 @@ impl Space {
     /// Returns the mm that is tagged with this space.
     pub(crate) fn mm<'a>(&'a self, _locked: &'a Tracker) -> Option<&'a Mm> {
         let mm = self.mm.load(Relaxed);
-        // SAFETY: As long as the mm is tagged it is valid: `__mmput()` removes the tag, with the
+        // SAFETY: As long as an mm is tagged it is valid: `__mmput()` removes the tag, with the
         // tracker locked.
         (!mm.is_null()).then(|| unsafe { Mm::from_raw(mm) })
     }
 
-    /// Returns the mm, with users, if there are any.
+    /// Takes a reference to the mm that is tagged with this space, if that has users.
     pub(crate) fn mmget(&self, locked: &Tracker) -> Option<ARef<MmWithUser>> {
         self.mm(locked)?.mmget_not_zero()
     }
 
-    /// Returns what there is to say about the process now.
+    /// Returns what is known of the process now.
     pub(crate) fn process(&self) -> Process {
-        // SAFETY: It may always be called outside of NMI context.
+        // SAFETY: `ktime_get()` may be called in any context but NMI.
         let now = unsafe { bindings::ktime_get() } as u64;
         let parent = self.parent.as_ref();
-        // On 32-bit, the sum can have become less.
+        // On 32-bit, the sum may have wrapped.
         let since = |parent: &Parent| parent.faults.sum().saturating_sub(parent.before);
 
         Process {
@@ -324,48 +329,48 @@ impl Space {
     }
 }
 
-/// What a process had to do with faults.
+/// What is known of a process.
 #[derive(Clone, Copy)]
 pub(crate) struct Process {
     pub(crate) pid: Pid,
     pub(crate) uid: Kuid,
     pub(crate) image: u64,
     pub(crate) faults: u64,
-    /// The process that it was forked from, or 0.
+    /// The process it was forked from, or 0.
     pub(crate) parent: Pid,
-    /// The faults of that one since then.
+    /// The faults of the parent since the fork.
     pub(crate) parent_faults: u64,
-    /// Nanoseconds.
+    /// In nanoseconds.
     pub(crate) age: u64,
 }
 
-/// Finds a block. Without one, it returns null and has taken a reference to the space.
+/// Finds a block. If there is none, takes a reference to the space and returns null.
 ///
 /// # Safety
 ///
-/// `space` must be a tag that was read in the RCU critical section that this is called in.
+/// `space` must be a tag that the caller read in the current RCU critical section.
 #[export]
 unsafe extern "C" fn cow_track_find(
     space: *mut bindings::cow_track_space,
     index: c_ulong,
 ) -> *mut bindings::cow_track_block {
     let space = space.cast_const().cast::<Space>();
-    // SAFETY: By the safety requirements this is a `Space` that stays valid.
+    // SAFETY: By the safety requirements, this is a `Space` that stays valid.
     let block = unsafe { &(*space).image }.counters.find(index);
 
     if block.is_null() {
-        // SAFETY: A tag came from `Arc::into_raw()`, and there is at least one reference for as
-        // long as the critical section lasts.
+        // SAFETY: A tag comes from `Arc::into_raw()`, and there is at least one reference until the
+        // end of the critical section.
         let _ = Arc::into_raw(unsafe { ArcBorrow::from_raw(space) }.into());
     }
     block.cast_mut().cast()
 }
 
-/// Counts a fault for its page, for which there was no block. May sleep.
+/// Counts a fault in a page that has no block yet. May sleep.
 ///
 /// # Safety
 ///
-/// `space` must come with the reference that [`cow_track_find`] has taken.
+/// The caller must pass on the reference to `space` that [`cow_track_find`] took.
 #[export]
 unsafe extern "C" fn cow_track_grow(space: *mut bindings::cow_track_space, address: c_ulong) {
     // SAFETY: By the safety requirements.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/proc/cow_track`: all that is tracked, without the limits of `pf_get_info()`.
+//! `/proc/cow_track`: everything that is tracked, without the limits of `pf_get_info()`.
 //!
-//! Its format is in Documentation/ABI/testing/procfs-cow_track. The text is made when the file is
-//! opened, so it does not change while it is read.
+//! The format is described in Documentation/ABI/testing/procfs-cow_track. The text is created when
+//! the file is opened, so it does not change while it is read.
 
 use super::{
     bindings,
@@ -38,7 +38,7 @@ use kernel::{
     str::Escaped, //
 };
 
-// It can be long, so it is charged to the reader.
+// The text can be long, so it is charged to the reader.
 struct Text(KVVec<u8>);
 
 impl Write for Text {
@@ -49,7 +49,7 @@ impl Write for Text {
     }
 }
 
-/// A number. To print it as such, `core` would divide 64 bits, which Rust cannot on 32-bit.
+/// A decimal number. `core` would print it with 64-bit divisions, which Rust lacks on 32-bit.
 struct Decimal(u64);
 
 impl fmt::Display for Decimal {
@@ -70,7 +70,7 @@ impl fmt::Display for Decimal {
     }
 }
 
-/// Appends a line. That fails only for lack of memory.
+/// Appends a line. Fails only for lack of memory.
 macro_rules! line {
     ($text:expr, $($arg:tt)*) => {
         $text.write_fmt(fmt!("{}\n", fmt!($($arg)*))).map_err(|_| ENOMEM)
@@ -88,7 +88,7 @@ impl Text {
             BLOCKS.load(Relaxed)
         )?;
 
-        // Names in the order in which they were set.
+        // Names in the order in which they were added.
         let mut last = 0;
         loop {
             let mut next: Option<(u64, ProcessName, u64)> = None;
@@ -112,7 +112,7 @@ impl Text {
 
     fn images(&mut self, id: u64, keys: &[Key]) -> Result {
         for members in keys.chunk_by(|a, b| a.exec == b.exec) {
-            // One whose members are all on their way out has yet to sum up.
+            // Skip images whose members are all ending and have not been recorded yet.
             if let Some((space, mm)) = newest(id, members) {
                 if let Some(report) = Report::of_live(&space.image, &mm, usize::MAX)? {
                     self.image(space.key.exec, space.pid, members.len(), &report)?;
@@ -158,7 +158,7 @@ impl Text {
         let mut past = KVec::with_capacity(PAST, gfp_track())?;
         if let Some(name) = TRACKER.lock().by_id(id) {
             for process in name.past() {
-                // There is room for it.
+                // This cannot fail: there is room.
                 let _ = past.push_within_capacity(*process);
             }
         }
@@ -171,7 +171,7 @@ impl Text {
             self,
             "process {} uid {} image {} faults {} parent {} {} ns {} {state}",
             process.pid,
-            // Who may open the file is in the init user namespace.
+            // Only tasks in the init user namespace can open the file.
             process.uid.into_uid_in_current_ns(),
             Decimal(process.image),
             Decimal(process.faults),
@@ -182,18 +182,19 @@ impl Text {
     }
 }
 
-/// Makes the text of the file. Returns 0, or `-ENOMEM`, or `-EINTR` for one who is being killed.
+/// Creates the text of the file. Returns 0, or `-ENOMEM`, or `-EINTR` if the current task is being
+/// killed.
 ///
 /// # Safety
 ///
-/// `out` must be valid for writing. The text in it is to be freed with `kvfree()`.
+/// `out` must be valid for writing. The caller must free the text in it with `kvfree()`.
 #[export]
 unsafe extern "C" fn cow_track_text(out: *mut bindings::cow_track_text) -> c_int {
     match Text::new() {
         Ok(Text(text)) => {
             let (text, len, _) = text.into_raw_parts();
             let text = text.cast();
-            // SAFETY: By the safety requirements.
+            // SAFETY: By the safety requirements, `out` is valid for writing.
             unsafe { out.write(bindings::cow_track_text { text, len }) };
             0
         }

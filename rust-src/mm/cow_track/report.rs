@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is known of a name: its images, their VMAs, and the faults in each.
+//! Reports on a name: its images, their VMAs, and the faults in each.
 
 use super::{
     counters::Counted,
@@ -30,10 +30,10 @@ use kernel::{
     }, //
 };
 
-/// How many spaces are looked at with the tracker locked.
+/// How many spaces to look at before the tracker is unlocked.
 const AT_ONCE: usize = 64;
 
-/// Lists the spaces of a name, in order.
+/// Lists the spaces of a name, sorted.
 pub(crate) fn keys(id: u64) -> Result<KVVec<Key>> {
     let mut keys = KVVec::new();
     let mut next = Key::default();
@@ -53,15 +53,15 @@ pub(crate) fn keys(id: u64) -> Result<KVVec<Key>> {
                 tag: key.tag + 1,
                 ..key
             };
-            // There is room for it.
+            // This cannot fail: there is room.
             let _ = keys.push_within_capacity(key);
         }
     }
 }
 
-/// Of these spaces of a name, finds the one whose process was started last.
+/// Among these spaces of a name, finds the one whose process started last.
 ///
-/// Returns it with its mm. Those that have no users any more are passed over.
+/// Returns the space and its mm. Spaces whose mm has no users any more are skipped.
 pub(crate) fn newest(id: u64, keys: &[Key]) -> Option<(Arc<Space>, ARef<MmWithUser>)> {
     let started = |key: &&Key| (key.start, key.tag);
     let mut before = (u64::MAX, u64::MAX);
@@ -82,27 +82,27 @@ pub(crate) fn newest(id: u64, keys: &[Key]) -> Option<(Arc<Space>, ARef<MmWithUs
     None
 }
 
-/// Returns the image of a name that ended last. Fails with [`EINVAL`] if the name is forgotten.
+/// Returns the image of a name that ended last. Fails with [`EINVAL`] if the name was forgotten.
 pub(crate) fn ended(id: u64) -> Result<Option<Arc<Image>>> {
     Ok(TRACKER.lock().by_id(id).ok_or(EINVAL)?.ended.clone())
 }
 
-/// An image, and what was counted in it.
+/// An image and its counts.
 pub(crate) struct Report {
-    /// The VMAs of the member that was started last among those alive or, when all have ended, of
-    /// the one that ended last; no more than were asked for. The faults are those of all members.
+    /// The VMAs of the live member that started last or, if there is none, of the member that ended
+    /// last, up to the limit asked for. The faults are those of all members.
     pub(crate) vmas: KVVec<Counted>,
-    /// How many faults there were.
+    /// The number of faults.
     pub(crate) total: u64,
-    /// How many of them have no counter.
+    /// How many of these have no counter.
     pub(crate) unplaced: usize,
 }
 
 impl Report {
-    /// Reports on the image of a name whose live process was started last or, without any, that
-    /// ended last. [`None`] if there has been none.
+    /// Reports on the image of a name whose live process started last or, if there is none, on the
+    /// image that ended last. Returns [`None`] if there has been no image.
     ///
-    /// Lists no more than `limit` VMAs. Fails with [`ENOMEM`], with [`EINVAL`] if the name has been
+    /// Lists at most `limit` VMAs. Fails with [`ENOMEM`], with [`EINVAL`] if the name was
     /// forgotten, and with [`EINTR`] if the current task is being killed.
     pub(crate) fn of_name(id: u64, limit: usize) -> Result<Option<Self>> {
         loop {
@@ -119,7 +119,7 @@ impl Report {
                 return Ok(report);
             }
 
-            // The last process is on its way out, and has yet to sum up.
+            // The last process is ending and has not been recorded yet.
             if current!().fatal_signal_pending() {
                 return Err(EINTR);
             }
@@ -127,7 +127,8 @@ impl Report {
         }
     }
 
-    /// Reports on an image that has a live member with this mm. [`None`] if it has ended meanwhile.
+    /// Reports on an image with a live member that has this mm. Returns [`None`] if the image has
+    /// ended in the meantime.
     pub(crate) fn of_live(image: &Image, mm: &MmWithUser, limit: usize) -> Result<Option<Self>> {
         let mut vmas = list_vmas(&mm.mmap_read_lock_killable()?, limit, gfp_track())?;
         let has_ended = image.counters.add_to(&mut vmas);
@@ -135,8 +136,8 @@ impl Report {
         Ok((!has_ended).then(|| Self::sum(image, vmas)))
     }
 
-    /// Reports on an image that has no live members. [`None`] if it is not known yet what its last
-    /// one had.
+    /// Reports on an image without live members. Returns [`None`] if its last member has not been
+    /// recorded yet.
     pub(crate) fn of_ended(image: &Image, limit: usize) -> Result<Option<Self>> {
         let Some(last) = image.last.as_ref() else {
             return Ok(None);
@@ -148,8 +149,8 @@ impl Report {
 
     fn sum(image: &Image, vmas: KVVec<Counted>) -> Self {
         let unplaced = image.counters.unplaced();
-        // The pages before the total, to which a fault is added first. Pairs with the barrier in
-        // `__cow_track_fault()`.
+        // Reads the pages before the total: a fault is added to the total first. Pairs with the
+        // barrier in `__cow_track_fault()`.
         smp_mb(Read);
         Self {
             vmas,

@@ -25,24 +25,23 @@ use kernel::{
     }, //
 };
 
-/// How many VMAs fit a `struct pf_stat`.
+/// How many VMAs fit in a `struct pf_stat`.
 const MAX_SIZE: usize = bindings::MAX_SIZE as usize;
 
-/// Starts to count the copy-on-write faults of processes of a name, those that exist and those to
-/// come.
+/// Starts counting the copy-on-write faults of all processes with a name, present and future.
 ///
-/// The name has `len` bytes, and a NUL after it may be included. A name that is tracked already
-/// stays tracked, with its counts; processes that were missed are looked for again.
+/// The name has `len` bytes, which may include a trailing NUL. A name that is already tracked keeps
+/// its counts; processes that were missed are looked for again.
 ///
-/// Returns 0, or one of these, in the order in which they are looked for:
+/// Returns 0 or one of these errors, checked in this order:
 ///
 /// - `EPERM`: the caller is not `perfmon_capable()`.
-/// - `EINVAL`: `name` is `NULL`, or its length is 0 or greater than 15.
+/// - `EINVAL`: `name` is `NULL`, or `len` is 0 or greater than 16.
 /// - `EFAULT`: the name cannot be read.
-/// - `EINVAL`: there is a NUL inside the name.
-/// - `ENOMEM`: there is no memory, or there are 64 names.
+/// - `EINVAL`: the name is empty or longer than 15 bytes, or there is a NUL inside it.
+/// - `ENOMEM`: out of memory, or 64 names are already tracked.
 #[syscall]
-fn pf_set_param(name: User<*const c_char>, len: usize) -> Result {
+fn pf_set_param(name: User<str>, len: usize) -> Result {
     let set = || -> Result {
         if !perfmon_capable() {
             return Err(EPERM);
@@ -53,40 +52,36 @@ fn pf_set_param(name: User<*const c_char>, len: usize) -> Result {
     set().inspect_err(|error| log("pf_set_param", *error))
 }
 
-/// Reports the VMAs of a process and how many copy-on-write faults were counted in each.
+/// Reports the VMAs of a process and the number of copy-on-write faults counted in each.
 ///
-/// The name is as for [`pf_set_param`]. The report is about one image of that name: of those with
-/// live processes the one whose process was started last or, without any, the one that ended last.
+/// The name is as for [`pf_set_param`]. The report is about one image of that name: the one whose
+/// live process started last or, if no process is alive, the one that ended last.
 ///
-/// Returns 0, or one of these, in the order in which they are looked for:
+/// Returns 0 or one of these errors, checked in this order:
 ///
 /// - `EPERM`: the caller is not `perfmon_capable()`.
 /// - `EACCES`: no name is tracked.
-/// - `EINVAL`: `name` or `pf` is `NULL`, or the length of the name is 0 or greater than 15.
+/// - `EINVAL`: `name` or `pf` is `NULL`, or `len` is 0 or greater than 16.
 /// - `EFAULT`: the name cannot be read.
-/// - `EINVAL`: there is a NUL inside the name, or the name is not tracked.
-/// - `ENOMEM`: there is no memory.
+/// - `EINVAL`: the name is invalid, as for [`pf_set_param`], or is not tracked.
+/// - `ENOMEM`: out of memory.
 /// - `EINTR`: the caller is being killed.
-/// - `EOVERFLOW`: the caller is a 32-bit program, and there is an address or a count that does not
-///   fit.
+/// - `EOVERFLOW`: the caller is a 32-bit program, and an address or a count does not fit.
 /// - `EFAULT`: `pf` cannot be written.
-#[syscall(compat = pf_get_info_compat)]
-fn pf_get_info(name: User<*const c_char>, len: usize, pf: User<*mut bindings::pf_stat>) -> Result {
+#[syscall]
+fn pf_get_info(name: User<str>, len: usize, pf: User<*mut bindings::pf_stat>) -> Result {
     get_info::<c_ulong>(name, len, pf.as_user_ptr())
 }
 
-/// The same for a 32-bit program.
-fn pf_get_info_compat(
-    name: User<*const c_char>,
-    len: u32,
-    pf: User<*mut bindings::pf_stat>,
-) -> Result {
+/// The same for 32-bit programs.
+#[syscall(compat = pf_get_info)]
+fn pf_get_info_compat(name: User<str>, len: u32, pf: User<*mut bindings::pf_stat>) -> Result {
     get_info::<u32>(name, len as usize, pf.as_user_ptr())
 }
 
-/// Forgets all names and all that was counted.
+/// Forgets all names and all counts.
 ///
-/// Returns 0, or one of these, in the order in which they are looked for:
+/// Returns 0 or one of these errors, checked in this order:
 ///
 /// - `EPERM`: the caller is not `perfmon_capable()`.
 /// - `EACCES`: no name is tracked.
@@ -102,9 +97,9 @@ fn pf_cleanup() -> Result {
     clean().inspect_err(|error| log("pf_cleanup", *error))
 }
 
-/// Logs why a call fails. What a caller may have passed is not in it.
+/// Logs why a call failed. The line contains nothing that the caller passed.
 fn log(call: &str, error: Error) {
-    /// The longest line.
+    /// The maximum length of the line.
     const LINE_MAX: usize = 80;
 
     let reason = match error {
@@ -122,8 +117,8 @@ fn log(call: &str, error: Error) {
 }
 
 /// Reads the name of a process from user space.
-fn read_name(name: User<*const c_char>, len: usize) -> Result<ProcessName> {
-    // One more than a name can have, for the NUL.
+fn read_name(name: User<str>, len: usize) -> Result<ProcessName> {
+    // One byte more than the longest name, for the NUL.
     let mut buf = [0; ProcessName::MAX + 1];
 
     if name.is_null() || len == 0 {
@@ -141,7 +136,7 @@ fn read_name(name: User<*const c_char>, len: usize) -> Result<ProcessName> {
     ProcessName::new(name).ok_or(EINVAL)
 }
 
-fn get_info<Word: UserWord>(name: User<*const c_char>, len: usize, pf: UserPtr) -> Result {
+fn get_info<Word: UserWord>(name: User<str>, len: usize, pf: UserPtr) -> Result {
     let is_null = pf.as_const_ptr().is_null();
     let get = || -> Result {
         if !perfmon_capable() {
@@ -167,20 +162,20 @@ fn get_info<Word: UserWord>(name: User<*const c_char>, len: usize, pf: UserPtr) 
     };
 
     get().inspect_err(|error| {
-        // The registration of restartable sequences, which has had this number on 32-bit, looks
-        // like this. Programs that make it have not made a mistake.
+        // This may be a registration of restartable sequences, which otherwise has this number on
+        // 32-bit. Programs that attempt it have made no mistake.
         if !(is_null && len > ProcessName::MAX + 1) {
             log("pf_get_info", *error);
         }
     })
 }
 
-/// An `unsigned long` of user space.
+/// An `unsigned long` in user space.
 trait UserWord: Copy + Zeroable + TryFrom<u64> + TryFrom<usize> {
-    /// What there is in `struct pf_stat` between `nb_vma` and the next field.
+    /// The padding in `struct pf_stat` between `nb_vma` and the next field.
     type Padding: Copy + Zeroable;
 
-    /// The greatest `long`.
+    /// The greatest value of a `long`.
     const LONG_MAX: u64;
 }
 
@@ -196,7 +191,7 @@ impl UserWord for c_ulong {
     const LONG_MAX: u64 = c_long::MAX as u64;
 }
 
-/// `struct pf_stat` with words of a certain size, and its padding a field.
+/// `struct pf_stat` with words of a given size, and its padding as a field.
 #[derive(Zeroable)]
 #[repr(C)]
 struct PfStat<Word: UserWord> {
@@ -208,8 +203,8 @@ struct PfStat<Word: UserWord> {
     vma_list_end: [Word; MAX_SIZE],
 }
 
-// SAFETY: All that there is are integers, and arrays of them. The padding before the words, which
-// `Padding` fills, is all there is.
+// SAFETY: All fields are integers or arrays of integers. The only padding is before the words, and
+// `Padding` fills it.
 unsafe impl<Word: UserWord> AsBytes for PfStat<Word> {}
 
 static_assert!(size_of::<PfStat<c_ulong>>() == size_of::<bindings::pf_stat>());
@@ -220,12 +215,12 @@ static_assert!(
 static_assert!(size_of::<PfStat<u32>>() == 8 + 3 * 4 * MAX_SIZE);
 
 impl<Word: UserWord> PfStat<Word> {
-    /// All zero.
+    /// Creates a `struct pf_stat` that is all zero.
     fn new() -> Result<KBox<Self>> {
         KBox::init(pin_init::init_zeroed(), GFP_KERNEL)
     }
 
-    /// Fills in `report`, which has no more VMAs than fit.
+    /// Fills in `report`, which has at most [`MAX_SIZE`] VMAs.
     fn fill(&mut self, report: &Report) -> Result {
         self.cow_page_faults = Self::count(report.total)?;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Test of calls between C and Rust with arguments and results of all shapes.
+//! Tests of calls between C and Rust, with arguments and results of all shapes.
 //!
-//! Most architectures leave nothing to chance here. On 32-bit x86, the compiler needs help, see
+//! Most architectures need no help here. On 32-bit x86, the compiler does, see
 //! `Documentation/rust/regparm.rst`.
 //!
 //! C header: [`rust/call_abi/test.h`](srctree/rust/call_abi/test.h)
@@ -23,13 +23,13 @@ const C: u32 = 0x21222324;
 const X: u32 = 0x31323334;
 const Q: u64 = 0x4142434445464748;
 
-/// Plain data, of which every byte counts.
+/// Plain data in which every byte is significant.
 ///
 /// # Safety
 ///
-/// Any initialized bytes must be a value, and there must be no padding.
+/// Any initialized bytes must be a valid value, and there must be no padding.
 unsafe trait Plain: Sized {
-    /// A value with bytes that follow from `seed`.
+    /// Creates a value with bytes that depend on `seed`.
     fn new(seed: u32) -> Self {
         let mut value = MaybeUninit::<Self>::uninit();
 
@@ -39,18 +39,19 @@ unsafe trait Plain: Sized {
                 .wrapping_add(i as u32 * 7)
                 .wrapping_add(1);
 
-            // SAFETY: `i` is inside of the value.
+            // SAFETY: `i` is within the value.
             unsafe { value.as_mut_ptr().cast::<u8>().add(i).write(byte as u8) };
         }
-        // SAFETY: All bytes have been written, which is enough by the requirements of the trait.
+        // SAFETY: All bytes have been written, which suffices by the safety requirements of the
+        // trait.
         unsafe { value.assume_init() }
     }
 
-    /// The hash of the value after `sum`.
+    /// Returns the hash of `sum` and the value.
     fn hash(&self, mut sum: u32) -> u32 {
         for i in 0..size_of::<Self>() {
-            // SAFETY: `i` is inside of the value, which has no padding by the requirements of the
-            // trait.
+            // SAFETY: `i` is within the value, which has no padding by the safety requirements of
+            // the trait.
             let byte = unsafe { core::ptr::from_ref(self).cast::<u8>().add(i).read() };
 
             sum = (sum ^ u32::from(byte)).wrapping_mul(16777619);
@@ -59,7 +60,7 @@ unsafe trait Plain: Sized {
     }
 }
 
-// SAFETY: It is an integer.
+// SAFETY: This is an integer.
 unsafe impl Plain for u16 {}
 
 macro_rules! hash {
@@ -77,7 +78,7 @@ macro_rules! shape {
             use super::*;
             use bindings::[<call_abi_ $name>] as T;
 
-            /// What C calls.
+            /// The functions that C calls.
             struct Callbacks;
 
             impl Callbacks {
@@ -122,7 +123,7 @@ macro_rules! shape {
                 }
             }
 
-            /// Has C call Rust. Returns a bit for each function that went wrong.
+            /// Makes C call Rust. Returns a bit for each function that failed.
             pub(super) fn c_calls_rust() -> u32 {
                 let ops = bindings::[<call_abi_ $name _ops>] {
                     first: Some(Callbacks::first),
@@ -139,12 +140,12 @@ macro_rules! shape {
                 unsafe { bindings::[<call_abi_ $name _drive>](&ops) }
             }
 
-            /// Calls C. Returns a bit for each function that went wrong.
+            /// Calls C. Returns a bit for each function that failed.
             pub(super) fn rust_calls_c() -> u32 {
                 let v = || T::new(1);
                 let w = || T::new(2);
 
-                // SAFETY: The functions only look at their arguments.
+                // SAFETY: The functions only read their arguments.
                 let is_bad = unsafe { [
                     bindings::[<call_abi_ $name _first>](v(), X) != hash!(1, v(), X),
                     bindings::[<call_abi_ $name _after1>](A, v(), X) != hash!(2, A, v(), X),
@@ -169,11 +170,11 @@ macro_rules! shape {
     )* } };
 }
 
-/// The types that bindgen makes of structures and unions, or of what is not one yet.
+/// Implements [`Plain`] for types of the bindings: structures, unions, integers and a pointer.
 macro_rules! plain {
     ($($name:ident)*) => { paste! { $(
-        // SAFETY: It consists of integers, or is a pointer that is never followed; the header
-        // avoids padding.
+        // SAFETY: The type consists of integers, or is a pointer that is never dereferenced. The
+        // header avoids padding.
         unsafe impl Plain for bindings::[<call_abi_ $name>] {}
     )* } };
 }
@@ -190,21 +191,21 @@ shape! {
     union3 union4 union8 union12 u8 u32 u64 s16 s64 pointer
 }
 
-/// C calls this by its name.
+/// Called by C under this name.
 ///
 /// # Safety
 ///
-/// None, but that is what functions of C are.
+/// No requirements. Unsafe only because functions of C are.
 #[export]
 pub(crate) unsafe extern "C" fn call_abi_export_wide(a: u32, v: u64, x: u32) -> u32 {
     hash!(2, a, v, x)
 }
 
-/// C calls this by its name.
+/// Called by C under this name.
 ///
 /// # Safety
 ///
-/// None, but that is what functions of C are.
+/// No requirements. Unsafe only because functions of C are.
 #[export]
 pub(crate) unsafe extern "C" fn call_abi_export_aggregate(
     v: bindings::call_abi_bytes7,
@@ -214,11 +215,11 @@ pub(crate) unsafe extern "C" fn call_abi_export_aggregate(
     hash!(8, v, a, w)
 }
 
-/// C calls this by its name.
+/// Called by C under this name.
 ///
 /// # Safety
 ///
-/// None, but that is what functions of C are.
+/// No requirements. Unsafe only because functions of C are.
 #[export]
 pub(crate) unsafe extern "C" fn call_abi_export_result(
     seed: u32,
@@ -227,11 +228,11 @@ pub(crate) unsafe extern "C" fn call_abi_export_result(
     Plain::new(hash!(seed, a))
 }
 
-/// C calls this by its name.
+/// Called by C under this name.
 ///
 /// # Safety
 ///
-/// None, but that is what functions of C are.
+/// No requirements. Unsafe only because functions of C are.
 #[export]
 pub(crate) unsafe extern "C" fn call_abi_export_word(a: u32, b: u32) -> u32 {
     hash!(9, a, b)
@@ -241,7 +242,7 @@ pub(crate) unsafe extern "C" fn call_abi_export_word(a: u32, b: u32) -> u32 {
 mod tests {
     use super::*;
 
-    /// Runs both directions for some types.
+    /// Runs the tests of some types in both directions.
     macro_rules! check {
         ($($name:ident)*) => { paste! { $(
             assert_eq!(0, [<test_ $name>]::rust_calls_c());
@@ -292,7 +293,7 @@ mod tests {
 
     #[test]
     fn slices() {
-        // The compiler calls `memcmp()` for these. Keep it from knowing the length.
+        // The compiler calls `memcmp()` for these comparisons. Hide the length from it.
         let length = core::hint::black_box(21);
         let (a, b) = ([7u8; 40], [7u8; 50]);
         let mut c = a;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Character devices with a major number of their own.
+//! Character devices with their own major number.
 //!
-//! A driver registers its devices, which are its minors, all at once: see [`Registration`]. What
-//! they do is said by an implementation of [`CharDevice`]. A driver of a single device is better
-//! off with [`kernel::miscdevice`], which shares a major number with others.
+//! A driver registers all its devices at once, as its minors: see [`Registration`]. An
+//! implementation of [`CharDevice`] defines what they do. A driver with a single device should use
+//! [`kernel::miscdevice`] instead, which shares a major number.
 //!
 //! C headers: [`include/linux/cdev.h`](srctree/include/linux/cdev.h),
 //! [`include/linux/fs.h`](srctree/include/linux/fs.h)
@@ -66,7 +66,7 @@
 //! let registration = Registration::new(c"rust_empty", 0, &devices)?;
 //! assert_ne!(registration.major(), 0);
 //!
-//! // A number is given once.
+//! // A major number can only be registered once.
 //! assert!(Registration::new(c"rust_empty_too", registration.major(), &devices).is_err());
 //!
 //! drop(registration);
@@ -114,50 +114,52 @@ use core::{
 };
 use pin_init::init_zeroed;
 
-/// A character device: what the files of one minor do.
+/// A character device: the operations on files of one minor.
 ///
-/// All functions are called in process context and may sleep, and may be called at the same time
-/// on any number of CPUs.
+/// All functions are called in process context and may sleep. They may be called concurrently on
+/// any number of CPUs.
 #[vtable]
 pub trait CharDevice: Send + Sync + Sized + 'static {
-    /// What an open file has as its own: an [`Arc`] of the device, for instance.
+    /// The private data of an open file: for instance, an [`Arc`] of the device.
     type Ptr: ForeignOwnable + Send + Sync;
 
     /// Whether [`Self::read_iter`] and [`Self::write_iter`] fail with [`EAGAIN`] instead of waiting
-    /// when [`Kiocb::nowait`] says so. It must be honoured in any case where the file has
-    /// `O_NONBLOCK`; this allows `RWF_NOWAIT`, which fails with [`EOPNOTSUPP`] otherwise.
+    /// when [`Kiocb::nowait`] returns true. They must always do so for a file with `O_NONBLOCK`.
+    /// This constant also allows `RWF_NOWAIT`, which otherwise fails with [`EOPNOTSUPP`].
     const NOWAIT: bool = false;
 
     /// Called when the device is opened.
     ///
-    /// `flags` are those that the caller of `open(2)` has given, see
-    /// [`fs::file::flags`](crate::fs::file::flags). There is no [`File`] yet: others who get hold
-    /// of one may use it, and for that it needs the data that this function returns.
+    /// `flags` are those passed to `open(2)`, see [`fs::file::flags`](crate::fs::file::flags).
+    /// There is no [`File`] yet, because other users of one may rely on the data that this function
+    /// returns.
     fn open(device: ArcBorrow<'_, Self>, flags: u32) -> Result<Self::Ptr>;
 
-    /// Called when the last reference to an open file is gone, with what [`Self::open`] returned.
+    /// Called when the last reference to an open file is gone, with the value that [`Self::open`]
+    /// returned.
     ///
-    /// There is no [`File`] any more: no one may get a reference to it again.
+    /// There is no [`File`] any more: nobody may take a new reference to it.
     fn release(data: Self::Ptr) {
         drop(data);
     }
 
-    /// Reads from the device, at [`Kiocb::ki_pos`]; returns the number of bytes, 0 at the end.
+    /// Reads from the device at [`Kiocb::ki_pos`]. Returns the number of bytes, which is 0 at the
+    /// end.
     ///
     /// Without this function, reading fails with [`EINVAL`].
     fn read_iter(_kiocb: Kiocb<'_, Self::Ptr>, _iov: &mut IovIterDest<'_>) -> Result<usize> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Writes to the device, at [`Kiocb::ki_pos`], or where [`Kiocb::append`] says so, behind its
-    /// end; returns the number of bytes.
+    /// Writes to the device at [`Kiocb::ki_pos`], or at its end if [`Kiocb::append`] returns true.
+    /// Returns the number of bytes.
     ///
     /// Without this function, writing fails with [`EINVAL`].
     fn write_iter(_kiocb: Kiocb<'_, Self::Ptr>, _iov: &mut IovIterSource<'_>) -> Result<usize> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Moves the position of the file; returns the new one.
+    /// Moves the file position. Returns the new one.
     ///
     /// Without this function, `lseek(2)` fails with [`ESPIPE`].
     fn llseek(
@@ -167,14 +169,14 @@ pub trait CharDevice: Send + Sync + Sized + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Says for which events `file` is ready, out of those in [`crate::sync::poll::events`], after
-    /// it has registered `table` with what will be notified of a change.
+    /// Registers `table` with whatever will be notified of changes, then returns the events for
+    /// which `file` is ready, see [`crate::sync::poll::events`].
     ///
-    /// Which position the next call will be for is not known: `pread(2)` has one of its own, and
-    /// `io_uring`, which waits by this function, too. A file that is not ready for reading should
-    /// not be so at any position.
+    /// The position of the next call is unknown: `pread(2)` uses its own, and so does `io_uring`,
+    /// which also waits with this function. So return that a file is not ready for reading only if
+    /// it is not ready at any position.
     ///
-    /// Without this function, the file is always ready for reading and for writing.
+    /// Without this function, the file is always ready for reading and writing.
     fn poll(
         _data: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
         _file: &File,
@@ -183,11 +185,11 @@ pub trait CharDevice: Send + Sync + Sized + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Handles a call of `ioctl(2)`. See [`kernel::ioctl`](mod@crate::ioctl) for what is in `cmd`;
-    /// `arg` is a number, or the address of something in user space.
+    /// Handles a call to `ioctl(2)`. See [`kernel::ioctl`](mod@crate::ioctl) for the encoding of
+    /// `cmd`. `arg` is a number or a user space address.
     ///
-    /// For a `cmd` that it does not know, it should return [`ENOTTY`]; without this function, each
-    /// fails with that.
+    /// This should return [`ENOTTY`] if `cmd` is unknown. Without this function, all calls fail
+    /// with that.
     fn ioctl(
         _data: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
         _file: &File,
@@ -197,11 +199,12 @@ pub trait CharDevice: Send + Sync + Sized + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Handles a call of `ioctl(2)` by a 32-bit program on a 64-bit kernel.
+    /// Handles a call to `ioctl(2)` by a 32-bit program on a 64-bit kernel.
     ///
-    /// Without this function, [`Self::ioctl`] is called, with `arg` as the address that it is to
-    /// such a program. So this is for what has another layout there: types like C's `long` and
-    /// pointers. A `cmd` with the size of such a type is another number there, too.
+    /// Without this function, [`Self::ioctl`] is called, with `arg` converted as a pointer of such
+    /// a program. So this function is for arguments with a different layout there: types like C's
+    /// `long`, and pointers. A `cmd` that encodes the size of such a type has a different value
+    /// there, too.
     #[cfg(CONFIG_COMPAT)]
     fn compat_ioctl(
         _data: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
@@ -213,7 +216,7 @@ pub trait CharDevice: Send + Sync + Sized + 'static {
     }
 }
 
-/// A call of `lseek(2)`.
+/// A call to `lseek(2)`.
 pub struct Seek<'a> {
     file: &'a LocalFile,
     offset: Offset,
@@ -221,20 +224,19 @@ pub struct Seek<'a> {
 }
 
 impl Seek<'_> {
-    /// Moves the position as in a file that has `end` bytes by now and can have `max`.
+    /// Moves the position as in a file that has `end` bytes now and can grow to `max` bytes.
     ///
-    /// The position may be anything from 0 to `max`: [`EINVAL`] otherwise. `SEEK_DATA` and
-    /// `SEEK_HOLE` find a single piece of data, up to `end`.
+    /// Fails with [`EINVAL`] unless the new position is between 0 and `max`. For `SEEK_DATA` and
+    /// `SEEK_HOLE`, the file is a single piece of data up to `end`.
     ///
     /// C header: [`include/linux/fs.h`](srctree/include/linux/fs.h), `generic_file_llseek_size()`
     pub fn within(self, end: Offset, max: Offset) -> Result<Offset> {
         let file = self.file.as_ptr();
-        // SAFETY: The file is valid, and `lseek(2)` is what has called: this is the place to change
-        // the position.
+        // SAFETY: The file is valid, and the caller is `lseek(2)`, so its position may be changed.
         let pos =
             unsafe { bindings::generic_file_llseek_size(file, self.offset, self.whence, max, end) };
         if pos < 0 {
-            // The errors that there are fit.
+            // Possible errors fit in a `c_int`.
             return Err(Error::from_errno(pos as c_int));
         }
         Ok(pos)
@@ -247,32 +249,33 @@ struct FileOperations<T: CharDevice>(PhantomData<T>);
 impl<T: CharDevice> FileOperations<T> {
     /// # Safety
     ///
-    /// `inode` and `file` must be those of a file that is being opened, by way of a cdev in a
+    /// `inode` and `file` must be those of a file that is being opened through a cdev in a
     /// [`Minors<T>`].
     unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // SAFETY: The inode of a character device that is being opened has its cdev there, and its
+        // SAFETY: The inode of a character device that is being opened contains its cdev and its
         // number.
         let (cdev, dev) = unsafe { ((*inode).__bindgen_anon_5.i_cdev, (*inode).i_rdev) };
-        // SAFETY: By this function's requirements, that is part of a `Minors<T>`.
+        // SAFETY: By the safety requirements of this function, the cdev is part of a `Minors<T>`.
         let minors = unsafe { container_of!(Opaque::cast_from(cdev), Minors<T>, cdev) };
-        // SAFETY: `chrdev_open()` has got a reference to the cdev, which has one to the kobject,
-        // which keeps the memory. Only shared references are ever made to a `Minors` that is added.
+        // SAFETY: `chrdev_open()` holds a reference to the cdev, which holds one to the kobject,
+        // which keeps the memory. Only shared references are ever created to a `Minors` that has
+        // been added.
         let devices = unsafe { &(*minors).devices }.lock();
         let device = devices
             .as_ref()
             .and_then(|devices| devices.get((dev & bindings::MINORMASK) as usize))
             .cloned();
         drop(devices);
-        // The devices are no longer registered, and this call was on its way before.
+        // The devices were unregistered while this call was on its way.
         let Some(device) = device else {
             return ENXIO.to_errno();
         };
 
-        // SAFETY: The file is valid during this call, and nobody else has it yet.
+        // SAFETY: The file is valid during this call, and nobody else can use it yet.
         let flags = unsafe { LocalFile::from_raw_file(file) }.flags();
         match T::open(device.as_arc_borrow(), flags) {
             Ok(data) => {
-                // SAFETY: These are for an `open` operation to set, and nobody else has the file.
+                // SAFETY: An `open` operation may set these, and nobody else can use the file yet.
                 unsafe {
                     (*file).private_data = data.into_foreign();
                     if T::NOWAIT {
@@ -289,38 +292,39 @@ impl<T: CharDevice> FileOperations<T> {
     ///
     /// `file` must be a file that [`Self::open`] has opened and that is being released.
     unsafe extern "C" fn release(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // SAFETY: `open` has put it there. Nothing is called for this file after this.
+        // SAFETY: `open` stored this data. No other function is called for this file after this
+        // one.
         T::release(unsafe { T::Ptr::from_foreign((*file).private_data) });
         0
     }
 
     /// # Safety
     ///
-    /// `kiocb` must be that of a file that [`Self::open`] has opened, and `iter` must be valid for
+    /// `kiocb` must belong to a file that [`Self::open`] has opened, and `iter` must be valid for
     /// writing.
     unsafe extern "C" fn read_iter(
         kiocb: *mut bindings::kiocb,
         iter: *mut bindings::iov_iter,
     ) -> isize {
-        // SAFETY: `open` has set the private data, and `release` has yet to come.
+        // SAFETY: `open` has set the private data, and `release` has not been called yet.
         unsafe { shims::read_iter::<T::Ptr>(kiocb, iter, T::read_iter) }
     }
 
     /// # Safety
     ///
-    /// `kiocb` must be that of a file that [`Self::open`] has opened, and `iter` must be valid for
+    /// `kiocb` must belong to a file that [`Self::open`] has opened, and `iter` must be valid for
     /// reading.
     unsafe extern "C" fn write_iter(
         kiocb: *mut bindings::kiocb,
         iter: *mut bindings::iov_iter,
     ) -> isize {
-        // SAFETY: `open` has set the private data, and `release` has yet to come.
+        // SAFETY: `open` has set the private data, and `release` has not been called yet.
         unsafe { shims::write_iter::<T::Ptr>(kiocb, iter, T::write_iter) }
     }
 
     /// # Safety
     ///
-    /// `file` must be a file that [`Self::open`] has opened, and the caller must be entitled to
+    /// `file` must be a file that [`Self::open`] has opened, and the caller must be allowed to
     /// change its position.
     #[c_callback]
     unsafe extern "C" fn llseek(
@@ -328,11 +332,11 @@ impl<T: CharDevice> FileOperations<T> {
         offset: bindings::loff_t,
         whence: c_int,
     ) -> bindings::loff_t {
-        // SAFETY: `open` has set the private data, and `release` has yet to come.
+        // SAFETY: `open` has set the private data, and `release` has not been called yet.
         let data = unsafe { T::Ptr::borrow((*file).private_data) };
         let seek = Seek {
-            // SAFETY: The file is valid during this call. A `fdget_pos()` that did not take the
-            // lock is this thread's own.
+            // SAFETY: The file is valid during this call. If there is an active `fdget_pos()`
+            // without the lock, it is on this thread.
             file: unsafe { LocalFile::from_raw_file(file) },
             offset,
             whence,
@@ -342,16 +346,16 @@ impl<T: CharDevice> FileOperations<T> {
 
     /// # Safety
     ///
-    /// `file` must be a file that [`Self::open`] has opened, and `table` null or valid.
+    /// `file` must be a file that [`Self::open`] has opened, and `table` must be null or valid.
     unsafe extern "C" fn poll(
         file: *mut bindings::file,
         table: *mut bindings::poll_table,
     ) -> bindings::__poll_t {
-        // SAFETY: `open` has set the private data, and `release` has yet to come.
+        // SAFETY: `open` has set the private data, and `release` has not been called yet.
         let data = unsafe { T::Ptr::borrow((*file).private_data) };
         // SAFETY: The file is valid during this call, which is not made within `fdget_pos()`.
         let file = unsafe { File::from_raw_file(file) };
-        // SAFETY: By this function's requirements.
+        // SAFETY: By the safety requirements of this function.
         T::poll(data, file, unsafe { PollTable::from_raw(table) })
     }
 
@@ -359,8 +363,8 @@ impl<T: CharDevice> FileOperations<T> {
     ///
     /// `file` must be a file that [`Self::open`] has opened.
     unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
-        // SAFETY: `open` has set the private data, and `release` has yet to come. This call is not
-        // made within `fdget_pos()`.
+        // SAFETY: `open` has set the private data, and `release` has not been called yet. This call
+        // is not made within `fdget_pos()`.
         unsafe { shims::ioctl::<T::Ptr>(file, cmd, arg, T::ioctl) }
     }
 
@@ -373,8 +377,8 @@ impl<T: CharDevice> FileOperations<T> {
         cmd: c_uint,
         arg: c_ulong,
     ) -> c_long {
-        // SAFETY: `open` has set the private data, and `release` has yet to come. This call is not
-        // made within `fdget_pos()`.
+        // SAFETY: `open` has set the private data, and `release` has not been called yet. This call
+        // is not made within `fdget_pos()`.
         unsafe { shims::ioctl::<T::Ptr>(file, cmd, arg, T::compat_ioctl) }
     }
 
@@ -419,58 +423,58 @@ impl<T: CharDevice> FileOperations<T> {
     }
 }
 
-/// What C refers to of the minors of a registration.
+/// The part of a registration that C refers to.
 ///
-/// Its memory belongs to `kobj`, whose last reference frees it: the cdev in it has one, and an open
-/// file has one to the cdev. What the driver has put in, it loses when the cdev is taken off the
-/// system. From then on nothing in it needs the code of the driver's module.
+/// `kobj` owns the memory, and dropping its last reference frees it. The cdev holds a reference to
+/// `kobj`, and an open file holds one to the cdev. The driver's devices are removed when the cdev
+/// is deleted from the system. From then on, nothing here needs the code of the driver's module.
 #[pin_data]
 #[repr(C)]
 struct Minors<T> {
-    // Must be first: see `release_minors`.
+    // Must be the first field: see `release_minors`.
     kobj: Opaque<bindings::kobject>,
     cdev: Opaque<bindings::cdev>,
-    /// The driver's devices by their minors, while they can be opened.
+    /// The driver's devices by minor, as long as they can be opened.
     #[pin]
     devices: Mutex<Option<KVec<Arc<T>>>>,
 }
 
-/// The name of the one lock class of all [`Minors::devices`]. A literal in a generic function would
-/// be in every module that calls it, and gone with the first of them.
+/// The name of the lock class of all [`Minors::devices`]. A literal in a generic function would be
+/// duplicated in each module that calls it, and would disappear with the first of these.
 static DEVICES_LOCK_NAME: &CStr = c"chrdev::Minors::devices";
 
-/// A type of kobjects.
+/// A kobject type.
 struct KobjType(bindings::kobj_type);
 
-// SAFETY: Nothing in it changes.
+// SAFETY: The type is never modified.
 unsafe impl Sync for KobjType {}
 
-/// The type of all [`Minors::kobj`], which may outlive the driver's module, too.
+/// The type of each [`Minors::kobj`], which may also outlive the driver's module.
 static MINORS_TYPE: KobjType = KobjType(bindings::kobj_type {
     release: Some(release_minors),
     ..pin_init::zeroed()
 });
 
-/// Frees a [`Minors`], of whichever type.
+/// Frees a [`Minors`] of any type.
 ///
-/// It is not generic, thus part of the kernel: it may be called after the driver's module is gone.
+/// Not generic, so that it is part of the kernel: it may be called after the driver's module is
+/// gone.
 ///
 /// # Safety
 ///
-/// `kobj` must be that of a [`Minors`] whose `devices` are [`None`], and nobody may use it any
-/// more.
+/// `kobj` must be that of a [`Minors`] whose `devices` is [`None`], and nobody may use it any more.
 unsafe extern "C" fn release_minors(kobj: *mut bindings::kobject) {
-    // SAFETY: The kobject is the first field of what a `KBox` has allocated, by `kmalloc()`. There
-    // is nothing left in it that has a destructor.
+    // SAFETY: The kobject is the first field of memory that a `KBox` allocated with `kmalloc()`.
+    // Nothing in that memory needs to be dropped any more.
     unsafe { bindings::kfree(kobj.cast()) };
 }
 
-/// A reference to a [`Minors`] that is not on the system, or not any more.
+/// A reference to a [`Minors`] that has not been added to the system, or has been removed from it.
 ///
 /// # Invariants
 ///
-/// It points to a valid [`Minors`] and owns a reference to the kobject in it. There is no other of
-/// its kind that points to the same.
+/// This points to a valid [`Minors`] and owns a reference to the kobject in it. No other
+/// `MinorsRef` points to the same [`Minors`].
 struct MinorsRef<T>(NonNull<Minors<T>>);
 
 impl<T: CharDevice> MinorsRef<T> {
@@ -487,18 +491,18 @@ impl<T: CharDevice> MinorsRef<T> {
             }),
             GFP_KERNEL,
         )?;
-        // SAFETY: It is not moved until it is freed.
+        // SAFETY: The memory is not moved until it is freed.
         let ptr = NonNull::from(KBox::leak(unsafe { Pin::into_inner_unchecked(new) }));
-        // INVARIANT: The reference is that which `kobject_init()` makes below.
+        // INVARIANT: `kobject_init()` below creates the reference.
         let this = Self(ptr);
 
-        // SAFETY: Both are zeroed and nobody else's. Files that have `FileOperations<T>` are opened
-        // by way of this cdev, which is in a `Minors<T>`, and hold a reference to the module.
+        // SAFETY: Both are zeroed, and nobody else can use them. Files with `FileOperations<T>` are
+        // opened through this cdev, which is in a `Minors<T>`, and hold a reference to the module.
         unsafe {
             bindings::kobject_init(this.kobj(), &raw const MINORS_TYPE.0);
             bindings::cdev_init(this.cdev(), FileOperations::<T>::build());
             (*this.cdev()).owner = this_module::<T::OwnerModule>().as_ptr();
-            // As `cdev_set_parent()` does.
+            // As in `cdev_set_parent()`.
             (*this.cdev()).kobj.parent = this.kobj();
         }
         Ok(this)
@@ -507,29 +511,29 @@ impl<T: CharDevice> MinorsRef<T> {
 
 impl<T> MinorsRef<T> {
     fn kobj(&self) -> *mut bindings::kobject {
-        // SAFETY: Valid by the invariants.
+        // SAFETY: By the type invariants, the pointer is valid.
         unsafe { self.0.as_ref() }.kobj.get()
     }
 
     fn cdev(&self) -> *mut bindings::cdev {
-        // SAFETY: Valid by the invariants.
+        // SAFETY: By the type invariants, the pointer is valid.
         unsafe { self.0.as_ref() }.cdev.get()
     }
 }
 
 impl<T> Drop for MinorsRef<T> {
     fn drop(&mut self) {
-        // SAFETY: Valid by the invariants.
+        // SAFETY: By the type invariants, the pointer is valid.
         let devices = unsafe { self.0.as_ref() }.devices.lock().take();
-        // Not under the lock.
+        // Not dropped while the lock is held.
         drop(devices);
-        // SAFETY: By the invariants the reference is ours to drop. `devices` are `None`, and
-        // nothing ever makes them anything else, as `release_minors` requires.
+        // SAFETY: By the type invariants, we own the reference. `devices` is `None` and is never
+        // set again, as `release_minors` requires.
         unsafe { bindings::kobject_put(self.kobj()) };
     }
 }
 
-/// Minors on the system.
+/// Minors that have been added to the system.
 ///
 /// # Invariants
 ///
@@ -537,37 +541,38 @@ impl<T> Drop for MinorsRef<T> {
 struct Added<T>(MinorsRef<T>);
 
 impl<T> Added<T> {
-    /// Puts all minors on the system at once: unless this fails, they can be opened from here on.
+    /// Adds all minors at once. If this succeeds, they can be opened from now on.
     fn new(minors: MinorsRef<T>, region: &Region) -> Result<Self> {
-        // SAFETY: The cdev is initialized, and keeps the memory that it is a part of. The numbers
-        // are ours.
+        // SAFETY: The cdev is initialized, and keeps the memory that contains it. We own the
+        // numbers.
         to_result(unsafe { bindings::cdev_add(minors.cdev(), region.first, region.count) })?;
-        // INVARIANT: Just added.
+        // INVARIANT: The cdev has just been added.
         Ok(Self(minors))
     }
 }
 
 impl<T> Drop for Added<T> {
     fn drop(&mut self) {
-        // SAFETY: Added by the invariants, and valid until the `MinorsRef` in it is dropped.
+        // SAFETY: By the type invariants, the cdev has been added. It is valid until `MinorsRef` is
+        // dropped.
         unsafe { bindings::cdev_del(self.0.cdev()) };
     }
 }
 
-/// A node in devtmpfs, and a device in sysfs that stands for it.
+/// A node in devtmpfs, and the device in sysfs that represents it.
 ///
 /// # Invariants
 ///
-/// It has been added by `device_add()`, and owns a reference.
+/// The device has been added by `device_add()`, and this owns a reference to it.
 struct Node(NonNull<bindings::device>);
 
 impl Node {
-    /// Makes the node `/dev/<name><minor>`, which is announced to nobody yet.
+    /// Creates the node `/dev/<name><minor>`, without announcing it yet.
     fn new(name: &CStr, minor: c_uint, region: &Region, class: &Class) -> Result<Self> {
         let device = KBox::init(init_zeroed::<Opaque<bindings::device>>(), GFP_KERNEL)?;
         let device = KBox::leak(device).get();
-        // SAFETY: It is zeroed and nobody else's. `class` is registered and remains so for as long
-        // as this device is on the system.
+        // SAFETY: The device is zeroed, and nobody else can use it. `class` is registered, and
+        // remains so for as long as this device is on the system.
         unsafe {
             bindings::device_initialize(device);
             (*device).class = class.0.as_ptr();
@@ -575,26 +580,27 @@ impl Node {
             (*device).release = Some(release_device);
             bindings::kobject::set_uevent_suppress_raw(&raw mut (*device).kobj, 1);
         }
-        // SAFETY: The device is initialized, and the format asks for a string and an unsigned int.
+        // SAFETY: The device is initialized, and the format takes a string and an unsigned int.
         let added = to_result(unsafe {
             bindings::dev_set_name(device, c"%s%u".as_char_ptr(), name.as_char_ptr(), minor)
         })
         // SAFETY: The device is initialized, and has a name.
         .and_then(|()| to_result(unsafe { bindings::device_add(device) }));
         if let Err(err) = added {
-            // SAFETY: This is the reference that `device_initialize()` makes.
+            // SAFETY: This is the reference that `device_initialize()` created.
             unsafe { bindings::put_device(device) };
             return Err(err);
         }
-        // INVARIANT: Just added, and the reference is that of `device_initialize()`.
-        // SAFETY: It comes from a box.
+        // INVARIANT: The device has just been added, and the reference is that of
+        // `device_initialize()`.
+        // SAFETY: The pointer comes from a box.
         Ok(Self(unsafe { NonNull::new_unchecked(device) }))
     }
 
-    /// Tells user space that the device is there.
+    /// Announces the device to user space.
     fn announce(&mut self) {
-        // SAFETY: Valid by the invariants. What user space is not told for lack of memory is no
-        // error, as in `device_add()`.
+        // SAFETY: By the type invariants, the pointer is valid. It is not an error if the
+        // announcement fails for lack of memory, as in `device_add()`.
         unsafe {
             let kobj = &raw mut (*self.0.as_ptr()).kobj;
             bindings::kobject::set_uevent_suppress_raw(kobj, 0);
@@ -605,7 +611,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // SAFETY: By the invariants.
+        // SAFETY: By the type invariants, the device has been added, and we own a reference to it.
         unsafe { bindings::device_unregister(self.0.as_ptr()) };
     }
 }
@@ -616,15 +622,15 @@ impl Drop for Node {
 ///
 /// `device` must be that of a [`Node`], and nobody may use it any more.
 unsafe extern "C" fn release_device(device: *mut bindings::device) {
-    // SAFETY: It is what a `KBox` has allocated, by `kmalloc()`.
+    // SAFETY: A `KBox` allocated the memory with `kmalloc()`.
     unsafe { bindings::kfree(device.cast()) };
 }
 
-/// A range of device numbers, with one major and minors from 0.
+/// A range of device numbers with one major, and minors from 0.
 ///
 /// # Invariants
 ///
-/// The `count` numbers from `first` on are registered, and ours.
+/// The `count` numbers starting at `first` are registered, and owned by this.
 struct Region {
     first: bindings::dev_t,
     count: c_uint,
@@ -637,20 +643,20 @@ impl Region {
         }
         let mut first = major << bindings::MINORBITS;
         to_result(if major == 0 {
-            // SAFETY: `first` is there to be written to. The name is copied.
+            // SAFETY: `first` may be written. The name is copied.
             unsafe { bindings::alloc_chrdev_region(&mut first, 0, count, name.as_char_ptr()) }
         } else {
             // SAFETY: The name is copied.
             unsafe { bindings::register_chrdev_region(first, count, name.as_char_ptr()) }
         })?;
-        // INVARIANT: Just registered.
+        // INVARIANT: The numbers have just been registered.
         Ok(Self { first, count })
     }
 }
 
 impl Drop for Region {
     fn drop(&mut self) {
-        // SAFETY: By the invariants.
+        // SAFETY: By the type invariants, we own these numbers.
         unsafe { bindings::unregister_chrdev_region(self.first, self.count) };
     }
 }
@@ -659,36 +665,37 @@ impl Drop for Region {
 ///
 /// # Invariants
 ///
-/// It was made by `class_create()`, and is ours to destroy.
+/// The class was created by `class_create()`, and is owned by this.
 struct Class(NonNull<bindings::class>);
 
 impl Class {
     fn new(name: &'static CStr) -> Result<Self> {
-        // SAFETY: The name lives as long as any code that could use the class.
+        // SAFETY: The name lives as long as any code that may use the class.
         let class = from_err_ptr(unsafe { bindings::class_create(name.as_char_ptr()) })?;
-        // INVARIANT: Just made.
+        // INVARIANT: The class has just been created.
         Ok(Self(NonNull::new(class).ok_or(ENOMEM)?))
     }
 }
 
 impl Drop for Class {
     fn drop(&mut self) {
-        // SAFETY: By the invariants. Its devices are gone: `Registration` drops them before.
+        // SAFETY: By the type invariants, we own the class. `Registration` has dropped its devices
+        // before.
         unsafe { bindings::class_destroy(self.0.as_ptr()) };
     }
 }
 
 /// A registration of character devices.
 ///
-/// While it exists, the devices can be opened by their numbers, have nodes in devtmpfs, a class in
-/// `/sys/class`, and their major number is listed in `/proc/devices`. An open file keeps the module
-/// of the driver from being removed.
+/// While this exists, the devices can be opened by their numbers. They have nodes in devtmpfs and a
+/// class in `/sys/class`, and their major number is listed in `/proc/devices`. The driver's module
+/// cannot be removed while a file is open.
 ///
-/// When it is dropped, files that are open remain so and work as before; they have what
-/// [`CharDevice::open`] gave them.
+/// When this is dropped, open files stay open and work as before; they have the data that
+/// [`CharDevice::open`] returned.
 ///
-/// A module should register last of all that can fail in its initialization: as soon as a device
-/// is there, it may be opened, and the module of an open file must not go away.
+/// A module should register its devices in the last step of its initialization that can fail: a
+/// device may be opened as soon as it exists, and the module of an open file must not go away.
 pub struct Registration<T: CharDevice> {
     // Dropped in this order.
     _nodes: KVec<Node>,
@@ -697,25 +704,25 @@ pub struct Registration<T: CharDevice> {
     region: Region,
 }
 
-// SAFETY: All in it may be used and dropped on any thread, as `T` may be.
+// SAFETY: All fields may be used and dropped on any thread, like `T`.
 unsafe impl<T: CharDevice> Send for Registration<T> {}
 
-// SAFETY: Nothing in it changes.
+// SAFETY: No field is ever modified.
 unsafe impl<T: CharDevice> Sync for Registration<T> {}
 
 impl<T: CharDevice> Registration<T> {
-    /// Registers `devices`, whose minor numbers are 0, 1 and so on, by the major number `major`; 0
-    /// lets the kernel choose one.
+    /// Registers `devices` with the minors 0, 1, and so on, and the given major. If `major` is 0,
+    /// the kernel chooses one.
     ///
-    /// Their class and the line in `/proc/devices` are called `name`, and their nodes `<name>0`,
-    /// `<name>1` and so on.
+    /// `name` is the name of the class and of the entry in `/proc/devices`. The nodes are
+    /// `<name>0`, `<name>1`, and so on.
     ///
-    /// All of them can be opened from the same moment on, after which nothing can fail. The nodes
-    /// are there a little earlier, and lead nowhere: [`ENXIO`].
+    /// All devices can be opened from the same moment on, and nothing can fail after that. Their
+    /// nodes appear a little earlier; until then, opening them fails with [`ENXIO`].
     ///
-    /// Errors: [`EINVAL`] when there are no devices, or too many, or `major` is too big; [`EBUSY`]
-    /// when the numbers are taken, or no major is left; [`EEXIST`] when the name is taken;
-    /// [`ENOMEM`].
+    /// Fails with [`EINVAL`] if there are no devices, or too many, or if `major` is too big; with
+    /// [`EBUSY`] if the numbers are taken, or if no major is left; with [`EEXIST`] if the name is
+    /// taken; and with [`ENOMEM`].
     pub fn new(name: &'static CStr, major: u32, devices: &[Arc<T>]) -> Result<Self> {
         let count = devices.len().try_into().map_err(|_| EINVAL)?;
         let region = Region::new(name, major, count)?;
@@ -736,7 +743,7 @@ impl<T: CharDevice> Registration<T> {
         })
     }
 
-    /// The major number of the devices.
+    /// Returns the major number of the devices.
     pub fn major(&self) -> u32 {
         self.region.first >> bindings::MINORBITS
     }

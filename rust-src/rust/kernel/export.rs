@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Exporting functions to other modules.
+//! Exports functions to other modules.
 //!
 //! C header: [`include/linux/export.h`](srctree/include/linux/export.h)
 
-/// Exports a function to modules that have a license compatible with the GPL, as C's
-/// `EXPORT_SYMBOL_GPL()` does.
+/// Exports a function to modules with a GPL-compatible license, as C's `EXPORT_SYMBOL_GPL()` does.
 ///
-/// The function has to be `#[no_mangle]` and `extern "C"`, whether those that use it are written in
-/// C or in Rust: the names and calling conventions of other functions are the compiler's own. Users
-/// written in Rust declare it in an `extern "C"` block. Nothing holds such a declaration against
-/// the function; a function that has a declaration in a C header of the kernel is better served by
-/// `#[export]`, which does.
+/// The function must be `#[no_mangle]` and `extern "C"`, whether its users are written in C or in
+/// Rust: otherwise the compiler chooses its symbol name and calling convention. Users in Rust
+/// declare it in an `extern "C"` block. Nothing checks such a declaration against the function. If
+/// the function has a declaration in a C header of the kernel, use `#[export]` instead, which
+/// checks it.
 ///
-/// There is no version for `CONFIG_MODVERSIONS`: modpost warns of it.
+/// There is no version for `CONFIG_MODVERSIONS`: modpost warns about it.
 ///
 /// # Examples
 ///
@@ -33,13 +32,13 @@
 ///     fn my_answer() -> c_uint;
 /// }
 ///
-/// // SAFETY: It is declared here as it is defined there, and has no requirements.
+/// // SAFETY: The declaration matches the definition, which has no requirements.
 /// let answer = unsafe { my_answer() };
 /// ```
 #[macro_export]
 macro_rules! export_symbol_gpl {
     ($function:ident) => {
-        // This is `___EXPORT_SYMBOL()`, which modpost turns into an entry of the symbol table.
+        // This is `___EXPORT_SYMBOL()`, which modpost turns into a symbol table entry.
         ::core::arch::global_asm!(
             ".pushsection .export_symbol, \"a\"",
             concat!("__export_symbol_", stringify!($function), ":"),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A limit on what users can put into the kernel's log.
+//! A limit on what users can write to the kernel log.
 
 use crate::{
     bindings,
@@ -17,15 +17,15 @@ use crate::{
     }, //
 };
 
-/// What all users together may log at once, in bytes.
+/// How many bytes all users together may log at once.
 const BURST: u64 = 16 << 10;
-/// What they may log after that, in bytes per second. With the default size of the log, this keeps
-/// older lines for a minute.
+/// How many bytes per second they may log after that. With the default log size, this keeps older
+/// lines for a minute.
 const RATE: u64 = 2 << 10;
 
-/// A number of bytes that is spent at once and comes back in time.
+/// A number of bytes that can be spent at once, and is refilled over time.
 struct Budget {
-    /// When all that has been spent will have come back, in nanoseconds of the monotonic clock.
+    /// When the budget will be full again, in nanoseconds of the monotonic clock.
     full_at: Atomic<u64>,
 }
 
@@ -36,7 +36,7 @@ impl Budget {
         }
     }
 
-    /// Spends `bytes`, unless that is more than there is at the time `now`.
+    /// Spends `bytes`, if that many are available at the time `now`.
     fn spend(&self, now: u64, bytes: u64) -> bool {
         const TIME: u64 = NSEC_PER_SEC as u64 / RATE;
 
@@ -54,21 +54,22 @@ impl Budget {
     }
 }
 
-/// Returns whether the current task may log so many bytes now.
+/// Returns whether the current task may log this many bytes now.
 ///
-/// For system calls that log what any user asks them to: ask once for all lines of a call, and log
-/// all or nothing. All such calls of all users share one limit of 16 KiB at once and 2 KiB a second
-/// after that. It does not apply to tasks with `CAP_SYSLOG`, which can clear the log anyway. When
-/// calls have been refused, the next one that is not comes with a line that says how many.
+/// This is for system calls that log on behalf of any user. Call it once for all lines of a system
+/// call, and log all of them or none. All system calls and all users share one limit: 16 KiB at
+/// once, refilled at 2 KiB per second. The limit does not apply to tasks with `CAP_SYSLOG`, which
+/// can clear the log anyway. The next successful call after refused ones also logs how many were
+/// refused.
 ///
-/// C's `printk_ratelimited()` limits lines at each place in the code, whatever their length: enough
-/// calls of it fill any log.
+/// In contrast, C's `printk_ratelimited()` limits the number of lines at each call site, whatever
+/// their length, so enough call sites can fill any log.
 ///
-/// Must be called by a task, not in NMI, hard or soft interrupt context. Does not sleep.
+/// Must be called in process context. Does not sleep.
 pub fn user_may_log(bytes: usize) -> bool {
     static BUDGET: Budget = Budget::new();
     static REFUSED: Atomic<u32> = Atomic::new(0);
-    /// The length of the line about refused calls, at most.
+    /// The maximum length of the line about refused calls.
     const NOTE: usize = 40;
 
     let task = current!().as_ptr();
@@ -117,7 +118,7 @@ mod tests {
         assert!(!budget.spend(NOW + SECOND, RATE + 1));
         assert!(budget.spend(NOW + SECOND, RATE));
         assert!(!budget.spend(NOW + SECOND, 1));
-        // No more than the burst, however long it takes.
+        // No more than the burst, however much time has passed.
         assert!(!budget.spend(2 * NOW, BURST + 1));
         assert!(budget.spend(2 * NOW, BURST));
     }

@@ -4,17 +4,28 @@
 //!
 //! [`#[syscall]`](macro@crate::macros::syscall) makes a function a system call, as
 //! `SYSCALL_DEFINEn()` does in C. This module holds what its expansion is made of: which types can
-//! be arguments ([`Arg`]) and results ([`Return`]), and where an ABI has the arguments.
+//! be arguments ([`Arg`]) and results ([`Return`]), and what tracing knows of them.
 //!
 //! C headers: [`include/linux/syscalls.h`](srctree/include/linux/syscalls.h),
-//! [`arch/x86/include/asm/syscall_wrapper.h`](srctree/arch/x86/include/asm/syscall_wrapper.h)
+//! [`include/trace/syscall.h`](srctree/include/trace/syscall.h)
 //!
 //! Reference: <https://docs.kernel.org/process/adding-syscalls.html>
 
-// For registers and tracing: user-mode Linux can be without either.
-#[allow(unused_imports)]
-use crate::bindings;
-use crate::prelude::*;
+use crate::{
+    bindings,
+    c_str,
+    prelude::*,
+    str::as_char_ptr_in_const_context, //
+};
+use core::marker::PhantomData;
+#[cfg(CONFIG_FTRACE_SYSCALLS)]
+use core::{
+    mem::offset_of,
+    ptr::null_mut, //
+};
+
+#[cfg(CONFIG_RUST_SYSCALL_KUNIT_TEST)]
+mod twins;
 
 mod private {
     pub trait Sealed {}
@@ -35,6 +46,10 @@ pub trait Arg: private::Sealed {
     /// The type in the C prototype.
     type C;
 
+    /// What tracing shows of the argument.
+    #[doc(hidden)]
+    const TRACED: Traced;
+
     /// Takes the argument from a register of the kernel's own width.
     ///
     /// What the type does not need of the register is ignored: the caller may have left anything
@@ -54,138 +69,164 @@ pub trait Arg: private::Sealed {
     }
 }
 
-macro_rules! impl_arg {
-    ($($int:ty),*) => {$(
+macro_rules! impl_int {
+    ($($int:ty, $from_ia32:ty, $name:literal;)*) => {$(
         impl private::Sealed for $int {}
 
         impl Arg for $int {
             type C = $int;
 
+            const TRACED: Traced = Traced::Value($name);
+
             #[inline(always)]
             fn from_reg(reg: usize) -> Self {
                 reg as $int
             }
+
+            #[inline(always)]
+            fn from_ia32(reg: usize) -> Self {
+                reg as $from_ia32 as $int
+            }
         }
     )*};
 }
 
-impl_arg!(i8, u8, i16, u16, i32, u32, usize);
-
-impl private::Sealed for isize {}
-
-impl Arg for isize {
-    type C = isize;
-
-    #[inline(always)]
-    fn from_reg(reg: usize) -> Self {
-        reg as isize
-    }
-
-    #[inline(always)]
-    fn from_ia32(reg: usize) -> Self {
-        reg as i32 as isize
-    }
+impl_int! {
+    i8, i8, c"signed char";
+    u8, u8, c"unsigned char";
+    i16, i16, c"short";
+    u16, u16, c"unsigned short";
+    i32, i32, c"int";
+    u32, u32, c"unsigned int";
+    isize, i32, c"long";
+    usize, u32, c"unsigned long";
 }
 
-impl private::Sealed for UserPtr {}
-
-impl Arg for UserPtr {
-    type C = *mut c_void;
-
-    #[inline(always)]
-    fn from_reg(reg: usize) -> Self {
-        Self::from_addr(reg)
-    }
-}
-
-/// A typed pointer to user space: `User<*const T>` is C's `const T __user *`.
+/// A pointer to user space with a type:
 ///
-/// It says what the caller promised, which may be false: nothing can be done with it but to make a
-/// [`UserPtr`] of it, whose users check each access.
+/// - `User<*const T>` is C's `const T __user *`, and `User<*mut T>` is `T __user *`;
+/// - `User<CStr>` is `const char __user *`, and points to a string that ends with a NUL;
+/// - `User<str>` is `const char __user *`, and points to text whose length is the next argument.
+///
+/// Tracing shows the string or the text.
+///
+/// The pointer comes from user space and may be wrong. It can only be converted to a [`UserPtr`],
+/// whose users check each access.
 ///
 /// # Examples
 ///
 /// ```
-/// use kernel::syscall::User;
+/// use kernel::syscall::{
+///     Arg,
+///     User, //
+/// };
 ///
-/// let ptr = User::new(0x1000 as *const c_char);
+/// let ptr = User::<*const c_char>::from_reg(0x1000);
 /// assert!(!ptr.is_null());
 /// assert_eq!(ptr.as_user_ptr().as_const_ptr() as usize, 0x1000);
 /// ```
 #[repr(transparent)]
-#[derive(Clone, Copy)]
-pub struct User<P>(P);
+pub struct User<P: ?Sized>(UserPtr, PhantomData<P>);
 
-impl<P: Pointer> User<P> {
-    /// Creates a pointer to user space from its address.
+impl<P: ?Sized> Clone for User<P> {
     #[inline]
-    pub const fn new(ptr: P) -> Self {
-        Self(ptr)
+    fn clone(&self) -> Self {
+        *self
     }
+}
 
+impl<P: ?Sized> Copy for User<P> {}
+
+impl<P: ?Sized> User<P> {
     /// Returns whether this is `NULL`.
     #[inline]
     pub fn is_null(self) -> bool {
-        self.as_user_ptr().as_const_ptr().is_null()
+        self.0.as_const_ptr().is_null()
     }
 
-    /// Returns the pointer to access user space by. If `P` is a `*const T`, it must only be read
-    /// from.
+    /// Returns the pointer to access user space by. Only that of a `User<*mut T>` is for writing.
     #[inline]
     pub fn as_user_ptr(self) -> UserPtr {
-        UserPtr::from_addr(self.0.addr())
+        self.0
     }
-}
-
-impl<P> private::Sealed for User<P> {}
-
-impl<P: Pointer> Arg for User<P> {
-    type C = P;
-
-    #[inline(always)]
-    fn from_reg(reg: usize) -> Self {
-        Self(P::from_addr(reg))
-    }
-}
-
-/// What can be the parameter of [`User`]: `*const T` and `*mut T`.
-pub trait Pointer: private::Sealed + Copy {
-    /// Makes a pointer of an address.
-    #[doc(hidden)]
-    fn from_addr(addr: usize) -> Self;
-
-    /// Returns the address.
-    #[doc(hidden)]
-    fn addr(self) -> usize;
 }
 
 macro_rules! impl_pointer {
-    ($($ptr:ty: $from_addr:path),*) => {$(
-        impl<T> private::Sealed for $ptr {}
+    ($([$($generics:tt)*] $ty:ty, $c:ty, $traced:expr, $new:expr;)*) => {$(
+        impl<$($generics)*> private::Sealed for $ty {}
 
-        impl<T> Pointer for $ptr {
-            #[inline(always)]
-            fn from_addr(addr: usize) -> Self {
-                $from_addr(addr)
-            }
+        impl<$($generics)*> Arg for $ty {
+            type C = $c;
+
+            const TRACED: Traced = $traced;
 
             #[inline(always)]
-            fn addr(self) -> usize {
-                self.expose_provenance()
+            fn from_reg(reg: usize) -> Self {
+                $new(UserPtr::from_addr(reg))
             }
         }
     )*};
 }
 
-impl_pointer!(
-    *const T: core::ptr::with_exposed_provenance,
-    *mut T: core::ptr::with_exposed_provenance_mut
-);
+impl_pointer! {
+    [] UserPtr, *mut c_void, Traced::Value(c"void *"), core::convert::identity;
+    [T: Pointee] User<*const T>, *const T, Traced::Value(T::CONST), |ptr| User(ptr, PhantomData);
+    [T: Pointee] User<*mut T>, *mut T, Traced::Value(T::MUT), |ptr| User(ptr, PhantomData);
+    [] User<CStr>, *const c_char, Traced::CStr(c"const char *"), |ptr| User(ptr, PhantomData);
+    [] User<str>, *const c_char, Traced::Str(c"const char *"), |ptr| User(ptr, PhantomData);
+}
+
+/// A type that a [`User`] can point to. Tracing shows its name in C.
+#[diagnostic::on_unimplemented(
+    note = "types that `User` can point to have their names in C in `impl_pointee!`, next to `Arg`"
+)]
+pub trait Pointee {
+    /// The name in C of a pointer to a constant.
+    const CONST: &'static CStr;
+
+    /// The name in C of a pointer.
+    const MUT: &'static CStr;
+}
+
+macro_rules! impl_pointee {
+    ($($ty:ty: $name:literal,)*) => {$(
+        impl Pointee for $ty {
+            const CONST: &'static CStr = c_str!(concat!("const ", $name, " *"));
+            const MUT: &'static CStr = c_str!(concat!($name, " *"));
+        }
+    )*};
+}
+
+impl_pointee! {
+    c_void: "void",
+    c_char: "char",
+    i8: "signed char",
+    i16: "short",
+    u16: "unsigned short",
+    i32: "int",
+    u32: "unsigned int",
+    i64: "long long",
+    u64: "unsigned long long",
+    isize: "long",
+    usize: "unsigned long",
+    bindings::pf_stat: "struct pf_stat",
+}
 
 /// A type that a system call can return.
 ///
 /// `Err` becomes the negative errno. The value of an `Ok` must not lie in the range of the errnos,
 /// -4095 to -1, which user space would take for an error.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::syscall::Return;
+///
+/// assert_eq!(Ok::<(), Error>(()).into_long(), 0);
+/// assert_eq!(Ok::<i32, Error>(i32::MIN).into_long(), i32::MIN as c_long);
+/// assert_eq!(Ok::<u32, Error>(u32::MAX).into_long(), u32::MAX as c_long);
+/// assert_eq!(Err::<usize, Error>(EPERM).into_long(), -1);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a system call cannot return `{Self}`",
     label = "not a result of a system call",
@@ -197,14 +238,14 @@ pub trait Return: private::Sealed {
 }
 
 macro_rules! impl_return {
-    ($($ok:ty),*) => {$(
+    ($($ok:ty, |$value:pat_param| $long:expr;)*) => {$(
         impl private::Sealed for Result<$ok> {}
 
         impl Return for Result<$ok> {
             #[inline(always)]
             fn into_long(self) -> c_long {
                 match self {
-                    Ok(value) => value as c_long,
+                    Ok($value) => $long,
                     Err(error) => error.to_errno() as c_long,
                 }
             }
@@ -212,62 +253,15 @@ macro_rules! impl_return {
     )*};
 }
 
-impl_return!(i32, u32, isize, usize);
-
-impl private::Sealed for Result {}
-
-impl Return for Result {
-    #[inline(always)]
-    fn into_long(self) -> c_long {
-        match self {
-            Ok(()) => 0,
-            Err(error) => error.to_errno() as c_long,
-        }
-    }
+impl_return! {
+    (), |()| 0;
+    i32, |value| value as c_long;
+    u32, |value| value as c_long;
+    isize, |value| value;
+    usize, |value| value as c_long;
 }
 
-/// Holds a type against [`Arg`] at the place where it is written.
-#[doc(hidden)]
-pub const fn assert_arg<T: Arg>() {}
-
-/// Holds a type against [`Return`] at the place where it is written.
-#[doc(hidden)]
-pub const fn assert_return<T: Return>() {}
-
-/// The arguments' registers of a 64-bit caller: `SC_X86_64_REGS_TO_ARGS`.
-///
-/// # Safety
-///
-/// `regs` points to registers that nobody changes during the call.
-#[doc(hidden)]
-#[cfg(all(CONFIG_ARCH_HAS_SYSCALL_WRAPPER, CONFIG_X86_64))]
-#[inline(always)]
-pub unsafe fn x64_regs(regs: *const bindings::pt_regs) -> [usize; 6] {
-    // SAFETY: By the function's requirements.
-    let regs = unsafe { &*regs };
-
-    [regs.di, regs.si, regs.dx, regs.r10, regs.r8, regs.r9]
-}
-
-/// The arguments' registers of a 32-bit caller: `SC_IA32_REGS_TO_ARGS`.
-///
-/// # Safety
-///
-/// `regs` points to registers that nobody changes during the call.
-#[doc(hidden)]
-#[cfg(all(
-    CONFIG_ARCH_HAS_SYSCALL_WRAPPER,
-    any(CONFIG_X86_32, CONFIG_IA32_EMULATION)
-))]
-#[inline(always)]
-pub unsafe fn ia32_regs(regs: *const bindings::pt_regs) -> [usize; 6] {
-    // SAFETY: By the function's requirements.
-    let regs = unsafe { &*regs };
-
-    [regs.bx, regs.cx, regs.dx, regs.si, regs.di, regs.bp]
-}
-
-/// The entry of a stub in the list of functions that an error can be injected into.
+/// The entry of a function in the list of those that an error can be injected into.
 ///
 /// # Invariants
 ///
@@ -275,522 +269,183 @@ pub unsafe fn ia32_regs(regs: *const bindings::pt_regs) -> [usize; 6] {
 /// here: the address is known to the linker only.
 #[doc(hidden)]
 #[repr(C)]
-pub struct ErrorInjectionEntry {
-    addr: *const c_void,
-    etype: c_int,
-}
+pub struct ErrorInjection(*const c_void, c_int);
 
 // SAFETY: Nothing is ever read through the address.
-unsafe impl Sync for ErrorInjectionEntry {}
+unsafe impl Sync for ErrorInjection {}
 
-impl ErrorInjectionEntry {
+impl ErrorInjection {
     /// Creates the entry of a function that returns 0 or a negative errno.
     pub const fn errno(addr: *const c_void) -> Self {
-        // `EI_ETYPE_ERRNO` of include/asm-generic/error-injection.h.
-        const EI_ETYPE_ERRNO: c_int = 1;
-
         // INVARIANT: A pointer is as wide as `unsigned long`.
-        Self {
-            addr,
-            etype: EI_ETYPE_ERRNO,
-        }
+        Self(addr, bindings::EI_ETYPE_ERRNO as c_int)
     }
 }
 
-/// `ALLOW_ERROR_INJECTION(name, ERRNO)` of C.
+/// What tracing shows of an argument besides its name and value: its type in C, and any string.
 #[doc(hidden)]
-#[macro_export]
-macro_rules! syscall_error_injection {
-    ($stub:ident) => {
-        #[cfg(CONFIG_FUNCTION_ERROR_INJECTION)]
-        const _: () = {
-            #[used(compiler)]
-            #[link_section = "_error_injection_whitelist"]
-            static ENTRY: $crate::syscall::ErrorInjectionEntry =
-                $crate::syscall::ErrorInjectionEntry::errno($stub as *const $crate::ffi::c_void);
-        };
-    };
+#[derive(Clone, Copy)]
+pub enum Traced {
+    /// No string.
+    Value(&'static CStr),
+    /// A string that ends with a NUL.
+    CStr(&'static CStr),
+    /// Text whose length is the next argument.
+    Str(&'static CStr),
 }
 
-/// `SYSCALL_METADATA()` of C: what ftrace, perf and bpf know of a system call.
+/// What tracing shows of the arguments of a system call.
 #[doc(hidden)]
-#[macro_export]
-macro_rules! syscall_metadata {
-    ($name:expr, $enter:expr, $exit:expr, [$($type:expr),*], [$($arg:expr),*]) => {
-        #[cfg(CONFIG_FTRACE_SYSCALLS)]
-        const _: () = {
-            use $crate::{
-                bindings::{
-                    event_class_syscall_enter,
-                    event_class_syscall_exit,
-                    enter_syscall_print_funcs,
-                    exit_syscall_print_funcs,
-                    syscall_metadata,
-                    trace_event_call, //
-                },
-                ffi::c_char, //
-            };
-
-            const ARGS: usize = {
-                let args: &[&::core::ffi::CStr] = &[$($arg),*];
-                args.len()
-            };
-
-            static mut TYPES: [*const c_char; ARGS] =
-                [$($crate::str::as_char_ptr_in_const_context($type)),*];
-            static mut NAMES: [*const c_char; ARGS] =
-                [$($crate::str::as_char_ptr_in_const_context($arg)),*];
-
-            static mut ENTER: trace_event_call = $crate::syscall::trace_event(
-                $enter,
-                &raw mut event_class_syscall_enter,
-                &raw mut enter_syscall_print_funcs,
-                &raw mut METADATA,
-            );
-            static mut EXIT: trace_event_call = $crate::syscall::trace_event(
-                $exit,
-                &raw mut event_class_syscall_exit,
-                &raw mut exit_syscall_print_funcs,
-                &raw mut METADATA,
-            );
-            static mut METADATA: syscall_metadata = $crate::syscall::metadata::<ARGS>(
-                $name,
-                &raw mut TYPES,
-                &raw mut NAMES,
-                // SAFETY: This takes the address of a field, and accesses nothing.
-                unsafe { &raw mut METADATA.enter_fields },
-                &raw mut ENTER,
-                &raw mut EXIT,
-            );
-
-            #[used(compiler)]
-            #[link_section = "_ftrace_events"]
-            static mut ENTER_POINTER: *mut trace_event_call = &raw mut ENTER;
-            #[used(compiler)]
-            #[link_section = "_ftrace_events"]
-            static mut EXIT_POINTER: *mut trace_event_call = &raw mut EXIT;
-            #[used(compiler)]
-            #[link_section = "__syscalls_metadata"]
-            static mut METADATA_POINTER: *mut syscall_metadata = &raw mut METADATA;
-        };
-    };
+#[derive(Clone, Copy)]
+pub struct TracedArgs<const ARGS: usize> {
+    names: [*const c_char; ARGS],
+    types: [*const c_char; ARGS],
+    /// The fields of `struct syscall_metadata`.
+    user_mask: c_short,
+    user_arg_size: i8,
+    user_arg_is_str: bool,
 }
 
-/// One of the two events of a system call: `SYSCALL_TRACE_ENTER_EVENT`, `SYSCALL_TRACE_EXIT_EVENT`.
+impl<const ARGS: usize> TracedArgs<ARGS> {
+    /// Collects what tracing shows of the arguments.
+    pub const fn new(names: [&'static CStr; ARGS], args: [Traced; ARGS]) -> Self {
+        let mut this = Self {
+            names: [core::ptr::null(); ARGS],
+            types: [core::ptr::null(); ARGS],
+            user_mask: 0,
+            user_arg_size: -1,
+            user_arg_is_str: false,
+        };
+        let mut i = 0;
+
+        while i < ARGS {
+            let (Traced::Value(ty) | Traced::CStr(ty) | Traced::Str(ty)) = args[i];
+            this.names[i] = as_char_ptr_in_const_context(names[i]);
+            this.types[i] = as_char_ptr_in_const_context(ty);
+            if !matches!(args[i], Traced::Value(_)) {
+                this.user_mask |= 1 << i;
+            }
+            if matches!(args[i], Traced::Str(_)) {
+                assert!(i + 1 < ARGS, "the argument after `User<str>` is its length");
+                this.user_arg_size = i as i8 + 1;
+                this.user_arg_is_str = true;
+            }
+            i += 1;
+        }
+
+        let strings = this.user_mask.count_ones();
+        assert!(strings <= 3, "an event has room for three strings");
+        assert!(
+            strings == 1 || !this.user_arg_is_str,
+            "a `User<str>` is the only string of a system call"
+        );
+        this
+    }
+}
+
+/// What ftrace, perf and bpf know of a system call, and its events: `SYSCALL_METADATA()`.
 #[doc(hidden)]
 #[cfg(CONFIG_FTRACE_SYSCALLS)]
-pub const fn trace_event(
-    name: &'static CStr,
-    class: *mut bindings::trace_event_class,
-    funcs: *mut bindings::trace_event_functions,
-    metadata: *mut bindings::syscall_metadata,
-) -> bindings::trace_event_call {
-    bindings::trace_event_call {
-        class,
-        __bindgen_anon_1: bindings::trace_event_call__bindgen_ty_1 {
-            name: crate::str::as_char_ptr_in_const_context(name).cast_mut(),
-        },
-        event: bindings::trace_event {
-            funcs,
+#[repr(C)]
+pub struct Metadata<const ARGS: usize> {
+    /// The first, so that a pointer to all of this is one to `struct syscall_metadata`.
+    syscall: bindings::syscall_metadata,
+    enter: bindings::trace_event_call,
+    exit: bindings::trace_event_call,
+    args: TracedArgs<ARGS>,
+}
+
+#[cfg(CONFIG_FTRACE_SYSCALLS)]
+impl<const ARGS: usize> Metadata<ARGS> {
+    /// Creates what is to be at `this`, from the names of the system call and of its two events.
+    pub const fn new(this: *mut Self, events: [&'static CStr; 3], args: TracedArgs<ARGS>) -> Self {
+        let [name, enter, exit] = events;
+        let (types, names) = if ARGS == 0 {
+            (null_mut(), null_mut())
+        } else {
+            (
+                Self::field(this, offset_of!(Self, args.types)),
+                Self::field(this, offset_of!(Self, args.names)),
+            )
+        };
+        let [enter_event, exit_event] = Self::events(this);
+        let fields = Self::field(this, offset_of!(Self, syscall.enter_fields));
+        let bits = if cfg!(target_endian = "little") {
+            ARGS as u8 | (args.user_arg_is_str as u8) << 7
+        } else {
+            (ARGS as u8) << 1 | args.user_arg_is_str as u8
+        };
+
+        // Some versions of bindgen add a field of their own.
+        #[allow(clippy::needless_update)]
+        let syscall = bindings::syscall_metadata {
+            name: as_char_ptr_in_const_context(name),
+            // Filled in at boot.
+            syscall_nr: -1,
+            // `nb_args` has seven bits, `user_arg_is_str` one.
+            _bitfield_1: bindings::__BindgenBitfieldUnit::new([bits]),
+            user_arg_size: args.user_arg_size,
+            user_mask: args.user_mask,
+            types,
+            args: names,
+            enter_fields: bindings::list_head {
+                next: fields,
+                prev: fields,
+            },
+            enter_event,
+            exit_event,
             ..pin_init::zeroed()
-        },
-        data: metadata.cast(),
-        flags: bindings::TRACE_EVENT_FL_CAP_ANY as c_int,
-        ..pin_init::zeroed()
-    }
-}
+        };
 
-/// What the tracer knows of a system call of `ARGS` arguments: `SYSCALL_METADATA`.
-///
-/// `fields` is the place of the result's own list head, which starts out empty.
-#[doc(hidden)]
-#[cfg(CONFIG_FTRACE_SYSCALLS)]
-pub const fn metadata<const ARGS: usize>(
-    name: &'static CStr,
-    types: *mut [*const c_char; ARGS],
-    args: *mut [*const c_char; ARGS],
-    fields: *mut bindings::list_head,
-    enter: *mut bindings::trace_event_call,
-    exit: *mut bindings::trace_event_call,
-) -> bindings::syscall_metadata {
-    bindings::syscall_metadata {
-        name: crate::str::as_char_ptr_in_const_context(name),
-        // Filled in at boot.
-        syscall_nr: -1,
-        // `nb_args` is the low seven bits, `user_arg_is_str` the high one.
-        _bitfield_1: bindings::__BindgenBitfieldUnit::new([ARGS as u8]),
-        types: if ARGS == 0 {
-            core::ptr::null_mut()
-        } else {
-            types.cast()
-        },
-        args: if ARGS == 0 {
-            core::ptr::null_mut()
-        } else {
-            args.cast()
-        },
-        enter_fields: bindings::list_head {
-            next: fields,
-            prev: fields,
-        },
-        enter_event: enter,
-        exit_event: exit,
-        ..pin_init::zeroed()
-    }
-}
-
-/// Calls the stubs that the expansion of [`#[syscall]`](macro@crate::macros::syscall) holds, with
-/// registers that are full of what a caller may leave in them.
-#[cfg(CONFIG_RUST_SYSCALL_KUNIT_TEST)]
-#[macros::kunit_tests(rust_syscall)]
-mod tests {
-    use super::*;
-    use crate::sync::atomic::{
-        Atomic,
-        Relaxed, //
-    };
-
-    /// What the last system call got. A test case runs alone, and calls one at a time.
-    static SEEN: [Atomic<isize>; MAX_ARGS] = [const { Atomic::new(0) }; MAX_ARGS];
-
-    const MAX_ARGS: usize = 6;
-
-    /// What a register holds where it holds no argument.
-    const GARBAGE: usize = 0xa5a5_a5a5_a5a5_a5a5_u64 as usize;
-
-    fn see(args: &[isize]) {
-        for (seen, arg) in SEEN.iter().zip(args) {
-            seen.store(*arg, Relaxed);
+        Self {
+            syscall,
+            enter: Self::event(
+                this,
+                enter,
+                &raw mut bindings::event_class_syscall_enter,
+                &raw mut bindings::enter_syscall_print_funcs,
+            ),
+            exit: Self::event(
+                this,
+                exit,
+                &raw mut bindings::event_class_syscall_exit,
+                &raw mut bindings::exit_syscall_print_funcs,
+            ),
+            args,
         }
     }
 
-    fn seen<const N: usize>() -> [isize; N] {
-        core::array::from_fn(|i| SEEN[i].load(Relaxed))
-    }
-
-    /// The prototypes in C, as bindgen writes them.
-    mod prototypes {
-        use super::*;
-
-        extern "C" {
-            pub(super) fn sys_kunit_none() -> c_long;
-            pub(super) fn sys_kunit_one(a: usize) -> c_long;
-            pub(super) fn sys_kunit_two(a: usize, b: usize) -> c_long;
-            pub(super) fn sys_kunit_three(a: usize, b: usize, c: usize) -> c_long;
-            pub(super) fn sys_kunit_four(a: usize, b: usize, c: usize, d: usize) -> c_long;
-            pub(super) fn sys_kunit_five(
-                a: usize,
-                b: usize,
-                c: usize,
-                d: usize,
-                e: usize,
-            ) -> c_long;
-            pub(super) fn sys_kunit_six(
-                a: usize,
-                b: usize,
-                c: usize,
-                d: usize,
-                e: usize,
-                f: usize,
-            ) -> c_long;
-            pub(super) fn sys_kunit_signed(a: c_schar, b: c_short, c: c_int, d: c_long) -> c_long;
-            pub(super) fn sys_kunit_unsigned(
-                a: c_uchar,
-                b: c_ushort,
-                c: c_uint,
-                d: c_ulong,
-            ) -> c_long;
-            pub(super) fn sys_kunit_pointers(
-                a: *mut c_void,
-                b: *const c_char,
-                c: *mut c_int,
-            ) -> c_long;
-            pub(super) fn sys_kunit_result(which: c_int) -> c_long;
-            pub(super) fn sys_kunit_u32(value: c_uint) -> c_long;
-            pub(super) fn sys_kunit_compat(a: c_long) -> c_long;
-            #[cfg(CONFIG_IA32_EMULATION)]
-            pub(super) fn compat_sys_kunit_compat(a: c_int) -> c_long;
+    const fn event(
+        this: *mut Self,
+        name: &'static CStr,
+        class: *mut bindings::trace_event_class,
+        funcs: *mut bindings::trace_event_functions,
+    ) -> bindings::trace_event_call {
+        bindings::trace_event_call {
+            class,
+            __bindgen_anon_1: bindings::trace_event_call__bindgen_ty_1 {
+                name: as_char_ptr_in_const_context(name).cast_mut(),
+            },
+            event: bindings::trace_event {
+                funcs,
+                ..pin_init::zeroed()
+            },
+            data: this.cast(),
+            flags: bindings::TRACE_EVENT_FL_CAP_ANY as c_int,
+            ..pin_init::zeroed()
         }
     }
 
-    #[syscall(prototypes = prototypes)]
-    fn kunit_none() -> Result {
-        see(&[1]);
-        Ok(())
+    /// Returns where the events are, for the section of pointers to events.
+    pub const fn events(this: *mut Self) -> [*mut bindings::trace_event_call; 2] {
+        [
+            Self::field(this, offset_of!(Self, enter)),
+            Self::field(this, offset_of!(Self, exit)),
+        ]
     }
 
-    #[syscall(prototypes = prototypes)]
-    fn kunit_one(a: usize) -> Result {
-        see(&[a as isize]);
-        Ok(())
-    }
-
-    #[syscall(prototypes = prototypes)]
-    fn kunit_two(a: usize, b: usize) -> Result {
-        see(&[a as isize, b as isize]);
-        Ok(())
-    }
-
-    #[syscall(prototypes = prototypes)]
-    fn kunit_three(a: usize, b: usize, c: usize) -> Result {
-        see(&[a as isize, b as isize, c as isize]);
-        Ok(())
-    }
-
-    #[syscall(prototypes = prototypes)]
-    fn kunit_four(a: usize, b: usize, c: usize, d: usize) -> Result {
-        see(&[a as isize, b as isize, c as isize, d as isize]);
-        Ok(())
-    }
-
-    #[syscall(prototypes = prototypes)]
-    fn kunit_five(a: usize, b: usize, c: usize, d: usize, e: usize) -> Result {
-        see(&[a, b, c, d, e].map(|arg| arg as isize));
-        Ok(())
-    }
-
-    #[syscall(prototypes = prototypes)]
-    fn kunit_six(a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> Result {
-        see(&[a, b, c, d, e, f].map(|arg| arg as isize));
-        Ok(())
-    }
-
-    #[syscall(prototypes = prototypes)]
-    fn kunit_signed(a: i8, b: i16, c: i32, d: isize) -> Result {
-        see(&[a as isize, b as isize, c as isize, d]);
-        Ok(())
-    }
-
-    #[syscall(prototypes = prototypes)]
-    fn kunit_unsigned(a: u8, b: u16, c: u32, d: usize) -> Result {
-        see(&[a as isize, b as isize, c as isize, d as isize]);
-        Ok(())
-    }
-
-    #[syscall(prototypes = prototypes)]
-    fn kunit_pointers(a: UserPtr, b: User<*const c_char>, c: User<*mut c_int>) -> Result {
-        see(&[
-            a.as_const_ptr() as isize,
-            b.as_user_ptr().as_const_ptr() as isize,
-            c.as_user_ptr().as_const_ptr() as isize,
-        ]);
-        Ok(())
-    }
-
-    #[syscall(prototypes = prototypes)]
-    fn kunit_result(which: i32) -> Result<isize> {
-        match which {
-            0 => Ok(isize::MAX),
-            1 => Ok(isize::MIN),
-            2 => Err(EPERM),
-            _ => Err(ERESTARTSYS),
-        }
-    }
-
-    #[syscall(prototypes = prototypes)]
-    fn kunit_u32(value: u32) -> Result<u32> {
-        Ok(value)
-    }
-
-    fn kunit_compat_32(a: i32) -> Result {
-        see(&[a as isize, 32]);
-        Ok(())
-    }
-
-    #[syscall(prototypes = prototypes, compat = kunit_compat_32)]
-    fn kunit_compat(a: isize) -> Result {
-        see(&[a, 0]);
-        Ok(())
-    }
-
-    /// Declares the stubs of system calls, and a function per ABI that calls them.
-    macro_rules! stubs {
-        ($(
-            $(#[$cfg:meta])*
-            $abi:ident, $prefix:ident, [$($reg:ident),*], [$($name:ident),*];
-        )*) => {
-            crate::macros::paste! {$(
-                $(#[$cfg])*
-                mod $abi {
-                    use super::*;
-
-                    extern "C" {
-                        $(fn [<$prefix $name>](regs: *const bindings::pt_regs) -> c_long;)*
-                    }
-
-                    fn registers<const N: usize>(args: [usize; N]) -> bindings::pt_regs {
-                        let all: [usize; MAX_ARGS] =
-                            core::array::from_fn(|i| args.get(i).copied().unwrap_or(GARBAGE));
-
-                        // SAFETY: Any value is valid for a register.
-                        let mut regs: bindings::pt_regs = unsafe { core::mem::zeroed() };
-                        [$(regs.$reg),*] = all;
-                        regs
-                    }
-
-                    $(
-                        /// Calls the system call with `args` in the first registers.
-                        pub(super) fn $name<const N: usize>(args: [usize; N]) -> c_long {
-                            let regs = registers(args);
-
-                            // SAFETY: `regs` lives until the call returns, and nobody changes it.
-                            unsafe { [<$prefix $name>](&raw const regs) }
-                        }
-                    )*
-                }
-            )*}
-        };
-    }
-
-    stubs! {
-        #[cfg(all(CONFIG_ARCH_HAS_SYSCALL_WRAPPER, CONFIG_X86_64))]
-        x64, __x64_sys_, [di, si, dx, r10, r8, r9],
-        [kunit_none, kunit_one, kunit_two, kunit_three, kunit_four, kunit_five, kunit_six,
-         kunit_signed, kunit_unsigned, kunit_pointers, kunit_result, kunit_u32, kunit_compat];
-
-        #[cfg(all(
-            CONFIG_ARCH_HAS_SYSCALL_WRAPPER,
-            any(CONFIG_X86_32, CONFIG_IA32_EMULATION)
-        ))]
-        ia32, __ia32_sys_, [bx, cx, dx, si, di, bp],
-        [kunit_none, kunit_one, kunit_two, kunit_three, kunit_four, kunit_five, kunit_six,
-         kunit_signed, kunit_unsigned, kunit_pointers, kunit_result, kunit_u32];
-
-        #[cfg(all(CONFIG_ARCH_HAS_SYSCALL_WRAPPER, CONFIG_IA32_EMULATION))]
-        ia32_compat, __ia32_compat_sys_, [bx, cx, dx, si, di, bp], [kunit_compat];
-    }
-
-    /// The arguments get there in order, however many there are.
-    macro_rules! test_order {
-        ($abi:ident) => {
-            assert_eq!($abi::kunit_none([]), 0);
-            assert_eq!(seen(), [1]);
-            assert_eq!($abi::kunit_one([11]), 0);
-            assert_eq!(seen(), [11]);
-            assert_eq!($abi::kunit_two([21, 22]), 0);
-            assert_eq!(seen(), [21, 22]);
-            assert_eq!($abi::kunit_three([31, 32, 33]), 0);
-            assert_eq!(seen(), [31, 32, 33]);
-            assert_eq!($abi::kunit_four([41, 42, 43, 44]), 0);
-            assert_eq!(seen(), [41, 42, 43, 44]);
-            assert_eq!($abi::kunit_five([51, 52, 53, 54, 55]), 0);
-            assert_eq!(seen(), [51, 52, 53, 54, 55]);
-            assert_eq!($abi::kunit_six([61, 62, 63, 64, 65, 66]), 0);
-            assert_eq!(seen(), [61, 62, 63, 64, 65, 66]);
-        };
-    }
-
-    /// What is above an argument's own width does not reach it, and its sign does.
-    macro_rules! test_width {
-        ($abi:ident) => {
-            let _ = $abi::kunit_signed([
-                GARBAGE & !0xff | 0x80,
-                GARBAGE & !0xffff | 0x8000,
-                GARBAGE & !0xffff_ffff | 0x8000_0000,
-                0,
-            ]);
-            assert_eq!(seen(), [-0x80, -0x8000, i32::MIN as isize, 0]);
-            let _ = $abi::kunit_signed([
-                GARBAGE & !0xff | 0x7f,
-                GARBAGE & !0xffff | 0x7fff,
-                GARBAGE & !0xffff_ffff | 0x7fff_ffff,
-                0,
-            ]);
-            assert_eq!(seen(), [0x7f, 0x7fff, 0x7fff_ffff, 0]);
-            let _ = $abi::kunit_unsigned([
-                GARBAGE & !0xff | 0x80,
-                GARBAGE & !0xffff | 0x8000,
-                GARBAGE & !0xffff_ffff | 0x8000_0000,
-                0,
-            ]);
-            assert_eq!(seen(), [0x80, 0x8000, 0x8000_0000_u32 as isize, 0]);
-        };
-    }
-
-    macro_rules! test_result {
-        ($abi:ident) => {
-            assert_eq!($abi::kunit_result([0]), c_long::MAX);
-            assert_eq!($abi::kunit_result([1]), c_long::MIN);
-            assert_eq!($abi::kunit_result([2]), -(bindings::EPERM as c_long));
-            assert_eq!($abi::kunit_result([3]), -(bindings::ERESTARTSYS as c_long));
-            assert_eq!($abi::kunit_u32([0x8000_0000]), 0x8000_0000_u32 as c_long);
-        };
-    }
-
-    #[test]
-    #[cfg(all(CONFIG_ARCH_HAS_SYSCALL_WRAPPER, CONFIG_X86_64))]
-    fn x64_order() {
-        test_order!(x64);
-    }
-
-    #[test]
-    #[cfg(all(CONFIG_ARCH_HAS_SYSCALL_WRAPPER, CONFIG_X86_64))]
-    fn x64_width() {
-        test_width!(x64);
-
-        // A `long` and a pointer have all 64 bits.
-        let _ = x64::kunit_signed([0, 0, 0, 0x8000_0000_0000_0001]);
-        assert_eq!(seen::<4>()[3], isize::MIN + 1);
-        let _ = x64::kunit_unsigned([0, 0, 0, GARBAGE]);
-        assert_eq!(seen::<4>()[3] as usize, GARBAGE);
-        let _ = x64::kunit_pointers([GARBAGE, 0x1_0000_0001, usize::MAX]);
-        assert_eq!(
-            seen().map(|arg: isize| arg as usize),
-            [GARBAGE, 0x1_0000_0001, usize::MAX]
-        );
-    }
-
-    #[test]
-    #[cfg(all(CONFIG_ARCH_HAS_SYSCALL_WRAPPER, CONFIG_X86_64))]
-    fn x64_result() {
-        test_result!(x64);
-        let _ = x64::kunit_compat([0x1_0000_0000]);
-        assert_eq!(seen(), [0x1_0000_0000, 0]);
-    }
-
-    #[test]
-    #[cfg(all(
-        CONFIG_ARCH_HAS_SYSCALL_WRAPPER,
-        any(CONFIG_X86_32, CONFIG_IA32_EMULATION)
-    ))]
-    fn ia32_order() {
-        test_order!(ia32);
-    }
-
-    #[test]
-    #[cfg(all(
-        CONFIG_ARCH_HAS_SYSCALL_WRAPPER,
-        any(CONFIG_X86_32, CONFIG_IA32_EMULATION)
-    ))]
-    fn ia32_width() {
-        test_width!(ia32);
-
-        // A `long` has 32 bits and a sign; an `unsigned long` and a pointer have 32 bits.
-        let long = (GARBAGE as u64 & !0xffff_ffff | 0x8000_0001) as usize;
-        let _ = ia32::kunit_signed([0, 0, 0, long]);
-        assert_eq!(seen::<4>()[3], i32::MIN as isize + 1);
-        let _ = ia32::kunit_unsigned([0, 0, 0, long]);
-        assert_eq!(seen::<4>()[3] as usize, 0x8000_0001);
-        let _ = ia32::kunit_pointers([GARBAGE, 0xffff_fff0, 1]);
-        assert_eq!(
-            seen().map(|arg: isize| arg as usize),
-            [GARBAGE as u32 as usize, 0xffff_fff0, 1]
-        );
-    }
-
-    #[test]
-    #[cfg(all(
-        CONFIG_ARCH_HAS_SYSCALL_WRAPPER,
-        any(CONFIG_X86_32, CONFIG_IA32_EMULATION)
-    ))]
-    fn ia32_result() {
-        test_result!(ia32);
-    }
-
-    #[test]
-    #[cfg(all(CONFIG_ARCH_HAS_SYSCALL_WRAPPER, CONFIG_IA32_EMULATION))]
-    fn ia32_compat() {
-        let _ = ia32_compat::kunit_compat([GARBAGE & !0xffff_ffff | 0xffff_fffe]);
-        assert_eq!(seen(), [-2, 32]);
+    /// Returns where the field at `offset` is.
+    const fn field<T>(this: *mut Self, offset: usize) -> *mut T {
+        this.wrapping_byte_add(offset).cast()
     }
 }

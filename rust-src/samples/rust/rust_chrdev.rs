@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Rust sample of a driver of character devices.
+//! Rust sample of a character device driver.
 //!
-//! It has two minors, each a buffer of its own that keeps what is written to it:
-//! `/dev/rust_chrdev0` and `/dev/rust_chrdev1`. One can read, write and seek as in a file of at
-//! most [`CAPACITY`] bytes, and empty it by opening it with `O_TRUNC`, with these differences:
+//! It has two minors, `/dev/rust_chrdev0` and `/dev/rust_chrdev1`. Each is a separate buffer that
+//! keeps what is written to it. You can read, write and seek as in a file of up to [`CAPACITY`]
+//! bytes, and empty it by opening it with `O_TRUNC`, with these differences:
 //!
-//! - Who reads while it is empty waits until it is not, or gets `EAGAIN` with `O_NONBLOCK` or
-//!   `RWF_NOWAIT`. Behind the last byte of one that is not empty is the end of the file.
-//! - What does not fit is not written; if nothing fits, that is `ENOSPC`.
-//! - `ioctl(2)` has [`RUST_CHRDEV_GET_LEN`] and [`RUST_CHRDEV_ZERO`].
+//! - Reading an empty buffer waits until there is data. With `O_NONBLOCK` or `RWF_NOWAIT`, it fails
+//!   with `EAGAIN`. If the buffer is not empty, the end of the file is after its last byte.
+//! - Data that does not fit is not written. If nothing fits, writing fails with `ENOSPC`.
+//! - `ioctl(2)` supports [`RUST_CHRDEV_GET_LEN`] and [`RUST_CHRDEV_ZERO`].
 //!
 //! See `Documentation/rust/modules.rst`.
 
@@ -66,7 +66,7 @@ module! {
     authors: ["Rust for Linux Contributors"],
     description: "Rust sample of a driver of character devices",
     license: "GPL",
-    // Number 120 is for local use, and ours if `major=120` says so.
+    // Major 120 is for local use. The driver has it if loaded with `major=120`.
     alias: ["char-major-120-*"],
     params: {
         major: u32 {
@@ -76,27 +76,27 @@ module! {
     },
 }
 
-/// How many bytes a buffer can have.
+/// The maximum number of bytes in a buffer.
 const CAPACITY: usize = 4096;
 
-/// The `ioctl(2)` that tells how many bytes there are, as C's `__u32`.
+/// The `ioctl(2)` that returns the number of bytes, as C's `__u32`.
 const RUST_CHRDEV_GET_LEN: u32 = _IOR::<u32>('|' as u32, 0x90);
 
-/// The `ioctl(2)` that zeroes the bytes from the first position to the one before the second. These
-/// are an `unsigned long[2]` of C, which in a 32-bit program is something else.
+/// The `ioctl(2)` that zeroes the bytes from the first position up to the second, exclusive. The
+/// positions are an `unsigned long[2]` in C, which has another size in 32-bit programs.
 const RUST_CHRDEV_ZERO: u32 = _IOW::<[usize; 2]>('|' as u32, 0x91);
 
-/// What [`RUST_CHRDEV_ZERO`] is in a 32-bit program.
+/// [`RUST_CHRDEV_ZERO`] in a 32-bit program.
 #[cfg(CONFIG_COMPAT)]
 const RUST_CHRDEV_ZERO_COMPAT: u32 = _IOW::<[u32; 2]>('|' as u32, 0x91);
 
 /// One of the devices.
 #[pin_data]
 struct Buffer {
-    /// What has been written. There is memory for [`CAPACITY`] bytes.
+    /// The data written so far. Memory for [`CAPACITY`] bytes is allocated.
     #[pin]
     data: Mutex<KVec<u8>>,
-    /// Notified when `data` gets longer.
+    /// Notified when `data` grows.
     #[pin]
     changed: PollCondVar,
 }
@@ -122,7 +122,7 @@ impl Buffer {
     }
 }
 
-/// Whether a file with these flags was opened for writing.
+/// Returns whether a file with these flags was opened for writing.
 fn may_write(flags: u32) -> bool {
     flags & O_ACCMODE != O_RDONLY
 }
@@ -151,7 +151,7 @@ impl CharDevice for Buffer {
             if kiocb.nowait() {
                 return Err(EAGAIN);
             }
-            // Others have the lock meanwhile.
+            // This releases the lock while it waits.
             if me.changed.wait_interruptible(&mut data) {
                 return Err(ERESTARTSYS);
             }
@@ -171,7 +171,7 @@ impl CharDevice for Buffer {
             return Ok(0);
         }
 
-        // Held over the copy, such that no writer comes in between.
+        // Held during the copy, so that no other writer interferes.
         let mut data = me.data.lock();
         let old_len = data.len();
         let pos = match kiocb.append() {
@@ -207,7 +207,7 @@ impl CharDevice for Buffer {
     fn poll(me: ArcBorrow<'_, Self>, file: &File, table: PollTable<'_>) -> u32 {
         table.register_wait(file, &me.changed);
 
-        // No write waits. A read does while the buffer is empty, whatever its position.
+        // Writing never waits. Reading waits while the buffer is empty, at any position.
         let mut events = EPOLLOUT | EPOLLWRNORM;
         if !me.data.lock().is_empty() {
             events |= EPOLLIN | EPOLLRDNORM;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Rust sample of a module with a parameter, and with a function that other modules can use.
+//! Rust sample of a module with a parameter, and with a function for other modules.
 //!
-//! `modprobe rust_hello greetings=3` logs three greetings. `rust_hello_user.rs` is the other
-//! module.
+//! `modprobe rust_hello greetings=3` logs three greetings. `rust_hello_user.rs` is a module that
+//! uses the function.
 
 use kernel::{
     export_symbol_gpl,
@@ -28,10 +28,10 @@ module! {
     },
 }
 
-/// How many greetings there have been.
+/// The number of greetings so far.
 static GREETED: Atomic<u32> = Atomic::new(0);
 
-/// Logs a greeting. Returns how many there have been.
+/// Logs a greeting. Returns the number of greetings so far.
 #[no_mangle]
 pub extern "C" fn rust_hello_greet() -> c_uint {
     let number = GREETED.fetch_add(1, Relaxed).wrapping_add(1);

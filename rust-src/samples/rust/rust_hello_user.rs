@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Rust sample of a module that uses a function of another one, `rust_hello.rs`.
+//! Rust sample of a module that uses a function of another module, `rust_hello.rs`.
 //!
-//! `modprobe` loads the other one first, and while this module is there, the other one cannot be
-//! removed.
+//! `modprobe` loads the other module first. It cannot be removed while this one is loaded.
 
 use kernel::prelude::*;
 
@@ -16,7 +15,7 @@ module! {
 }
 
 extern "C" {
-    /// Logs a greeting. Returns how many there have been.
+    /// Logs a greeting. Returns the number of greetings so far.
     fn rust_hello_greet() -> c_uint;
 }
 
@@ -24,8 +23,8 @@ struct RustHelloUser;
 
 impl kernel::Module for RustHelloUser {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        // SAFETY: It is declared here as it is defined in `rust_hello.rs`, and may be called at any
-        // time: its module cannot go away as long as this one uses its symbol.
+        // SAFETY: The declaration matches the definition in `rust_hello.rs`. The function may be
+        // called at any time: its module cannot go away as long as this one uses its symbol.
         let number = unsafe { rust_hello_greet() };
         pr_info!("That was greeting number {number}\n");
         Ok(RustHelloUser)

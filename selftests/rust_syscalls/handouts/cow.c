@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A process for `tester` to look at: it shares 16 pages with its parent and
- * writes to 10 of them. It prints its id and their address, and waits to be
- * killed.
+ * writes to 10 of them. It prints its id and the address of the pages, and
+ * waits to be killed.
  */
 #include <signal.h>
 #include <sys/mman.h>
@@ -16,7 +16,7 @@
 int main(void)
 {
 	size_t page = sysconf(_SC_PAGESIZE);
-	/* With a page around, which is to be a mapping of its own. */
+	/* With a page on each side, so that it is a separate mapping. */
 	char *area = mmap(NULL, (SHARED + 2) * page, PROT_NONE,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int i;

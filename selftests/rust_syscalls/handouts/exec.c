@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * exec N: starts itself N times, one after the other, each with a thread, and
- * says what became of libc's registration of restartable sequences.
+ * exec N: executes itself N times, one after another, each time with a thread,
+ * and prints what became of libc's registration of restartable sequences.
  */
 #include <pthread.h>
 #include <sys/rseq.h>
@@ -13,7 +13,7 @@ static void *thread(void *arg)
 	return arg;
 }
 
-/* The area where libc wants the kernel to write. */
+/* The area that libc asks the kernel to write to. */
 static int cpu_id(void)
 {
 	struct rseq *area = (void *)((char *)__builtin_thread_pointer() + __rseq_offset);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the handouts' programs share: how they end when something is wrong.
+ * Shared by the handouts' programs: how to exit when something is wrong.
  */
 #ifndef HANDOUTS_H
 #define HANDOUTS_H
@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* What failed, and why: errno. */
+/* Prints what failed and why, according to errno, and exits. */
 static inline void fail(const char *what)
 {
 	fprintf(stderr, "%s: %s\n", what, strerror(errno));
@@ -21,20 +21,22 @@ static inline void fail(const char *what)
 }
 
 /*
- * Whether the calls have the handouts' numbers. Otherwise these belong to other
- * calls, which one had better not make: ask by a call that does nothing, whichever
- * of the two it is, and fails differently.
+ * Returns whether the calls have the handouts' numbers. If not, the numbers
+ * belong to other calls, which must not be made by mistake. This makes a call
+ * that does nothing, whichever of two calls it is, and tells them apart by
+ * their errors.
  */
 static inline int have_numbers(void)
 {
 #ifdef __x86_64__
-	/* xxxhal() cannot read there; to pkey_mprotect() that is no page's address. */
+	/* xxxhal() cannot read here; for pkey_mprotect(), it is not page-aligned. */
 	return syscall(329, 1, 0, 0, 0) == -1 && errno == EFAULT;
 #else
 	/*
-	 * pf_get_info() has nowhere to write to, or nothing to say. rseq() cannot
-	 * write there, or does not exist. But first it objects to a second area in
-	 * a process for which libc has registered one: a child by vfork() has none.
+	 * pf_get_info() has nowhere to write to, or nothing to report. rseq() cannot
+	 * write there, or does not exist. But it first refuses a second area in a
+	 * process for which libc has registered one, so this runs in a vfork() child,
+	 * which has none.
 	 */
 	int status;
 	pid_t pid = vfork();

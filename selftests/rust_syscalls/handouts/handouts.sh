@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Run the handouts' programs, dynamic and static, and look at what they print, how
-# they end, and what they leave in the kernel's log.
+# Run the handouts' programs, dynamic and static, and check what they print, how
+# they exit, and what they leave in the kernel log.
 
 DIR="$(dirname "$(readlink -f "$0")")"
 . "$DIR"/../../kselftest/ktap_helpers.sh
@@ -11,7 +11,7 @@ cd "$DIR" || exit "$KSFT_FAIL"
 marks=0
 right=true
 
-# run COMMAND...: sets output, status, and log: what the kernel logs meanwhile.
+# run COMMAND...: sets output, status, and log, which is what the kernel logs.
 run() {
 	marks=$((marks + 1))
 	mark="handouts.sh $$.$marks"
@@ -21,7 +21,7 @@ run() {
 	log=$(dmesg | sed "1,/$mark\$/d; s/^\[ *[0-9.]*\] //")
 }
 
-# fails WHAT: it was not as it should be.
+# fails WHAT: reports that an expectation did not hold.
 fails() {
 	right=false
 	printf '%s\n' "$1" "status: $status" "output: $output" "log: $log" | sed 's/^/# /'
@@ -39,19 +39,19 @@ logs() {
 	printf '%s\n' "$log" | grep -qxF -- "$1" || fails "should log: $1"
 }
 
-# The kernel's part in this is silent.
+# The kernel must not log anything for this.
 logs_nothing() {
 	! printf '%s\n' "$log" | grep -qE '^(\[INFO940\]|Hello World|xxxhal|make_vcpu)' ||
 		fails "should log nothing"
 }
 
-# test_result NAME: of all that was expected since the last one.
+# test_result NAME: reports all expectations since the last test_result.
 test_result() {
 	ktap_test_result "$1" $right
 	right=true
 }
 
-# refuses NAME PROGRAM...: it names the option that is missing and calls nothing.
+# refuses NAME PROGRAM...: it must name the missing option and make no call.
 refuses() {
 	test=$1
 	shift
@@ -123,7 +123,7 @@ thread N: 1'
 	test_result "make_vcpu$kind"
 }
 
-# The report about ./cow, whose process and address are what $1 says.
+# Checks the report on ./cow. $1 is its process id and address.
 right_report() {
 	maps=$(grep -cv vsyscall "/proc/${1% *}/maps")
 	listed=$(printf '%s\n' "$output" | awk -v maps="$maps" -v area="${1#* }" '
@@ -198,7 +198,7 @@ test_tester() {
 	test_result "tester$kind.usage"
 }
 
-# What libc does first in $2 programs and as many threads, and how it ends.
+# Checks that libc's rseq registration ended as $1, in $2 programs with a thread each.
 test_exec() {
 	run ./exec$kind "$2"
 	prints "rseq: $1"
@@ -210,7 +210,7 @@ test_exec() {
 ktap_print_header
 if [ -r /proc/config.gz ] &&
 	! zcat /proc/config.gz | grep -q ^CONFIG_X86_HANDOUT_SYSCALL_NRS=y; then
-	# The numbers are those of other calls.
+	# The numbers belong to other calls.
 	for kind in '' .static; do
 		test_hello
 		if [ -x tester ]; then

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The handout about a new system call in Linux 5.18: call it, by number 548, and
- * print what syscall() returned. As the handout's, it always ends with status 0;
- * hello_checked.c does not.
+ * From the handout about a new system call in Linux 5.18: makes the call with
+ * number 548, and prints what syscall() returned. Like the handout's program,
+ * it always exits with status 0; hello_checked.c does not.
  */
 #include <stdio.h>
 #include <unistd.h>

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * hello.c, but it names an error, and ends with status 1 then.
+ * Like hello.c, but it reports errors and then exits with status 1.
  */
 #include "handouts.h"
 
 int main(void)
 {
-	/* A number that no other call has. */
+	/* No other call has this number. */
 	long ret = syscall(548, 42);
 
 	if (ret == -1)

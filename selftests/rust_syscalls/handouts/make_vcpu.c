@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The handout about make_vcpu(), TP4: a process with threads marks them all.
+ * From the handout about make_vcpu(), TP4: a process with threads marks them
+ * all.
  *
- * What the kernel says about it: dmesg | grep make_vcpu
+ * To see what the kernel logs: dmesg | grep make_vcpu
  */
 #define _GNU_SOURCE
 
@@ -17,7 +18,7 @@
 #define THREADS 4
 
 static pid_t tids[THREADS];
-/* Twice: when all have started, and when they may end. */
+/* Waited for twice: when all have started, and when they may end. */
 static pthread_barrier_t barrier;
 
 static void *thread(void *tid)
@@ -28,7 +29,7 @@ static void *thread(void *tid)
 	return NULL;
 }
 
-/* The line of /proc/<pid>/status that shows the mark. */
+/* Prints the line of /proc/<pid>/status that shows the mark. */
 static void show_mark(pid_t tid)
 {
 	char path[64], line[128];

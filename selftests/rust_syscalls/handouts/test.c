@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The handout about xxxhal(): pass a string to the kernel's log. As the handout's,
- * it calls whatever has the number 329, and ends with what syscall() returned:
- * after an error with -1, which is status 255. test_checked.c does neither.
+ * From the handout about xxxhal(): passes a string to the kernel log. Like the
+ * handout's program, it makes whichever call has number 329 and exits with what
+ * syscall() returned. After an error, that is -1, which becomes status 255.
+ * test_checked.c does neither.
  */
 #include <stdio.h>
 #include <unistd.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * test.c, but it asks first whether 329 is xxxhal(). It names an error, and ends
- * with status 1 then.
+ * Like test.c, but it first checks that 329 is xxxhal(). It reports errors and
+ * then exits with status 1.
  */
 #include "handouts.h"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A tester for the calls of INFO0940's project 1, about copy-on-write faults. The
- * handout has none: its tester is given out apart from it. This one takes the
- * options of one that was published with a solution.
+ * A tester for the calls of INFO0940's project 1, about copy-on-write faults.
+ * The handout does not contain one: its tester is distributed separately. This
+ * one has the options of a tester that was published with a solution.
  */
 #include <linux/pf_stat.h>
 
@@ -22,7 +22,7 @@ static void show_usage(void)
 	exit(2);
 }
 
-/* In words, where the errno says less than the call means by it. */
+/* Prints the error in words where errno says less than the call means. */
 static void explain(const char *call)
 {
 	const char *text = strerror(errno);
@@ -79,7 +79,7 @@ int main(int argc, char **argv)
 		show_usage();
 	need_numbers();
 
-	/* The length is that of strlen(): the NUL is not part of it. */
+	/* The length is that of strlen(), without the NUL. */
 	if (!strcmp(operation, "set_param") && name) {
 		if (syscall(PF_SET_PARAM, name, strlen(name)) == -1)
 			explain("pf_set_param");

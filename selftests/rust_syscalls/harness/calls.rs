@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The system calls that are tested here.
+//! The system calls under test.
 //!
-//! They are safe to call with any value: a kernel that lets one of them hurt its caller is what the
-//! tests are to find.
+//! They are safe to call with any value: if one of them can harm its caller, that is a kernel bug
+//! for the tests to find.
 
 use crate::skip;
 use crate::sys::check;
@@ -11,7 +11,7 @@ use crate::sys::Result;
 use crate::sys::ENOSYS;
 use crate::syscall;
 
-/// Their numbers: the same in both ABIs, but for those that `CONFIG_X86_HANDOUT_SYSCALL_NRS` moves.
+/// Their numbers: the same in both ABIs, except those that `CONFIG_X86_HANDOUT_SYSCALL_NRS` moves.
 pub mod nr {
     use crate::sys::check;
     use crate::sys::EFAULT;
@@ -70,7 +70,7 @@ pub mod nr {
         }
     }
 
-    /// All of them.
+    /// Returns all of them.
     pub fn all() -> [usize; 6] {
         [
             HELLO,
@@ -82,7 +82,7 @@ pub mod nr {
         ]
     }
 
-    /// Whether the kernel has `CONFIG_X86_HANDOUT_SYSCALL_NRS`.
+    /// Returns whether the kernel has `CONFIG_X86_HANDOUT_SYSCALL_NRS`.
     pub fn handout() -> bool {
         const UNKNOWN: u8 = 2;
         static ANSWER: AtomicU8 = AtomicU8::new(UNKNOWN);
@@ -93,24 +93,24 @@ pub mod nr {
         ANSWER.load(Ordering::Relaxed) == 1
     }
 
-    /// Makes a call that does nothing, whichever of two it is, and looks at how it fails.
+    /// Makes a call that does nothing, and tells by its error which of two calls it is.
     fn ask() -> bool {
         if X86_64 {
-            // xxxhal() cannot read there; to pkey_mprotect(), that is no page's address.
-            // SAFETY: Neither does anything.
+            // xxxhal() cannot read at this address; for pkey_mprotect(), it is not page-aligned.
+            // SAFETY: Neither call does anything.
             let result = check(unsafe { syscall!(329, 1, 0, 0, 0) });
             result == Err(EFAULT)
         } else {
-            // pf_get_info() has nowhere to write to, and leaves no line in the log when the name
-            // has this length. rseq() cannot write there, or does not exist.
-            // SAFETY: Neither does anything.
+            // pf_get_info() has nowhere to write, and logs nothing for a name of this length.
+            // rseq() cannot write there, or does not exist.
+            // SAFETY: Neither call does anything.
             let result = check(unsafe { syscall!(386, -4096isize, 32, 0, 0) });
             result != Err(EFAULT) && result != Err(ENOSYS)
         }
     }
 }
 
-/// Skips the test when the kernel is configured without a call: the result of a first one tells.
+/// Skips the test if `first`, the result of a first call, shows that the kernel lacks this call.
 pub fn need(name: &str, first: Result) {
     if first == Err(ENOSYS) {
         skip!("this kernel has no {name}()");
@@ -131,23 +131,24 @@ pub fn make_vcpu(pid: i32) -> Result {
 
 /// Logs the string at the address `msg`.
 pub fn xxxhal(msg: usize) -> Result {
-    // SAFETY: The kernel only reads.
+    // SAFETY: The kernel only reads memory.
     check(unsafe { syscall!(nr::xxxhal(), msg) })
 }
 
-/// Tracks all processes of the name at the address `name`.
+/// Tracks all processes with the name at the address `name`.
 pub fn pf_set_param(name: usize, len: usize) -> Result {
-    // SAFETY: The kernel only reads.
+    // SAFETY: The kernel only reads memory.
     check(unsafe { syscall!(nr::pf_set_param(), name, len) })
 }
 
-/// Reports on the processes of a name, into the `struct pf_stat` at the address `pf`.
+/// Reports on the processes with a name, in the `struct pf_stat` at the address `pf`.
 ///
 /// # Safety
 ///
-/// Nothing but a [`cow::Stat`](crate::cow::Stat) may be there, or what the kernel cannot write to.
+/// At that address, there must be a [`cow::Stat`](crate::cow::Stat), or memory that the kernel
+/// cannot write.
 pub unsafe fn pf_get_info(name: usize, len: usize, pf: usize) -> Result {
-    // SAFETY: As the caller promises.
+    // SAFETY: By the safety requirements of this function.
     check(unsafe { syscall!(nr::pf_get_info(), name, len, pf) })
 }
 

@@ -13,16 +13,15 @@ use crate::Text;
 /// Where the control groups are mounted.
 const ROOT: &str = "/tmp/rust_syscalls-cgroup";
 
-/// A control group that counts memory, removed when dropped.
+/// A control group that accounts memory, removed when dropped.
 pub struct Group {
     dir: Text,
 }
 
 impl Group {
-    /// Makes one.
+    /// Creates a group.
     ///
-    /// Skips the test when the kernel cannot, and leaves the caller in a mount namespace of its
-    /// own.
+    /// Skips the test if the kernel cannot do so. Leaves the caller in its own mount namespace.
     pub fn new(name: &str) -> Group {
         let mount = || {
             sys::unshare(sys::CLONE_NEWNS)?;
@@ -62,12 +61,12 @@ impl Group {
         }
     }
 
-    /// Puts the calling process into it.
+    /// Moves the calling process into the group.
     pub fn join(&self) {
         self.set("cgroup.procs", "0");
     }
 
-    /// The number in a file of the group; with a key, that which stands behind the key.
+    /// Returns the number in a file of the group or, with a key, the number after that key.
     pub fn get(&self, file: &str, key: &str) -> usize {
         let mut buf = [0; 8192];
         let path = self.path(file);
@@ -83,17 +82,17 @@ impl Group {
         }
     }
 
-    /// Lets the CPUs give back what they have charged in advance.
+    /// Makes the CPUs return what they have charged in advance.
     pub fn drain(&self) {
-        // They do when there is a limit to enforce; this one kills nobody.
+        // They do so when there is a limit to enforce. This one kills nothing.
         self.set("memory.high", "0");
         self.set("memory.high", "max");
     }
 
-    /// Limits the group to what it has now, without caches. Its processes sleep meanwhile.
+    /// Limits the group to its current usage, without caches. Its processes must be asleep.
     pub fn fill(&self) {
         self.drain();
-        // Other CPUs are not waited for.
+        // `drain()` does not wait for other CPUs.
         sys::sleep_ms(50);
         let limit = self.get("memory.current", "");
         self.set("memory.max", text!("{limit}").as_str());
@@ -102,7 +101,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // What was in it has been waited for, but may need a moment more.
+        // Its processes have been waited for, but may need a moment more.
         let removed = || sys::rmdir(self.dir.as_cstr()).is_ok();
         expect!(eventually(removed), "{} stays", self.dir.as_str());
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The functions that compiled code calls without being asked to.
+//! Functions that the compiler calls implicitly.
 //!
-//! What `libgcc` and the `mem*` family of libc are to C. Only those that the tests really need are
-//! here; a missing one is a link error.
+//! These are what `libgcc` and the `mem*` family of libc are to C. Only those that the tests need
+//! are here; a missing one causes a link error.
 
 #![allow(internal_features)]
 #![feature(compiler_builtins)]
@@ -20,8 +20,8 @@ use core::arch::asm;
 /// As in C.
 #[no_mangle]
 pub unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, len: usize) -> *mut u8 {
-    // SAFETY: The caller promises that both areas have `len` bytes. `rep movs` takes its operands
-    // in registers that inline assembly may not name on i386, hence the `xchg`.
+    // SAFETY: The caller guarantees that both areas have `len` bytes. `rep movs` takes its operands
+    // in registers that inline assembly cannot name on i386, hence the `xchg`.
     #[cfg(target_arch = "x86")]
     unsafe {
         asm!("xchg esi, {from}", "rep movsb", "xchg esi, {from}", from = inout(reg) from => _,
@@ -44,11 +44,11 @@ pub unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, len: usize) -> *mu
 #[no_mangle]
 pub unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, len: usize) -> *mut u8 {
     if (to as usize).wrapping_sub(from as usize) >= len {
-        // SAFETY: Copying upwards overwrites no byte that is still to be read.
+        // SAFETY: Copying upwards overwrites no byte that has not been read yet.
         return unsafe { memcpy(to, from, len) };
     }
     for i in (0..len).rev() {
-        // SAFETY: The caller promises that both areas have `len` bytes.
+        // SAFETY: The caller guarantees that both areas have `len` bytes.
         unsafe { *to.add(i) = *from.add(i) };
     }
     to
@@ -62,7 +62,7 @@ pub unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, len: usize) -> *m
 #[no_mangle]
 pub unsafe extern "C" fn memset(to: *mut u8, byte: i32, len: usize) -> *mut u8 {
     for i in 0..len {
-        // SAFETY: The caller promises that the area has `len` bytes.
+        // SAFETY: The caller guarantees that the area has `len` bytes.
         unsafe { *to.add(i) = byte as u8 };
     }
     to
@@ -76,7 +76,7 @@ pub unsafe extern "C" fn memset(to: *mut u8, byte: i32, len: usize) -> *mut u8 {
 #[no_mangle]
 pub unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, len: usize) -> i32 {
     for i in 0..len {
-        // SAFETY: The caller promises that both areas have `len` bytes.
+        // SAFETY: The caller guarantees that both areas have `len` bytes.
         let (x, y) = unsafe { (*a.add(i), *b.add(i)) };
         if x != y {
             return i32::from(x) - i32::from(y);
@@ -85,14 +85,14 @@ pub unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, len: usize) -> i32 {
     0
 }
 
-/// `memcmp()` for those who only ask whether the areas are equal.
+/// `memcmp()` for callers that only need to know whether the areas are equal.
 ///
 /// # Safety
 ///
-/// As `memcmp()`.
+/// As for `memcmp()`.
 #[no_mangle]
 pub unsafe extern "C" fn bcmp(a: *const u8, b: *const u8, len: usize) -> i32 {
-    // SAFETY: The caller promises what `memcmp()` wants.
+    // SAFETY: The caller guarantees what `memcmp()` requires.
     unsafe { memcmp(a, b, len) }
 }
 
@@ -104,14 +104,14 @@ pub unsafe extern "C" fn bcmp(a: *const u8, b: *const u8, len: usize) -> i32 {
 #[no_mangle]
 pub unsafe extern "C" fn strlen(string: *const u8) -> usize {
     let mut len = 0;
-    // SAFETY: The caller promises that there is a NUL, and no byte behind it is read.
+    // SAFETY: The caller guarantees that there is a NUL, and no byte after it is read.
     while unsafe { *string.add(len) } != 0 {
         len += 1;
     }
     len
 }
 
-/// Quotient and remainder of two 64-bit numbers on a 32-bit machine, bit by bit.
+/// Returns the quotient and remainder of two 64-bit numbers on a 32-bit machine, bit by bit.
 #[cfg(target_arch = "x86")]
 fn div_rem(n: u64, d: u64) -> (u64, u64) {
     let (mut quotient, mut rest) = (0, 0u64);

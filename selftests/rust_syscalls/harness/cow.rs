@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the tests of `pf_set_param`, `pf_get_info` and `pf_cleanup` share: reports, memory to be
-//! written to, and processes that do it when they are told to.
+//! Shared by the tests of `pf_set_param`, `pf_get_info` and `pf_cleanup`: reports, memory to write
+//! to, and processes that write when told to.
 
 use crate::calls;
 use crate::expect;
@@ -45,7 +45,7 @@ pub struct Stat {
 /// A VMA of a [`Stat`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted {
-    /// Its addresses.
+    /// The addresses.
     pub range: (usize, usize),
     /// The faults counted there.
     pub faults: isize,
@@ -54,36 +54,36 @@ pub struct Counted {
 const POISON: u8 = 0xa5;
 
 impl Stat {
-    /// A report with the same byte everywhere, which is no report.
+    /// Creates a report with the same byte everywhere, which is not a valid report.
     pub fn poisoned() -> Stat {
         // SAFETY: Integers may have any bytes.
         unsafe { core::mem::transmute([POISON; size_of::<Stat>()]) }
     }
 
-    /// Whether nobody has written to it.
+    /// Returns whether nobody has written to it.
     pub fn is_poisoned(&self) -> bool {
-        // SAFETY: There is no padding but `padding`, so that each byte is initialised.
+        // SAFETY: The only padding is `padding`, so each byte is initialised.
         let bytes = unsafe { slice::from_raw_parts((&raw const *self).cast(), size_of::<Stat>()) };
         bytes.iter().all(|byte: &u8| *byte == POISON)
     }
 
-    /// All that has been counted: in these VMAs, in those that did not fit, in those that are no
-    /// more, and what had no room for a counter.
+    /// Returns all faults: those in these VMAs, in VMAs that did not fit, in VMAs that no longer
+    /// exist, and those that have no counter.
     pub fn total(&self) -> isize {
         self.cow_page_faults
     }
 
-    /// How many VMAs there are.
+    /// Returns the number of VMAs.
     pub fn len(&self) -> usize {
         self.nb_vma as usize
     }
 
-    /// Whether there are no VMAs.
+    /// Returns whether there are no VMAs.
     pub fn is_empty(&self) -> bool {
         self.nb_vma == 0
     }
 
-    /// The VMAs.
+    /// Returns the VMAs.
     pub fn vmas(&self) -> impl Iterator<Item = Counted> + '_ {
         (0..self.len().min(MAX_SIZE)).map(|i| Counted {
             range: (self.vma_list_start[i], self.vma_list_end[i]),
@@ -91,31 +91,31 @@ impl Stat {
         })
     }
 
-    /// The sum over the VMAs.
+    /// Returns the sum of the faults in the VMAs.
     pub fn sum(&self) -> isize {
         self.vmas().map(|vma| vma.faults).sum()
     }
 
-    /// The VMA that an address is in.
+    /// Returns the VMA that contains an address.
     pub fn vma(&self, addr: usize) -> Option<Counted> {
         self.vmas()
             .find(|vma| (vma.range.0..vma.range.1).contains(&addr))
     }
 
-    /// The faults in an area, which has to be a VMA of its own.
+    /// Returns the faults in an area, which must be a VMA of its own.
     #[track_caller]
     pub fn faults(&self, area: &Area) -> isize {
         match self.vma(area.start()) {
             Some(vma) if vma.range == (area.start(), area.end()) => vma.faults,
             other => panic!(
-                "{:x}-{:x} is no VMA but {other:x?}",
+                "{:x}-{:x} is not a VMA of its own: {other:x?}",
                 area.start(),
                 area.end()
             ),
         }
     }
 
-    /// Expects what holds for each report.
+    /// Expects what holds for every report.
     #[track_caller]
     fn expect_sane(&self) {
         #[cfg(target_pointer_width = "64")]
@@ -135,7 +135,7 @@ impl Stat {
         }
         expect!(
             self.sum() <= self.total(),
-            "{} in all, {} in VMAs",
+            "{} in total, {} in VMAs",
             self.total(),
             self.sum()
         );
@@ -149,7 +149,7 @@ impl Stat {
         }
     }
 
-    /// Expects the VMAs to be those of `/proc/<pid>/maps`, or the first of those.
+    /// Expects the VMAs to be those of `/proc/<pid>/maps`, or the first of these.
     #[track_caller]
     pub fn expect_maps(&self, pid: i32) {
         let mut buf = Mapping::new(64, sys::MAP_PRIVATE).expect("memory");
@@ -163,7 +163,7 @@ impl Stat {
         }
     }
 
-    /// Prints it, one VMA a line.
+    /// Prints the report, with one VMA per line.
     pub fn print(&self) {
         println!("Number of VMA       : {}", self.nb_vma);
         println!("Number of COW faults: {}", self.cow_page_faults);
@@ -178,10 +178,10 @@ impl Stat {
     }
 }
 
-/// Forgets all names, and delays that another test has left; to be done before a test. Skips it
-/// when the kernel cannot count.
+/// Forgets all names, and resets delays that another test left. Call this before a test. Skips the
+/// test if the kernel lacks the system calls.
 pub fn reset() {
-    // Not all kernels have them.
+    // Not all kernels have delays.
     let _ = set_delays([0; POINTS]);
     let result = calls::pf_cleanup();
     calls::need("pf_cleanup", result);
@@ -193,8 +193,7 @@ pub fn set(name: &CStr) -> Result {
     calls::pf_set_param(sys::addr(name), name.count_bytes())
 }
 
-/// `pf_get_info()`. What holds for each report is expected here; that an error leaves no trace,
-/// too.
+/// `pf_get_info()`. Also checks what holds for every report, and that an error leaves no trace.
 #[track_caller]
 pub fn get(name: &CStr) -> Result<Stat> {
     let mut stat = Stat::poisoned();
@@ -214,7 +213,7 @@ pub fn get(name: &CStr) -> Result<Stat> {
     }
 }
 
-/// Takes a line of `/proc/cow_track` apart: words with one space between them.
+/// Parses a line of `/proc/cow_track`: words separated by single spaces.
 struct Words<'a>(core::str::Split<'a, char>);
 
 impl<'a> Words<'a> {
@@ -226,40 +225,40 @@ impl<'a> Words<'a> {
         self.word()?.parse().ok()
     }
 
-    /// The value behind a word that has to be `key`.
+    /// Returns the value after the word `key`, which must come next.
     fn at<T: FromStr>(&mut self, key: &str) -> Option<T> {
         self.word().filter(|word| *word == key)?;
         self.value()
     }
 
-    /// What has been taken, when there is no more.
+    /// Returns `taken` if there are no more words.
     fn end<T>(mut self, taken: T) -> Option<T> {
         self.word().is_none().then_some(taken)
     }
 }
 
-/// An image in `/proc/cow_track`: the processes of a name that come from the same exec.
+/// An image in `/proc/cow_track`: the processes with a name that go back to one exec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Image<'a> {
-    /// The name that it is tracked by.
+    /// The name for which it is tracked.
     pub name: &'a str,
-    /// The number of its exec, which no other exec has had.
+    /// The number of its exec, which is unique.
     pub id: u64,
-    /// The process whose VMAs are listed; 0 when all are gone.
+    /// The process whose VMAs are listed, or 0 if there is none any more.
     pub pid: i32,
-    /// How many processes of it there are.
+    /// The number of live processes.
     pub live: u32,
-    /// All that has been counted.
+    /// All faults.
     pub faults: isize,
-    /// What has been counted in the VMAs that are listed.
+    /// The faults in the VMAs that are listed.
     pub mapped: isize,
-    /// What had no room for a counter, and is in `faults` alone.
+    /// The faults that have no counter. Only `faults` includes them.
     pub unplaced: isize,
     ranges: &'a str,
 }
 
 impl<'a> Image<'a> {
-    /// Parses a line, behind which there are `ranges`, and more.
+    /// Parses a line that is followed by `ranges` and more.
     fn parse(name: &'a str, line: &'a str, ranges: &'a str) -> Option<Image<'a>> {
         let mut words = Words(line.split(' '));
         let image = Image {
@@ -275,7 +274,7 @@ impl<'a> Image<'a> {
         words.end(image)
     }
 
-    /// All its VMAs.
+    /// Returns all its VMAs.
     pub fn vmas(&self) -> impl Iterator<Item = Counted> + 'a {
         self.ranges.lines().map_while(parse_vma)
     }
@@ -291,23 +290,23 @@ fn parse_vma(line: &str) -> Option<Counted> {
     })
 }
 
-/// A process in `/proc/cow_track`: what it has copied, and what its parent has since the fork.
+/// A process in `/proc/cow_track`: its faults, and those of its parent since the fork.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// Its process id.
+    /// The process id.
     pub pid: i32,
-    /// Its user.
+    /// The user.
     pub uid: u32,
-    /// The image that it is part of, or was.
+    /// The image that it belongs to, or belonged to.
     pub image: u64,
-    /// Its own faults.
+    /// The faults of this process.
     pub faults: isize,
-    /// Who has forked it, and how many faults that one has had since then, as long as this one was
-    /// there; 0 and 0 when both were not tracked at the fork.
+    /// The parent that forked it, and the parent's faults since then, up to the end of this
+    /// process. Both are 0 unless both were tracked at the fork.
     pub parent: (i32, isize),
-    /// How long it has been there, in nanoseconds.
+    /// The age, in nanoseconds.
     pub ns: u64,
-    /// Whether it is still there.
+    /// Whether it is alive.
     pub live: bool,
 }
 
@@ -331,16 +330,16 @@ impl Process {
     }
 }
 
-/// How many processes that have ended `/proc/cow_track` lists for each name.
+/// How many ended processes `/proc/cow_track` lists for each name.
 pub const ENDED: usize = 32;
 
-/// What `/proc/cow_track` says.
+/// The contents of `/proc/cow_track`.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
     file: &'a str,
 }
 
-/// A line of it that is about a name or one of its images or processes.
+/// A line about a name, or about one of its images or processes.
 enum Line<'a> {
     Name(&'a str, u64),
     Image(Image<'a>),
@@ -349,7 +348,7 @@ enum Line<'a> {
 }
 
 impl<'a> View<'a> {
-    /// Reads it; `buf` is for the whole file.
+    /// Reads the file. `buf` must have room for all of it.
     #[track_caller]
     pub fn read(buf: &'a mut [u8]) -> View<'a> {
         let room = buf.len();
@@ -358,7 +357,7 @@ impl<'a> View<'a> {
         View::of(file)
     }
 
-    /// What a text says. What holds for each is expected here.
+    /// Parses a text. Also checks what holds for every text.
     #[track_caller]
     pub fn of(file: &'a str) -> View<'a> {
         let view = View { file };
@@ -366,12 +365,12 @@ impl<'a> View<'a> {
         view
     }
 
-    /// The whole text.
+    /// Returns the whole text.
     pub fn text(&self) -> &'a str {
         self.file
     }
 
-    /// How many blocks of counters are free, and how many there are in all.
+    /// Returns the number of free blocks of counters, and the number of all blocks.
     pub fn blocks(&self) -> (usize, usize) {
         let parse = || {
             let mut words = Words(self.file.lines().nth(1)?.split(' '));
@@ -381,7 +380,7 @@ impl<'a> View<'a> {
         parse().unwrap_or_else(|| panic!("no blocks in /proc/cow_track: {}", self.file))
     }
 
-    /// The lines behind the first two, each with the name that it is about.
+    /// Returns the lines after the first two, each with the name that it is about.
     fn lines(&self) -> impl Iterator<Item = (&'a str, Line<'a>)> + Clone {
         let mut name = "";
         let mut rest = self.file.splitn(3, '\n').nth(2).unwrap_or("");
@@ -403,7 +402,7 @@ impl<'a> View<'a> {
         })
     }
 
-    /// How many processes of a name could not be tracked; `None` when it is not tracked.
+    /// Returns how many processes with a name could not be tracked, or `None` if it is not tracked.
     pub fn missed(&self, name: &str) -> Option<u64> {
         self.lines().find_map(|(_, line)| match line {
             Line::Name(found, missed) if found == name => Some(missed),
@@ -411,7 +410,7 @@ impl<'a> View<'a> {
         })
     }
 
-    /// All images.
+    /// Returns all images.
     pub fn images(&self) -> impl Iterator<Item = Image<'a>> + Clone {
         self.lines().filter_map(|(_, line)| match line {
             Line::Image(image) => Some(image),
@@ -419,7 +418,7 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The processes of a name.
+    /// Returns the processes with a name.
     pub fn processes<'b>(
         &self,
         name: &'b str,
@@ -430,7 +429,7 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Expects what holds for each view, whatever happens meanwhile.
+    /// Expects what holds for every view, whatever happens at the same time.
     #[track_caller]
     fn expect_sane(&self) {
         let file = self.file;
@@ -439,7 +438,7 @@ impl<'a> View<'a> {
         let (free, all) = self.blocks();
         expect!(free <= all, "{free} of {all} blocks are free");
 
-        // Where the lines of an image or a name have come to.
+        // The state within the lines of an image or a name.
         let mut image: Option<Image<'_>> = None;
         let mut vmas = (0, 0);
         let mut ended = None;
@@ -447,13 +446,13 @@ impl<'a> View<'a> {
             match line {
                 Line::Name(..) => (image, ended) = (None, None),
                 Line::Image(next) => {
-                    expect!(ended.is_none(), "{next:?} behind processes");
+                    expect!(ended.is_none(), "{next:?} after processes");
                     if let Some(last) = image {
-                        // That which has ended is the last.
-                        expect!(last.live > 0, "{next:?} behind {last:?}");
+                        // An ended image comes last.
+                        expect!(last.live > 0, "{next:?} after {last:?}");
                         expect!(
                             next.live == 0 || last.id < next.id,
-                            "{next:?} behind {last:?}"
+                            "{next:?} after {last:?}"
                         );
                     }
                     expect_eq!(next.pid == 0, next.live == 0, "{next:?}");
@@ -468,12 +467,12 @@ impl<'a> View<'a> {
                 Line::Vma(vma) => {
                     expect!(image.is_some() && ended.is_none(), "{vma:x?} of {name}");
                     let (start, end) = vma.range;
-                    expect!(vmas.1 <= start && start < end, "{vma:x?} behind {vmas:x?}");
+                    expect!(vmas.1 <= start && start < end, "{vma:x?} after {vmas:x?}");
                     vmas = vma.range;
                 }
                 Line::Process(process) => {
                     let count = ended.unwrap_or(0);
-                    expect!(!process.live || count == 0, "{process:?} behind ended ones");
+                    expect!(!process.live || count == 0, "{process:?} after ended ones");
                     ended = Some(count + usize::from(!process.live));
                     expect!(count < ENDED || process.live, "{ENDED} ended processes");
                 }
@@ -482,42 +481,42 @@ impl<'a> View<'a> {
     }
 }
 
-/// The images in `/proc/cow_track`; `buf` is for the whole file.
+/// Returns the images in `/proc/cow_track`. `buf` must have room for the whole file.
 #[track_caller]
 pub fn images(buf: &mut [u8]) -> impl Iterator<Item = Image<'_>> + Clone {
     View::read(buf).images()
 }
 
-/// The points in the tracker where a task can be made to sleep, so that others come in between.
+/// The points in the tracker where a task can be made to sleep, so that others can run in between.
 #[derive(Clone, Copy, Debug)]
 pub enum Point {
-    /// A name has been written, and nobody has looked at it.
+    /// A name has been written, but nobody has looked at it.
     Rename,
-    /// An exec is done, and nobody has looked at the name.
+    /// An exec is complete, but nobody has looked at the name.
     Exec,
-    /// The child of a fork can be found, and nobody has looked at its name.
+    /// The child of a fork can be found, but nobody has looked at its name.
     Fork,
-    /// `pf_set_param()` has seen the name of a process, and has not tagged it.
+    /// `pf_set_param()` has found a process with the name, but has not tagged it.
     Scan,
-    /// A process has been tagged, and its name has not been looked at again.
+    /// A process has been tagged, but its name has not been read again.
     Tag,
-    /// There is a new block for a fault, which others do not see.
+    /// A block for a fault has been allocated, but others cannot see it.
     Grow,
-    /// A process has left an image, whose counts are still to be summed up.
+    /// A process has left an image, but its counts have not been summed up.
     Leave,
-    /// A fault has found the block of its page; it counts there when it has been busy for the time.
+    /// A fault has found the block of its page. It spins before it counts the fault there.
     Fault,
 }
 
 const POINTS: usize = Point::Fault as usize + 1;
 
-/// Lets tasks sleep at points in the tracker, until dropped or reset.
+/// Makes tasks sleep at points in the tracker, until dropped or reset.
 pub struct Delays(());
 
 impl Delays {
-    /// Lets each task that comes to one of these points sleep there for so many milliseconds.
+    /// Makes each task that reaches one of these points sleep there for this many milliseconds.
     ///
-    /// Skips the test when the kernel cannot.
+    /// Skips the test if the kernel does not support this.
     pub fn at(points: &[(Point, u32)]) -> Delays {
         let mut ms = [0; POINTS];
         for (point, time) in points {
@@ -544,9 +543,9 @@ fn set_delays(ms: [u32; POINTS]) -> Result<()> {
     )
 }
 
-/// Pages that are a VMA of their own: what is on both sides of them cannot be touched.
+/// Pages that form a VMA of their own, with inaccessible pages on both sides.
 ///
-/// They are there as long as the process is.
+/// They exist as long as the process does.
 #[derive(Clone, Copy, Debug)]
 pub struct Area {
     start: usize,
@@ -554,7 +553,7 @@ pub struct Area {
 }
 
 impl Area {
-    /// Reserves the place, and lets `map` put something there.
+    /// Reserves the addresses, and lets `map` map something there.
     fn new(pages: usize, map: impl FnOnce(usize, usize) -> Result) -> Area {
         let len = pages * PAGE_SIZE;
         // SAFETY: A new mapping replaces nothing.
@@ -566,41 +565,41 @@ impl Area {
         Area { start, pages }
     }
 
-    /// Fresh zeroes, `MAP_PRIVATE` or `MAP_SHARED`.
+    /// Maps fresh zero pages, `MAP_PRIVATE` or `MAP_SHARED`.
     pub fn anonymous(pages: usize, flags: u32) -> Area {
         const PROT: u32 = sys::PROT_READ | sys::PROT_WRITE;
-        // SAFETY: The place is ours.
+        // SAFETY: We have reserved the addresses.
         Area::new(pages, |start, len| unsafe {
             sys::mmap(start, len, PROT, flags | sys::MAP_FIXED)
         })
     }
 
-    /// Pages of this process that it has written to.
+    /// Maps private pages and writes to each of them.
     pub fn written(pages: usize) -> Area {
         let area = Area::anonymous(pages, sys::MAP_PRIVATE);
         area.write(0..pages);
         area
     }
 
-    /// A file from its beginning, `MAP_PRIVATE` or `MAP_SHARED`.
+    /// Maps a file from its start, `MAP_PRIVATE` or `MAP_SHARED`.
     pub fn of_file(file: &File, pages: usize, flags: u32) -> Area {
         const PROT: u32 = sys::PROT_READ | sys::PROT_WRITE;
-        // SAFETY: The place is ours.
+        // SAFETY: We have reserved the addresses.
         Area::new(pages, |start, len| unsafe {
             sys::mmap_file(start, len, PROT, flags | sys::MAP_FIXED, file.fd)
         })
     }
 
-    /// Pages that are mapped already.
+    /// Wraps pages that are already mapped.
     ///
     /// # Safety
     ///
-    /// Nobody may mind being written to there.
+    /// These pages must not be used for anything that breaks when they are written to.
     pub const unsafe fn at(start: usize, pages: usize) -> Area {
         Area { start, pages }
     }
 
-    /// Some of the pages.
+    /// Returns some of the pages.
     pub fn part(&self, pages: Range<usize>) -> Area {
         assert!(pages.end <= self.pages);
         Area {
@@ -609,51 +608,51 @@ impl Area {
         }
     }
 
-    /// The first address.
+    /// Returns the first address.
     pub fn start(&self) -> usize {
         self.start
     }
 
-    /// The address behind the last byte.
+    /// Returns the address after the last byte.
     pub fn end(&self) -> usize {
         self.page(self.pages)
     }
 
-    /// The size in bytes.
+    /// Returns the size in bytes.
     pub fn len(&self) -> usize {
         self.pages * PAGE_SIZE
     }
 
-    /// Whether there are no pages.
+    /// Returns whether there are no pages.
     pub fn is_empty(&self) -> bool {
         self.pages == 0
     }
 
-    /// The address of a page.
+    /// Returns the address of a page.
     pub fn page(&self, index: usize) -> usize {
         self.start + index * PAGE_SIZE
     }
 
-    /// Reads a byte of each of these pages.
+    /// Reads a byte in each of these pages.
     pub fn read(&self, pages: impl IntoIterator<Item = usize>) {
         for page in pages {
             assert!(page < self.pages);
-            // SAFETY: The page is mapped, and a byte is whatever it is.
+            // SAFETY: The page is mapped, and any byte is valid.
             unsafe { (self.page(page) as *const u8).read_volatile() };
         }
     }
 
-    /// Writes a byte of each of these pages.
+    /// Writes a byte in each of these pages.
     pub fn write(&self, pages: impl IntoIterator<Item = usize>) {
         for page in pages {
             assert!(page < self.pages);
-            // SAFETY: The page is mapped for nothing but this.
+            // SAFETY: The page is mapped for this purpose only.
             unsafe { (self.page(page) as *mut u8).write_volatile(1) };
         }
     }
 }
 
-/// A file of so many pages that is in memory only.
+/// Creates a file of this many pages that exists only in memory.
 pub fn memory_file(pages: usize) -> File {
     let file = File {
         fd: sys::memfd_create(c"cow").expect("memfd_create"),
@@ -666,7 +665,7 @@ pub fn memory_file(pages: usize) -> File {
     file
 }
 
-/// How a [`Subject`] knows when to go on, in memory that it shares with who started it.
+/// Tells a [`Subject`] when to go on. Shared with the process that started it.
 pub struct Stops {
     stopped: Turnstile,
     go: Turnstile,
@@ -674,7 +673,7 @@ pub struct Stops {
 }
 
 impl Stops {
-    /// Stops until it is told to go on.
+    /// Stops until told to go on.
     pub fn stop(&self) {
         let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         self.stopped.pass();
@@ -682,16 +681,16 @@ impl Stops {
     }
 }
 
-/// A process that goes from stop to stop as it is told to, so that others can look at it there.
+/// A process that runs from stop to stop as it is told, so that others can look at it there.
 pub struct Subject {
     child: Child,
-    // Where the `Stops` are, for its process and for us.
+    // Holds the `Stops`, for its process and for us.
     shared: Mapping,
     count: u32,
 }
 
 impl Subject {
-    /// Starts a process that takes a name and does `work`, up to its first stop.
+    /// Starts a process that sets its name and does `work`, up to its first stop.
     pub fn start(name: &CStr, work: impl FnOnce(&'static Stops)) -> Subject {
         Subject::fork(|stops| {
             sys::set_name(name).expect("a name");
@@ -699,10 +698,10 @@ impl Subject {
         })
     }
 
-    /// As [`Subject::start`], without a name of its own.
+    /// Like [`Subject::start`], without setting a name.
     pub fn fork(work: impl FnOnce(&'static Stops)) -> Subject {
         let shared = Mapping::new(1, sys::MAP_SHARED).expect("shared memory");
-        // SAFETY: Zeroes are a valid value, and the child never unmaps it.
+        // SAFETY: Zeros are a valid value, and the child never unmaps it.
         let child = Child::fork(|| work(unsafe { &*(shared.start() as *const Stops) }));
         let mut subject = Subject {
             child: child.expect("fork"),
@@ -714,27 +713,27 @@ impl Subject {
     }
 
     fn stops(&self) -> &Stops {
-        // SAFETY: They are there as long as the mapping.
+        // SAFETY: The `Stops` exist as long as the mapping.
         unsafe { &*(self.shared.start() as *const Stops) }
     }
 
-    /// Its process id.
+    /// Returns the process id.
     pub fn pid(&self) -> i32 {
         self.child.pid
     }
 
-    /// Lets it go on to its next stop.
+    /// Lets the process go on to its next stop.
     pub fn step(&mut self) {
         self.go();
         self.wait();
     }
 
-    /// Lets it go on, and does not wait.
+    /// Lets the process go on, without waiting.
     pub fn go(&self) {
         self.stops().go.pass();
     }
 
-    /// Waits until it has stopped and sleeps: nothing happens in its memory any more.
+    /// Waits until the process has stopped and sleeps, so that its memory does not change any more.
     pub fn wait(&mut self) {
         self.count += 1;
         self.stops().stopped.wait_for(self.count);
@@ -743,13 +742,13 @@ impl Subject {
         }
     }
 
-    /// Waits until it has exited, and leaves it unreaped.
+    /// Waits until the process has exited, without reaping it.
     #[track_caller]
     pub fn wait_unreaped(&self) {
         expect_eq!(self.child.wait_unreaped(), Ok(Status::Exited(0)));
     }
 
-    /// Lets it go on to its end.
+    /// Lets the process go on to its end.
     #[track_caller]
     pub fn end(self) {
         self.go();
@@ -757,7 +756,7 @@ impl Subject {
     }
 }
 
-/// Whether a process sleeps, or its main thread is no more.
+/// Returns whether a process sleeps, or its main thread has exited.
 pub fn asleep(pid: i32) -> bool {
     let mut buf = [0; 4096];
     let status = io::read_file(text!("/proc/{pid}/status").as_cstr(), &mut buf);
@@ -765,20 +764,20 @@ pub fn asleep(pid: i32) -> bool {
     state.is_none_or(|state| state.starts_with(['S', 'Z']))
 }
 
-/// Where [`TARGET`] has its pages.
+/// The pages of [`TARGET`].
 ///
-/// Its first argument says to how many of them it writes after it has read them all. Then it writes
-/// a byte to its standard output and reads one from its standard input; when there is one more
-/// argument, it becomes the same program again, without its first argument.
+/// Its first argument is the number of pages that it writes to after reading all of them. Then it
+/// writes a byte to standard output and reads one from standard input. If there is another
+/// argument, it executes itself again without its first argument.
 pub const TARGET_AREA: Area = Area {
     start: 0x5000_0000,
     pages: 64,
 };
 
-/// A program of this collection, to be executed.
+/// A program of this collection, for `execve()`.
 pub const TARGET: &CStr = c"cow_target";
 
-/// [`TARGET`], running.
+/// A running [`TARGET`].
 pub struct Target {
     child: Child,
     input: File,
@@ -786,14 +785,14 @@ pub struct Target {
 }
 
 impl Target {
-    /// Starts the program, up to the byte that it writes.
+    /// Starts the program, and waits for the byte that it writes.
     pub fn start(args: &[&CStr]) -> Target {
         let target = Target::launch(args);
         target.wait();
         target
     }
 
-    /// Starts the program, and does not wait.
+    /// Starts the program, without waiting.
     pub fn launch(args: &[&CStr]) -> Target {
         let mut all = [TARGET; 8];
         all[1..=args.len()].copy_from_slice(args);
@@ -805,7 +804,7 @@ impl Target {
             let err = sys::execve(c"./cow_target", &all[..=args.len()]);
             panic!("./cow_target: {err:?}");
         });
-        // What it reads from and writes to is closed here.
+        // The ends that the program uses are closed here.
         Target {
             child: child.expect("fork"),
             input: to,
@@ -813,30 +812,30 @@ impl Target {
         }
     }
 
-    /// Its process id.
+    /// Returns the process id.
     pub fn pid(&self) -> i32 {
         self.child.pid
     }
 
-    /// Lets it go on to become the next program.
+    /// Lets the program go on until it has executed the next one.
     pub fn next(&self) {
         self.go();
         self.wait();
     }
 
-    /// Lets it go on to its end.
+    /// Lets the program go on to its end.
     #[track_caller]
     pub fn end(self) {
         self.go();
         expect_eq!(self.child.wait(), Ok(Status::Exited(0)));
     }
 
-    /// Lets it go on, and does not wait.
+    /// Lets the program go on, without waiting.
     pub fn go(&self) {
         self.input.write(b"g").expect("a pipe");
     }
 
-    /// Waits until it has written, and sleeps.
+    /// Waits until the program has written its byte and sleeps.
     pub fn wait(&self) {
         let mut byte = [0];
         assert_eq!(self.output.read_all(&mut byte), Ok(&b"r"[..]));

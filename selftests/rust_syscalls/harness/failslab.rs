@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Allocations that fail, where a test asks for it.
+//! Slab allocations that fail on demand.
 
 use crate::io;
 use crate::skip;
 use crate::sys;
 use crate::text;
 
-/// Lets allocations of slab memory fail, without a line in the log: one, by `fail_nth`, or all of a
-/// task that asks for it. Of the latter, those that may sleep only when `sleeping` says so. Skips
-/// the test when the kernel cannot.
+/// Makes slab allocations fail without logging: a single one, selected by `fail_nth`, or all those
+/// of a task that asks for it. With `sleeping`, the latter include allocations that may sleep, and
+/// otherwise only the others. Skips the test if the kernel does not support this.
 pub fn need_failslab(sleeping: bool) {
     const DEBUGFS: &str = "/sys/kernel/debug";
     let set = |file, value: &str| {
@@ -32,7 +32,7 @@ pub fn need_failslab(sleeping: bool) {
     }
 }
 
-/// Calls `work` while all allocations of this thread fail that [`need_failslab`] was told about.
+/// Calls `work` while those allocations of this thread fail that [`need_failslab`] selected.
 pub fn without_memory(work: impl FnOnce()) {
     let fails = io::File::open(c"/proc/thread-self/make-it-fail", sys::O_WRONLY).unwrap();
     fails.write(b"1").unwrap();
@@ -40,21 +40,25 @@ pub fn without_memory(work: impl FnOnce()) {
     fails.write(b"0").unwrap();
 }
 
-/// Makes a call with each of its allocations failing in turn. How many there were.
+/// Does `work` with one of its allocations failing: the first is number 1. Returns whether there
+/// was one with this number.
+pub fn with_failure(nth: u32, work: impl FnOnce()) -> bool {
+    // Opened in advance, because opening it allocates, too.
+    let fail_nth = io::File::open(c"/proc/thread-self/fail-nth", sys::O_RDWR).unwrap();
+    fail_nth.write(text!("{nth}").as_bytes()).expect("fail-nth");
+    work();
+    let mut left = [0; 16];
+    let left = fail_nth.read_all(&mut left).expect("fail-nth");
+    fail_nth.write(b"0").expect("fail-nth");
+    left == b"0\n"
+}
+
+/// Repeats a call with each of its allocations failing in turn. Returns the number of allocations.
 pub fn with_failures(mut call: impl FnMut()) -> u32 {
     let mut nth = 1;
-    loop {
-        // Opened before, for that takes allocations, too.
-        let fail_nth = io::File::open(c"/proc/thread-self/fail-nth", sys::O_RDWR).unwrap();
-        fail_nth.write(text!("{nth}").as_bytes()).expect("fail-nth");
-        call();
-        let mut left = [0; 16];
-        let left = fail_nth.read_all(&mut left).expect("fail-nth");
-        fail_nth.write(b"0").expect("fail-nth");
-        if left != b"0\n" {
-            return nth - 1;
-        }
+    while with_failure(nth, &mut call) {
         nth += 1;
         assert!(nth < 10_000, "there is no end to allocations");
     }
+    nth - 1
 }

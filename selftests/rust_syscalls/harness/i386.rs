@@ -4,21 +4,22 @@
 
 use core::arch::global_asm;
 
-/// Makes a system call and returns what the kernel left in the result register.
+/// Makes a system call. Returns the kernel's return register.
 ///
 /// # Safety
 ///
-/// The call can do anything to the memory of the process; the caller answers for it.
+/// The call can do anything to the memory of the process. The caller must guarantee that it is
+/// safe.
 pub unsafe fn syscall(nr: usize, args: [usize; 6]) -> isize {
     extern "C" {
         fn int_0x80(nr: usize, args: &[usize; 6]) -> isize;
     }
 
-    // SAFETY: `int_0x80` keeps to the C calling convention. The caller answers for memory.
+    // SAFETY: `int_0x80` follows the C calling convention. The caller is responsible for memory.
     unsafe { int_0x80(nr, &args) }
 }
 
-// The arguments need esi and ebp, which the compiler keeps for itself: no inline assembly.
+// The arguments need esi and ebp, which the compiler reserves: inline assembly cannot use them.
 global_asm!(
     ".globl int_0x80",
     "int_0x80:",
@@ -42,7 +43,7 @@ global_asm!(
     "ret",
 );
 
-// The kernel starts a program with everything on its stack: argc, argv, envp.
+// The kernel starts a program with its data on the stack: argc, argv, envp.
 global_asm!(
     ".globl _start",
     "_start:",
@@ -57,7 +58,7 @@ global_asm!(
 );
 
 // thread_clone(flags, stack, tid): the child finds its function and its argument on the new stack,
-// the latter just where C wants it.
+// the argument exactly where C expects it.
 global_asm!(
     ".globl thread_clone",
     "thread_clone:",

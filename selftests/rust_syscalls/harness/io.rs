@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Text, files and the standard output.
+//! Text, files and standard output.
 
 use crate::sys;
 use crate::sys::Result;
@@ -10,15 +10,15 @@ use core::fmt::Write;
 use core::ops::Range;
 use core::str;
 
-/// Text of up to `N - 1` bytes, made by [`text!`] or `write!()`; what does not fit is an error of
-/// the latter and a panic of the former.
+/// Text of up to `N - 1` bytes, created by [`text!`] or `write!()`. If it does not fit, `write!()`
+/// fails and [`text!`] panics.
 pub struct Text<const N: usize = 256> {
     bytes: [u8; N],
     len: usize,
 }
 
 impl<const N: usize> Text<N> {
-    /// Makes an empty text.
+    /// Creates an empty text.
     pub const fn new() -> Self {
         Text {
             bytes: [0; N],
@@ -26,22 +26,22 @@ impl<const N: usize> Text<N> {
         }
     }
 
-    /// Its bytes.
+    /// Returns the bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         str::from_utf8(self.as_bytes()).expect("bytes that are no text")
     }
 
-    /// The text with a NUL behind it, as system calls want it.
+    /// Returns the text with a trailing NUL, for system calls.
     pub fn as_cstr(&self) -> &CStr {
         CStr::from_bytes_until_nul(&self.bytes).expect("the last byte is always 0")
     }
 
-    /// Appends bytes; `false`, and nothing is appended, when they do not fit.
+    /// Appends bytes. Returns `false` and appends nothing if they do not fit.
     pub fn push(&mut self, bytes: &[u8]) -> bool {
         let end = self.len + bytes.len();
         if end >= N {
@@ -90,7 +90,7 @@ impl File {
         })
     }
 
-    /// Fills `buf` as far as the rest of the file goes.
+    /// Reads the rest of the file, as far as it fits in `buf`.
     pub fn read_all<'a>(&self, buf: &'a mut [u8]) -> Result<&'a [u8]> {
         let mut len = 0;
         while len < buf.len() {
@@ -119,20 +119,20 @@ impl Drop for File {
     }
 }
 
-/// Makes a pipe: the end to read from, the end to write to.
+/// Creates a pipe. Returns the read end and the write end.
 pub fn pipe() -> Result<[File; 2]> {
     Ok(sys::pipe()?.map(|fd| File { fd }))
 }
 
-/// Reads the beginning of a file, as far as `buf` goes.
+/// Reads the start of a file, as far as it fits in `buf`.
 ///
-/// A line-wise `/proc` file is read in one go when `buf` is long enough for its seq_file buffer.
+/// A `/proc` file made of lines is read in one go if `buf` is as large as its seq_file buffer.
 pub fn read_file<'a>(path: &CStr, buf: &'a mut [u8]) -> Result<&'a str> {
     let bytes = File::open(path, sys::O_RDONLY)?.read_all(buf)?;
     str::from_utf8(bytes).map_err(|_| sys::EIO)
 }
 
-/// The numbers among the names in a directory: the ids in `/proc` or `/proc/<pid>/task`.
+/// Returns the numbers among the names in a directory: the ids in `/proc` or `/proc/<pid>/task`.
 pub fn ids(dir: &CStr) -> Result<Ids> {
     Ok(Ids {
         dir: File::open(dir, sys::O_RDONLY)?,
@@ -141,7 +141,7 @@ pub fn ids(dir: &CStr) -> Result<Ids> {
     })
 }
 
-/// See [`ids`].
+/// Returned by [`ids`].
 pub struct Ids {
     dir: File,
     buf: [u8; 2048],
@@ -152,7 +152,7 @@ impl Iterator for Ids {
     type Item = i32;
 
     fn next(&mut self) -> Option<i32> {
-        // C's `struct linux_dirent64`: where the length of the entry and its name are.
+        // C's `struct linux_dirent64`: the offsets of the entry's length and name.
         const RECLEN: usize = 16;
         const NAME: usize = 19;
 
@@ -171,13 +171,12 @@ impl Iterator for Ids {
     }
 }
 
-/// Writes to a file that exists.
+/// Writes to an existing file.
 pub fn write_file(path: &CStr, bytes: &[u8]) -> Result<()> {
     File::open(path, sys::O_WRONLY | sys::O_TRUNC)?.write(bytes)
 }
 
-/// What stands behind `key` and a colon in a file like `/proc/<pid>/status`, without white space
-/// around it.
+/// Returns the trimmed text after `key` and a colon in a file like `/proc/<pid>/status`.
 pub fn field<'a>(file: &'a str, key: &str) -> Option<&'a str> {
     file.lines()
         .filter_map(|line| line.split_once(':'))
@@ -185,7 +184,7 @@ pub fn field<'a>(file: &'a str, key: &str) -> Option<&'a str> {
         .map(|(_, value)| value.trim())
 }
 
-/// One line of output, written by one `write()` so that processes do not mix theirs.
+/// Prints one line with a single `write()`, so that lines of different processes do not mix.
 pub fn print_line(prefix: &str, args: fmt::Arguments<'_>) {
     struct Line<'a> {
         prefix: &'a str,
@@ -208,14 +207,14 @@ pub fn print_line(prefix: &str, args: fmt::Arguments<'_>) {
         prefix,
         text: Text::new(),
     };
-    // What is too long is cut.
+    // Text that is too long is cut.
     let _ = line.text.write_str(prefix);
     let _ = line.write_fmt(args);
     line.text.bytes[line.text.len] = b'\n';
     let _ = sys::write(1, &line.text.bytes[..=line.text.len]);
 }
 
-/// Prints a line to the standard output.
+/// Prints a line to standard output.
 #[macro_export]
 macro_rules! println {
     ($($arg:tt)*) => {
@@ -223,7 +222,7 @@ macro_rules! println {
     };
 }
 
-/// Prints a line of diagnostics: a comment to whoever parses KTAP.
+/// Prints a diagnostic line, which KTAP parsers treat as a comment.
 #[macro_export]
 macro_rules! diag {
     ($($arg:tt)*) => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel log, as `/dev/kmsg` shows it.
+//! The kernel log, as read from `/dev/kmsg`.
 
 use crate::expect;
 use crate::expect_eq;
@@ -25,7 +25,7 @@ pub const WARNING: u8 = 4;
 /// `KERN_INFO`
 pub const INFO: u8 = 6;
 
-/// The name of a level.
+/// Returns the name of a level.
 pub fn level_name(level: u8) -> &'static str {
     [
         "KERN_EMERG",
@@ -45,14 +45,14 @@ pub struct Record {
     pub level: u8,
     /// The facility: 0 is the kernel.
     pub facility: u32,
-    /// The text, as it was logged.
+    /// The text as it was logged.
     pub text: Text<2048>,
 }
 
 impl Record {
     /// Parses `level,sequence,time,flags;text` and the newline.
     ///
-    /// The text has each byte that is a control character, a backslash or above 126 as `\xNN`.
+    /// In the text, control characters, backslashes, and bytes above 126 appear as `\xNN`.
     pub fn parse(raw: &[u8]) -> Option<Record> {
         let semicolon = raw.iter().position(|&byte| byte == b';')?;
         let head = str::from_utf8(&raw[..semicolon]).ok()?;
@@ -85,18 +85,18 @@ impl fmt::Debug for Record {
     }
 }
 
-/// A place in the log: what the kernel logs from now on, as far as it begins with a given prefix.
+/// A position in the log: finds what the kernel logs from now on, if it starts with a prefix.
 pub struct Log {
     file: File,
     prefix: &'static str,
-    /// How often records were overwritten before they were read.
+    /// How many times records were overwritten before they were read.
     pub overruns: u32,
 }
 
 impl Log {
-    /// Looks at the end of the log. With "" as the prefix, all of it counts.
+    /// Starts at the end of the log. An empty prefix matches everything.
     ///
-    /// Skips the test when the log cannot be read.
+    /// Skips the test if the log cannot be read.
     pub fn end(prefix: &'static str) -> Log {
         let open = || -> Result<File> {
             let file = File::open(c"/dev/kmsg", sys::O_RDONLY | sys::O_NONBLOCK)?;
@@ -113,7 +113,7 @@ impl Log {
         }
     }
 
-    /// The next line that the kernel logged, or `None` at the end.
+    /// Returns the next line that the kernel logged, or `None` at the end.
     pub fn next_line(&mut self) -> Option<Record> {
         loop {
             let mut raw = [0; 4096];
@@ -134,12 +134,12 @@ impl Log {
         }
     }
 
-    /// Goes to the end.
+    /// Skips to the end.
     pub fn skip_to_end(&mut self) {
         sys::lseek(self.file.fd, 0, sys::SEEK_END).expect("lseek");
     }
 
-    /// How many lines there are up to the end.
+    /// Counts the lines up to the end.
     pub fn count(&mut self) -> usize {
         let mut count = 0;
         while self.next_line().is_some() {
@@ -148,7 +148,7 @@ impl Log {
         count
     }
 
-    /// Expects the next line to be exactly this, at this level.
+    /// Expects the next line to be exactly this one, at this level.
     #[track_caller]
     pub fn expect(&mut self, level: u8, line: fmt::Arguments<'_>) {
         let mut want: Text<2048> = Text::new();
@@ -180,13 +180,13 @@ impl Log {
     }
 }
 
-/// What all users together may log at once, in bytes.
+/// How many bytes all users together may log at once.
 pub const USERS_BURST: u64 = 16 << 10;
-/// What they may log after that, in bytes per second.
+/// How many bytes per second they may log after that.
 pub const USERS_RATE: u64 = 2 << 10;
 
-/// Expects that a user can log dozens of lines but not fill the log, and that a privileged task is
-/// not limited: `call` is a system call that logs one line with `prefix` each time.
+/// Expects that a user can log dozens of lines but cannot fill the log, and that a privileged task
+/// is not limited. `call` must be a system call that logs one line with `prefix` each time.
 pub fn expect_limit(prefix: &'static str, call: fn() -> Result) {
     const CALLS: u32 = 300_000;
     let user = |calls: u32| {
@@ -200,7 +200,7 @@ pub fn expect_limit(prefix: &'static str, call: fn() -> Result) {
     };
     let end = |child: Child| expect_eq!(child.wait(), Ok(Status::Exited(0)));
 
-    // Whatever has been logged before this, there is all that users may log at once.
+    // Refills the budget of all users, whatever was logged before.
     sys::sleep_ms(9000);
     let mut log = Log::end(prefix);
     for _ in 0..500 {
@@ -226,7 +226,7 @@ pub fn expect_limit(prefix: &'static str, call: fn() -> Result) {
     );
     expect_eq!(log.overruns, 0);
 
-    // The limit does not last, and what was refused is told.
+    // The limit is temporary, and refused calls are reported.
     let mut note = Log::end("");
     sys::sleep_ms(2000);
     end(user(1));
@@ -239,8 +239,7 @@ pub fn expect_limit(prefix: &'static str, call: fn() -> Result) {
     recover();
 }
 
-/// Waits after a test that has reached the limit, so that the next one finds room for dozens of
-/// lines.
+/// Waits after a test that has reached the limit, so that the next one can log dozens of lines.
 pub fn recover() {
     sys::sleep_ms(3000);
 }

@@ -2,8 +2,8 @@
 
 //! A harness for user-space tests in Rust, without libc or std.
 //!
-//! It is to Rust what `kselftest_harness.h` and nolibc are to C: a test program is one crate that
-//! uses this one, and becomes a static program that any kernel of the architecture can start.
+//! This is to Rust what `kselftest_harness.h` and nolibc are to C: a test program is a crate that
+//! uses this one. It becomes a static program that runs on any kernel of its architecture.
 //!
 //! ```ignore
 //! #![no_std]
@@ -14,7 +14,7 @@
 //! use harness::*;
 //!
 //! tests! {
-//!     // Optional: in the process of each test, before it.
+//!     // Optional: runs before each test, in its process.
 //!     setup {
 //!         calls::need("hello", calls::hello(0));
 //!     }
@@ -35,30 +35,32 @@
 //!
 //! # Tests
 //!
-//! [`tests!`] declares the tests and the program's entry. Each runs in a forked process, for at
-//! most [`test::TIMEOUT`] seconds or as many as it asks for; what it leaves running is killed. The
-//! output is KTAP. Arguments of the program name the tests to run; without any, all are run.
+//! [`tests!`] declares the tests and the entry point of the program. Each test runs in a forked
+//! process, for at most [`test::TIMEOUT`] seconds or its own timeout; processes that it leaves
+//! behind are killed. The output is KTAP. The arguments of the program name the tests to run;
+//! without arguments, all are run.
 //!
-//! - [`expect!`] and [`expect_eq!`] note a failure and go on, in any thread or process of the test.
-//! - `assert!`, `assert_eq!`, `unwrap()` and `panic!` end the process that they are in, and are a
-//!   failure of the test, whichever of its processes that is.
+//! - [`expect!`] and [`expect_eq!`] record a failure and go on, in any thread or process of the
+//!   test.
+//! - `assert!`, `assert_eq!`, `unwrap()` and `panic!` end the process that calls them, and make the
+//!   test fail, whichever of its processes that is.
 //! - [`skip!`] ends the test with a reason.
-//! - [`expect_log!`] and [`klog::Log`] look at what the kernel logs.
+//! - [`expect_log!`] and [`klog::Log`] check what the kernel logs.
 //!
 //! # Three levels
 //!
-//! 1. [`syscall!`] is the raw call: numbers in, what the kernel left in the register out.
-//! 2. [`sys`] has typed calls that return a [`Result`](sys::Result) with an [`Errno`]; [`calls`]
-//!    has those that are tested here.
-//! 3. [`io`], [`mem`], [`task`], [`klog`], [`trace`], [`module`] and [`cgroup`] are what one would
-//!    expect of a library: files and formatted text, memory, processes and threads, the kernel log,
-//!    trace events, kernel modules, control groups.
+//! 1. [`syscall!`] is the raw call: it takes numbers and returns the kernel's return register.
+//! 2. [`sys`] has typed calls that return a [`Result`](sys::Result) with an [`Errno`]. [`calls`]
+//!    has the calls under test.
+//! 3. [`io`], [`mem`], [`task`], [`klog`], [`trace`], [`module`] and [`cgroup`] offer what you
+//!    would expect of a library: files and formatted text, memory, processes and threads, the
+//!    kernel log, trace events, kernel modules, and control groups.
 //!
-//! There is no heap: buffers have a fixed size, or are [`Mapping`]s.
+//! There is no heap: buffers have a fixed size or are [`Mapping`]s.
 
 #![no_std]
 #![warn(missing_docs)]
-// What the kernel's clippy.toml disallows is about its own `c_char`.
+// The kernel's clippy.toml disallows methods because of the kernel's own `c_char`.
 #![allow(clippy::disallowed_methods)]
 
 #[cfg(target_arch = "x86")]
@@ -110,7 +112,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// No arguments.
+    /// Creates an empty list.
     pub fn none() -> Args {
         const NONE: &[usize; 2] = &[0; 2];
         Args {
@@ -118,29 +120,31 @@ impl Args {
         }
     }
 
-    /// The arguments, one by one, as the kernel has them.
+    /// Returns the arguments as the kernel passed them.
     pub fn c_strs(self) -> impl Iterator<Item = &'static CStr> {
-        // SAFETY: The kernel puts a null pointer behind the last one and lets all of them be.
+        // SAFETY: The kernel puts a null pointer after the last one, and never changes or frees
+        // them.
         let args = (1..).map_while(move |i| unsafe {
             let arg = *self.argv.add(i);
             (!arg.is_null()).then(|| CStr::from_ptr(arg))
         });
-        // Behind the null pointer is the environment.
+        // The environment follows the null pointer.
         args.fuse()
     }
 
-    /// The arguments, one by one. One that is not UTF-8 is shown as "?".
+    /// Returns the arguments. An argument that is not UTF-8 is replaced by "?".
     pub fn iter(self) -> impl Iterator<Item = &'static str> {
         self.c_strs().map(|arg| arg.to_str().unwrap_or("?"))
     }
 
-    /// The value of a variable of the environment, when it is UTF-8.
+    /// Returns the value of an environment variable, if it is UTF-8.
     pub fn env(self, name: &str) -> Option<&'static str> {
-        // The environment comes behind the arguments and their null pointer.
+        // The environment follows the arguments and their null pointer.
         let argc = self.iter().count() + 1;
         (argc + 1..)
             .map_while(|i| {
-                // SAFETY: The kernel puts a null pointer behind the last one and lets all be.
+                // SAFETY: The kernel puts a null pointer after the last one, and never changes or
+                // frees them.
                 unsafe {
                     let var = *self.argv.add(i);
                     (!var.is_null()).then(|| CStr::from_ptr(var).to_str().unwrap_or(""))
@@ -151,13 +155,13 @@ impl Args {
             .map(|(_, value)| value)
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no arguments.
     pub fn is_empty(self) -> bool {
         self.iter().next().is_none()
     }
 }
 
-/// Makes a function from [`Args`] to the exit status the program: `program!(main)`.
+/// Defines the program as a function from [`Args`] to its exit status: `program!(main)`.
 #[macro_export]
 macro_rules! program {
     ($main:expr) => {
@@ -170,19 +174,19 @@ macro_rules! program {
     };
 }
 
-/// What `_start` calls with the stack as the kernel made it.
+/// Called by `_start` with the stack as the kernel set it up.
 extern "C" fn start(stack: *const usize) -> ! {
     extern "Rust" {
         fn program(args: Args) -> i32;
     }
 
-    // argc comes first. SAFETY: So the kernel does it.
+    // The stack starts with argc. SAFETY: The kernel sets it up this way.
     let argv = unsafe { stack.add(1) }.cast();
     // SAFETY: `program!` defines it with this signature.
     sys::exit_group(unsafe { program(Args { argv }) })
 }
 
-/// A panic is a failed test, whichever thread or process of the test it is in.
+/// A panic is a failed test, in whichever of its threads or processes it occurs.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     match info.location() {
@@ -192,8 +196,8 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     sys::exit_group(1)
 }
 
-/// Whether this program runs on a kernel of its own width; if not, on an x86-64 kernel's IA32
-/// emulation.
+/// Returns whether this program runs on a kernel of its own width, as opposed to the IA32 emulation
+/// of an x86-64 kernel.
 pub fn native() -> bool {
     let mut buf = [0; 6 * 65];
     cfg!(target_arch = "x86_64") || sys::machine(&mut buf).expect("uname") != "x86_64"

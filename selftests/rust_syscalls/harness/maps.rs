@@ -6,16 +6,16 @@ use crate::io;
 use crate::sys::Result;
 use crate::text;
 
-/// A VMA, as a line of `/proc/<pid>/maps` shows it.
+/// A VMA, as shown by a line of `/proc/<pid>/maps`.
 #[derive(Clone, Copy, Debug)]
 pub struct Vma<'a> {
-    /// Its first address.
+    /// The first address.
     pub start: usize,
-    /// The address behind its last byte.
+    /// The address after the last byte.
     pub end: usize,
-    /// What may be done there, and whether it is shared: `rw-p`.
+    /// The permissions, and whether it is shared: `rw-p`.
     pub flags: &'a str,
-    /// The file that is mapped there, or a name in brackets, or nothing.
+    /// The mapped file, or a name in brackets, or nothing.
     pub name: &'a str,
 }
 
@@ -33,9 +33,9 @@ impl<'a> Vma<'a> {
     }
 }
 
-/// The VMAs of a process, in the order of their addresses; `buf` is for the whole file.
+/// Returns the VMAs of a process in address order. `buf` must have room for the whole file.
 ///
-/// `[vsyscall]` is not among them: it is no VMA, though the kernel lists it.
+/// Leaves out `[vsyscall]`, which the kernel lists although it is not a VMA.
 pub fn maps(pid: i32, buf: &mut [u8]) -> Result<impl Iterator<Item = Vma<'_>> + Clone> {
     let room = buf.len();
     let file = io::read_file(text!("/proc/{pid}/maps").as_cstr(), buf)?;

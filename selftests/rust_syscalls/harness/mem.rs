@@ -8,30 +8,30 @@ use crate::sys::Result;
 use crate::sys::PAGE_SIZE;
 use core::slice;
 
-/// Anonymous memory, page by page, unmapped when dropped.
+/// Anonymous memory, in pages, unmapped when dropped.
 pub struct Mapping {
     addr: usize,
-    // With the page that nobody may touch.
+    // Includes the guard page.
     mapped: usize,
     usable: usize,
 }
 
 impl Mapping {
-    /// Maps zeroed, writable memory for this process (`MAP_PRIVATE`) or also for those that it
-    /// will fork (`MAP_SHARED`).
+    /// Maps zeroed, writable memory for this process (`MAP_PRIVATE`), or also for processes that it
+    /// forks (`MAP_SHARED`).
     pub fn new(pages: usize, flags: u32) -> Result<Mapping> {
         let flags = flags & !sys::MAP_FIXED;
         Mapping::at(0, pages, flags)
     }
 
-    /// Maps memory at an address where nothing is mapped: `EEXIST` otherwise.
+    /// Maps memory at an address. Fails with `EEXIST` if something is mapped there.
     pub fn at(addr: usize, pages: usize, flags: u32) -> Result<Mapping> {
         let flags = match addr {
             0 => flags,
             _ => flags & !sys::MAP_FIXED | sys::MAP_FIXED_NOREPLACE,
         };
         let len = pages * PAGE_SIZE;
-        // SAFETY: Nothing is replaced.
+        // SAFETY: No mapping is replaced.
         let addr = unsafe { sys::mmap(addr, len, sys::PROT_READ | sys::PROT_WRITE, flags)? };
         Ok(Mapping {
             addr,
@@ -40,7 +40,7 @@ impl Mapping {
         })
     }
 
-    /// Maps memory with a page behind it that nobody may touch: for strings that end at the edge.
+    /// Maps memory followed by an inaccessible page, for strings that end at the edge.
     pub fn with_guard(pages: usize) -> Result<Mapping> {
         let mut mapping = Mapping::new(pages + 1, sys::MAP_PRIVATE)?;
         mapping.usable -= PAGE_SIZE;
@@ -49,24 +49,24 @@ impl Mapping {
         Ok(mapping)
     }
 
-    /// Its first address.
+    /// Returns the first address.
     pub fn start(&self) -> usize {
         self.addr
     }
 
-    /// The address behind its last byte.
+    /// Returns the address after the last byte.
     pub fn end(&self) -> usize {
         self.addr + self.usable
     }
 
-    /// Its bytes.
+    /// Returns the bytes.
     pub fn bytes(&mut self) -> &mut [u8] {
-        // SAFETY: The memory is mapped, writable and, but for what tests do on purpose through
-        // addresses, reached only by way of `self`.
+        // SAFETY: The memory is mapped and writable. Except for what tests deliberately do through
+        // addresses, it is only reached through `self`.
         unsafe { slice::from_raw_parts_mut(self.addr as *mut u8, self.usable) }
     }
 
-    /// Copies `bytes` so that the last of them is the last of the mapping; where they begin.
+    /// Copies `bytes` to the end of the mapping. Returns the address of the copy.
     pub fn put_at_end(&mut self, bytes: &[u8]) -> usize {
         let start = self.usable - bytes.len();
         self.bytes()[start..].copy_from_slice(bytes);
@@ -76,7 +76,7 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: `self` was the only way to the memory.
+        // SAFETY: The memory was only reachable through `self`.
         let _ = unsafe { sys::munmap(self.addr, self.mapped) };
     }
 }
@@ -99,16 +99,16 @@ macro_rules! shareable {
 
 shareable!(AtomicU8, AtomicU32, AtomicI32, AtomicUsize, AtomicBool);
 
-// SAFETY: Zero bytes are `N` values of zero bytes.
+// SAFETY: All-zero bytes are `N` values of all-zero bytes.
 unsafe impl<T: Shareable, const N: usize> Shareable for [T; N] {}
 
-/// Makes a zeroed value that this process shares with all that it will fork, for ever.
+/// Creates a zeroed value that is shared with all processes forked later. It is never freed.
 pub fn shared<T: Shareable>() -> Result<&'static T> {
     let len = size_of::<T>().next_multiple_of(PAGE_SIZE);
     let (prot, flags) = (sys::PROT_READ | sys::PROT_WRITE, sys::MAP_SHARED);
     // SAFETY: A new mapping replaces nothing.
     let addr = unsafe { sys::mmap(0, len, prot, flags)? };
-    // SAFETY: It is zeroed, aligned to a page and never unmapped.
+    // SAFETY: The memory is zeroed, page-aligned, and never unmapped.
     Ok(unsafe { &*(addr as *const T) })
 }
 
@@ -120,14 +120,14 @@ const ZEROPAGE: u32 = 0xc020_aa04;
 const VERSION: u64 = 0xaa;
 const MISSING: u64 = 1;
 
-/// A page that stops the task that touches it first, the kernel included, by userfaultfd.
+/// A page that stops the first task that touches it, even in the kernel, by means of userfaultfd.
 pub struct Stop {
     file: File,
     page: Mapping,
 }
 
 impl Stop {
-    /// Makes one. Skips the test when the kernel has no userfaultfd.
+    /// Creates one. Skips the test if the kernel has no userfaultfd.
     pub fn new() -> Stop {
         let file = match sys::userfaultfd() {
             Ok(fd) => File { fd },
@@ -143,7 +143,7 @@ impl Stop {
         stop
     }
 
-    /// Its address.
+    /// Returns the address.
     pub fn place(&self) -> usize {
         self.page.start()
     }
@@ -154,7 +154,7 @@ impl Stop {
         assert_eq!(sys::read(self.file.fd, &mut message), Ok(32));
     }
 
-    /// Lets the task go on. It finds zeroes.
+    /// Lets the task go on. It reads zeros.
     pub fn go_on(&self) {
         self.ioctl(ZEROPAGE, &mut [self.place() as u64, PAGE_SIZE as u64, 0, 0]);
     }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `/proc/meminfo` says of the kernel's own memory.
+//! The kernel's own memory, according to `/proc/meminfo`.
 
 use crate::io;
+use crate::skip;
 use crate::sys;
 use crate::Mapping;
 
-/// The sum of some fields of `/proc/meminfo`, in kilobytes.
+/// Returns the sum of some fields of `/proc/meminfo`, in kilobytes.
 pub fn meminfo(keys: &[&str]) -> usize {
     let mut buf = [0; 8192];
     let file = io::read_file(c"/proc/meminfo", &mut buf).unwrap();
@@ -22,12 +23,12 @@ pub fn meminfo(keys: &[&str]) -> usize {
         .sum()
 }
 
-/// Memory that the kernel has for itself, in kilobytes.
+/// Returns the memory that the kernel uses for itself, in kilobytes.
 pub fn kernel_memory() -> usize {
     meminfo(&["SUnreclaim", "SReclaimable", "VmallocUsed", "Percpu"])
 }
 
-/// Memory that has been freed and that KASAN keeps all the same, at most, in kilobytes.
+/// Returns the maximum of freed memory that KASAN keeps in quarantine, in kilobytes.
 pub fn quarantine() -> usize {
     let mut symbols = Mapping::new(16 << 20 >> 12, sys::MAP_PRIVATE).unwrap();
     let symbols = io::read_file(c"/proc/kallsyms", symbols.bytes()).unwrap();
@@ -35,4 +36,19 @@ pub fn quarantine() -> usize {
         true => meminfo(&["MemTotal"]) / 32,
         false => 0,
     }
+}
+
+/// Returns the number of XArray nodes in use. Skips the test if the kernel does not report it.
+pub fn xarray_nodes() -> usize {
+    // This empties KASAN's quarantine, so that freed nodes are not counted.
+    let _ = io::write_file(c"/sys/kernel/slab/radix_tree_node/shrink", b"1");
+    let mut slabs = Mapping::new(16, sys::MAP_PRIVATE).unwrap();
+    let Ok(slabs) = io::read_file(c"/proc/slabinfo", slabs.bytes()) else {
+        skip!("no slabinfo");
+    };
+    let nodes = slabs
+        .lines()
+        .find_map(|line| line.strip_prefix("radix_tree_node "));
+    let nodes = nodes.and_then(|nodes| nodes.split_whitespace().next());
+    nodes.and_then(|nodes| nodes.parse().ok()).expect("nodes")
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Kernel modules: the samples in Rust, as `make modules_install` has installed them.
+//! Kernel modules: the Rust samples, as installed by `make modules_install`.
 
 use crate::io;
 use crate::io::File;
@@ -10,7 +10,7 @@ use crate::sys::Result;
 use crate::text;
 use core::ffi::CStr;
 
-/// Opens the file of a sample. Skips the test when there is none.
+/// Opens the file of a sample. Skips the test if there is none.
 pub fn open(name: &CStr) -> Result<File> {
     let mut buf = [0; 6 * 65];
     let release = sys::release(&mut buf)?;
@@ -27,10 +27,10 @@ pub fn load(name: &CStr, params: &CStr) -> Result {
     sys::finit_module(open(name)?.fd, params)
 }
 
-/// Unloads modules that a test before may have left, in this order.
+/// Unloads modules that an earlier test may have left, in this order.
 pub fn clean_up(names: &[&CStr]) {
     for name in names {
-        // The last of those who used it may just be dying.
+        // The last user may still be exiting.
         let mut tries = 0;
         while sys::delete_module(name) == Err(sys::EAGAIN) && tries < 500 {
             tries += 1;
@@ -39,8 +39,8 @@ pub fn clean_up(names: &[&CStr]) {
     }
 }
 
-/// Calls `look` with what `/proc/modules` has about a module: size, number of references, who uses
-/// it, state.
+/// Calls `look` with the entry of a module in `/proc/modules`: size, number of references, users,
+/// and state.
 pub fn with_entry<T>(name: &CStr, look: impl FnOnce(&str) -> T) -> Option<T> {
     let mut buf = [0; 8192];
     let modules = io::read_file(c"/proc/modules", &mut buf).expect("/proc/modules");
@@ -51,24 +51,24 @@ pub fn with_entry<T>(name: &CStr, look: impl FnOnce(&str) -> T) -> Option<T> {
     line.map(|(_, entry)| look(entry))
 }
 
-/// Whether a module is loaded.
+/// Returns whether a module is loaded.
 pub fn is_loaded(name: &CStr) -> bool {
     with_entry(name, |_| ()).is_some()
 }
 
-/// A module that is loaded, unloaded when dropped.
+/// A loaded module, unloaded when dropped.
 pub struct Module {
     name: &'static CStr,
 }
 
 impl Module {
-    /// Loads a sample with parameters such as `c"greetings=3"`. Skips the test when there is none.
+    /// Loads a sample with parameters such as `c"greetings=3"`. Skips the test if there is none.
     pub fn load(name: &'static CStr, params: &CStr) -> Result<Module> {
         load(name, params)?;
         Ok(Module { name })
     }
 
-    /// Tries to unload it: `EAGAIN` when it is in use.
+    /// Tries to unload it. Fails with `EAGAIN` if it is in use.
     pub fn try_unload(&self) -> Result {
         sys::delete_module(self.name)
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests that try the same again and again, for as long as they are told to.
+//! Tests that repeat the same steps for a given time.
 
 use crate::diag;
 use crate::sys;
@@ -12,8 +12,8 @@ use core::sync::atomic::Ordering;
 
 static SECONDS: AtomicU32 = AtomicU32::new(0);
 
-/// Runs tests as [`test::run`] does; each [`rounds`] goes on for as many seconds as a variable of
-/// the environment says.
+/// Runs tests like [`test::run`]. An environment variable sets how many seconds each [`rounds`]
+/// lasts.
 pub fn run<const N: usize>(
     variable: &str,
     setup: fn(),
@@ -28,7 +28,7 @@ pub fn run<const N: usize>(
     test::run(setup, &tests, args)
 }
 
-/// Runs `round` with its number, so often and until the time is over, and says how often that was.
+/// Runs `round` with its number, at least so many times and until the time is up. Prints the count.
 pub fn rounds(at_least: u32, mut round: impl FnMut(u32)) {
     let start = sys::now();
     let end = start + u64::from(SECONDS.load(Ordering::Relaxed)) * 1_000_000_000;
@@ -41,11 +41,11 @@ pub fn rounds(at_least: u32, mut round: impl FnMut(u32)) {
     diag!("{count} rounds in {time} ms");
 }
 
-/// Lets some time pass, another one for each round, so that what follows comes at any point.
+/// Delays by a different time in each round, so that what follows happens at varying points.
 pub fn delay(round: u32) {
     let steps = round.wrapping_mul(2_654_435_761) >> 16;
     for step in 0..steps {
-        // Not `spin_loop()`: an emulated CPU gives way to others at each.
+        // Not `spin_loop()`: an emulated CPU yields to others at each one.
         core::hint::black_box(step);
     }
 }

@@ -2,8 +2,7 @@
 
 //! The second level: typed system calls that return a [`Result`].
 //!
-//! One function for one call of the kernel, under its own name. Times are 64 bits wide in both
-//! ABIs.
+//! One function per kernel call, with the same name. Times are 64 bits wide in both ABIs.
 
 use crate::arch;
 use core::ffi::CStr;
@@ -13,7 +12,8 @@ use core::sync::atomic::AtomicU32;
 
 /// Makes a system call from its number and up to six values, each cast to `usize`.
 ///
-/// The whole of the first level: yields the `isize` of the kernel. To be used in `unsafe`.
+/// This is all of the first level: it evaluates to the kernel's `isize`, and must be used in
+/// `unsafe`.
 #[macro_export]
 macro_rules! syscall {
     ($nr:expr $(, $arg:expr)* $(,)?) => {
@@ -25,12 +25,12 @@ macro_rules! syscall {
 ///
 /// # Safety
 ///
-/// As [`arch::syscall`].
+/// As for [`arch::syscall`].
 #[doc(hidden)]
 pub unsafe fn raw(nr: usize, given: &[usize]) -> isize {
     let mut args = [0; 6];
     args[..given.len()].copy_from_slice(given);
-    // SAFETY: The caller answers for what the call does.
+    // SAFETY: The caller guarantees that the call is safe.
     unsafe { arch::syscall(nr, args) }
 }
 
@@ -86,7 +86,7 @@ errnos! {
     ETIMEDOUT = 110,
 }
 
-/// Turns what the kernel left in the result register into a [`Result`].
+/// Converts the value in the kernel's return register to a [`Result`].
 pub fn check(ret: isize) -> Result {
     if (-4095..0).contains(&ret) {
         Err(Errno(-ret as i32))
@@ -95,7 +95,7 @@ pub fn check(ret: isize) -> Result {
     }
 }
 
-/// The address of a C string, for the kernel to read.
+/// Returns the address of a C string, for the kernel to read.
 pub fn addr(string: &CStr) -> usize {
     string.to_bytes_with_nul().as_ptr() as usize
 }
@@ -257,11 +257,11 @@ pub mod nr {
     pub const IO_URING_ENTER: usize = 426;
 }
 
-// A macro of our own, for the calls below that cannot hurt the process: nothing but numbers, and
-// pointers that come from references.
+// Our own macro, for the calls below that cannot harm the process: their arguments are only
+// numbers, and pointers that come from references.
 macro_rules! safe_syscall {
     ($($arg:expr),*) => {
-        // SAFETY: The kernel touches no memory but what the references here lend it.
+        // SAFETY: The kernel only accesses memory that the references here lend it.
         check(unsafe { syscall!($($arg),*) })
     };
 }
@@ -366,7 +366,7 @@ mod consts {
     pub const NETLINK_GENERIC: u32 = 16;
 }
 
-/// Reads up to `buf.len()` bytes; 0 is the end of the file.
+/// Reads up to `buf.len()` bytes. Returns 0 at the end of the file.
 pub fn read(fd: i32, buf: &mut [u8]) -> Result {
     safe_syscall!(nr::READ, fd, buf.as_mut_ptr(), buf.len())
 }
@@ -376,7 +376,7 @@ pub fn write(fd: i32, buf: &[u8]) -> Result {
     safe_syscall!(nr::WRITE, fd, buf.as_ptr(), buf.len())
 }
 
-/// Opens a file; one that `O_CREAT` makes gets mode 0600.
+/// Opens a file. A file created by `O_CREAT` gets mode 0600.
 pub fn open(path: &CStr, flags: u32) -> Result<i32> {
     const AT_FDCWD: i32 = -100;
     safe_syscall!(nr::OPENAT, AT_FDCWD, addr(path), flags, 0o600).map(|fd| fd as i32)
@@ -387,26 +387,26 @@ pub fn close(fd: i32) -> Result {
     safe_syscall!(nr::CLOSE, fd)
 }
 
-/// Reads entries of a directory, as many as fit; 0 is the end.
+/// Reads as many directory entries as fit. Returns 0 at the end.
 pub fn getdents64(fd: i32, buf: &mut [u8]) -> Result {
     safe_syscall!(nr::GETDENTS64, fd, buf.as_mut_ptr(), buf.len())
 }
 
-/// Writes to a place in a file; its position stays where it is.
+/// Writes at a position in a file, without moving its own position.
 pub fn pwrite(fd: i32, buf: &[u8], pos: u64) -> Result {
     let (low, high) = (pos as usize, (pos >> 32) as usize);
-    // In 64-bit programs, the second is not looked at.
+    // 64-bit programs only use the first.
     safe_syscall!(nr::PWRITE64, fd, buf.as_ptr(), buf.len(), low, high)
 }
 
-/// Makes a file that is in memory only.
+/// Creates a file that exists only in memory.
 pub fn memfd_create(name: &CStr) -> Result<i32> {
     safe_syscall!(nr::MEMFD_CREATE, addr(name), 0).map(|fd| fd as i32)
 }
 
-/// Opens a counter of a trace event, which has an id, in a thread.
+/// Opens a counter for the trace event with this id in a thread.
 pub fn perf_event_open(id: u32, tid: i32) -> Result<i32> {
-    // C's `struct perf_event_attr` as it was at first: type and size, what to count, and zeros.
+    // The first version of C's `struct perf_event_attr`: type, size, what to count, and zeros.
     const PERF_TYPE_TRACEPOINT: u32 = 2;
     const PERF_ATTR_SIZE_VER0: u32 = 64;
     let mut attr = [0; PERF_ATTR_SIZE_VER0 as usize / size_of::<u32>()];
@@ -428,12 +428,12 @@ pub fn ftruncate(fd: i32, len: usize) -> Result {
     safe_syscall!(nr::FTRUNCATE, fd, len)
 }
 
-/// Moves a file's position. On i386 the offset has 32 bits.
+/// Moves the position of a file. On i386, the offset has 32 bits.
 pub fn lseek(fd: i32, offset: isize, whence: u32) -> Result {
     safe_syscall!(nr::LSEEK, fd, offset, whence)
 }
 
-/// Moves a file's position, by an offset of 64 bits in both ABIs.
+/// Moves the position of a file, by an offset of 64 bits in both ABIs.
 pub fn lseek64(fd: i32, offset: i64, whence: u32) -> Result<i64> {
     #[cfg(target_arch = "x86_64")]
     let pos = safe_syscall!(nr::LSEEK, fd, offset, whence)? as i64;
@@ -447,37 +447,37 @@ pub fn lseek64(fd: i32, offset: i64, whence: u32) -> Result<i64> {
     Ok(pos)
 }
 
-/// Reads from a place in a file; its position stays where it is.
+/// Reads at a position in a file, without moving its own position.
 pub fn pread(fd: i32, buf: &mut [u8], pos: u64) -> Result {
-    // In 64-bit programs, the second is not looked at.
+    // 64-bit programs only use the first.
     let (low, high) = (pos, pos >> 32);
     safe_syscall!(nr::PREAD64, fd, buf.as_mut_ptr(), buf.len(), low, high)
 }
 
-/// Reads with `RWF_*` flags from a place in a file, or from its position if `pos` is -1.
+/// Reads with `RWF_*` flags at a position in a file, or at its own position if `pos` is -1.
 pub fn preadv2(fd: i32, buf: &mut [u8], pos: i64, flags: u32) -> Result {
     let (low, high) = (pos, pos >> 32);
     let to = IoVec {
         base: buf.as_mut_ptr() as usize,
         len: buf.len(),
     };
-    // In 64-bit programs, the upper half is not looked at.
+    // 64-bit programs only use the lower half.
     safe_syscall!(nr::PREADV2, fd, &to as *const IoVec, 1, low, high, flags)
 }
 
-/// Writes with `RWF_*` flags to a place in a file, or to its position if `pos` is -1.
+/// Writes with `RWF_*` flags at a position in a file, or at its own position if `pos` is -1.
 pub fn pwritev2(fd: i32, buf: &[u8], pos: i64, flags: u32) -> Result {
     let (low, high) = (pos, pos >> 32);
     let from = IoVec {
         base: buf.as_ptr() as usize,
         len: buf.len(),
     };
-    // In 64-bit programs, the upper half is not looked at.
+    // 64-bit programs only use the lower half.
     safe_syscall!(nr::PWRITEV2, fd, &from as *const IoVec, 1, low, high, flags)
 }
 
-/// The number of an `ioctl()` as C's `_IOR()` and `_IOW()` make it: who reads or writes, a letter,
-/// a number and the size of what the argument points to.
+/// Returns the number of an `ioctl()` like C's `_IOR()` and `_IOW()`, from the direction, a letter,
+/// a number, and the size of what the argument points to.
 const fn ioc(dir: u32, letter: u8, number: u8, size: usize) -> u32 {
     dir << 30 | (size as u32) << 16 | (letter as u32) << 8 | number as u32
 }
@@ -492,17 +492,18 @@ pub const fn iow<T>(letter: u8, number: u8) -> u32 {
     ioc(1, letter, number, size_of::<T>())
 }
 
-/// `ioctl()` with a number, or the address of anything.
+/// `ioctl()` with a number or an address.
 ///
 /// # Safety
 ///
-/// If `arg` is an address, what is there must fit.
+/// If `arg` is an address, it must point to what `cmd` expects.
 pub unsafe fn ioctl_at(fd: i32, cmd: u32, arg: usize) -> Result {
-    // SAFETY: As the caller promises.
+    // SAFETY: By the safety requirements of this function.
     check(unsafe { syscall!(nr::IOCTL, fd, cmd, arg) })
 }
 
-/// Waits until a file is ready for one of `events` or the time is over; for which it is ready.
+/// Waits until a file is ready for one of `events` or the time is over. Returns what it is ready
+/// for.
 pub fn poll(fd: i32, events: u16, ms: u32) -> Result<u16> {
     let time = Timespec {
         sec: i64::from(ms / 1000),
@@ -525,7 +526,7 @@ pub fn poll(fd: i32, events: u16, ms: u32) -> Result<u16> {
     Ok(poll.revents)
 }
 
-/// Makes a node of a character device.
+/// Creates a character device node.
 pub fn mknod(path: &CStr, major: u32, minor: u32) -> Result {
     const S_IFCHR: u32 = 0o020_000;
     let dev = minor & 0xff | major << 8 | (minor & !0xff) << 12;
@@ -547,12 +548,12 @@ pub fn delete_module(name: &CStr) -> Result {
     safe_syscall!(nr::DELETE_MODULE, addr(name), O_NONBLOCK)
 }
 
-/// Makes `to` another name of `fd`.
+/// Makes `to` a duplicate of `fd`.
 pub fn dup2(fd: i32, to: i32) -> Result {
     safe_syscall!(nr::DUP2, fd, to)
 }
 
-/// Makes a pipe: the end to read from, the end to write to.
+/// Creates a pipe. Returns the read end and the write end.
 pub fn pipe() -> Result<[i32; 2]> {
     let mut fds = [0; 2];
     safe_syscall!(nr::PIPE2, &mut fds as *mut [i32; 2], 0)?;
@@ -563,66 +564,66 @@ pub fn pipe() -> Result<[i32; 2]> {
 ///
 /// # Safety
 ///
-/// With `MAP_FIXED`, nobody may use what was mapped at the place before.
+/// With `MAP_FIXED`, nobody may use what was mapped there before.
 pub unsafe fn mmap(addr: usize, len: usize, prot: u32, flags: u32) -> Result {
-    // SAFETY: The caller answers for what was there.
+    // SAFETY: The caller guarantees that nobody uses what was mapped there.
     check(unsafe { syscall!(nr::MMAP, addr, len, prot, flags | MAP_ANONYMOUS, -1isize, 0) })
 }
 
-/// Maps a file from its beginning.
+/// Maps a file from its start.
 ///
 /// # Safety
 ///
-/// As [`mmap`].
+/// As for [`mmap`].
 pub unsafe fn mmap_file(addr: usize, len: usize, prot: u32, flags: u32, fd: i32) -> Result {
-    // SAFETY: The caller answers for what was there.
+    // SAFETY: The caller guarantees that nobody uses what was mapped there.
     check(unsafe { syscall!(nr::MMAP, addr, len, prot, flags, fd, 0) })
 }
 
-/// Moves or resizes a mapping; with `MREMAP_FIXED`, to `to`.
+/// Moves or resizes a mapping. With `MREMAP_FIXED`, moves it to `to`.
 ///
 /// # Safety
 ///
-/// Nobody may use what is no longer mapped.
+/// Nobody may use memory that this unmaps.
 pub unsafe fn mremap(addr: usize, old: usize, new: usize, flags: u32, to: usize) -> Result {
-    // SAFETY: As the caller promises.
+    // SAFETY: By the safety requirements of this function.
     check(unsafe { syscall!(nr::MREMAP, addr, old, new, flags, to) })
 }
 
-/// Says how memory is going to be used.
+/// Advises the kernel about the use of memory.
 ///
 /// # Safety
 ///
-/// With `MADV_DONTNEED`, nobody may rely on what is in that memory.
+/// With `MADV_DONTNEED`, nobody may rely on the contents of that memory.
 pub unsafe fn madvise(addr: usize, len: usize, advice: u32) -> Result {
-    // SAFETY: As the caller promises.
+    // SAFETY: By the safety requirements of this function.
     check(unsafe { syscall!(nr::MADVISE, addr, len, advice) })
 }
 
-/// Attaches new System V shared memory; `ENOSYS` when the kernel has none. It goes away when it is
-/// unmapped.
+/// Attaches new System V shared memory, which is removed when it is unmapped. Fails with `ENOSYS`
+/// if the kernel has none.
 ///
 /// # Safety
 ///
-/// Nobody may use what was mapped at the place before.
+/// Nobody may use what was mapped there before.
 pub unsafe fn shmat(addr: usize, len: usize) -> Result {
     const IPC_PRIVATE: usize = 0;
     const IPC_RMID: usize = 0;
     const SHM_REMAP: u32 = 0o40000;
     let id = safe_syscall!(nr::SHMGET, IPC_PRIVATE, len, 0o600)?;
-    // SAFETY: As the caller promises.
+    // SAFETY: By the safety requirements of this function.
     let attached = check(unsafe { syscall!(nr::SHMAT, id, addr, SHM_REMAP) });
     safe_syscall!(nr::SHMCTL, id, IPC_RMID, 0)?;
     attached
 }
 
-/// Sets the end of the heap, or with 0 asks for it; what it is now.
+/// Sets the end of the heap, or returns it if `end` is 0. Returns the current end.
 ///
 /// # Safety
 ///
-/// Nobody may use what is no longer mapped.
+/// Nobody may use memory that this unmaps.
 pub unsafe fn brk(end: usize) -> Result {
-    // SAFETY: As the caller promises.
+    // SAFETY: By the safety requirements of this function.
     check(unsafe { syscall!(nr::BRK, end) })
 }
 
@@ -632,7 +633,7 @@ pub unsafe fn brk(end: usize) -> Result {
 ///
 /// Nobody may use that memory any more.
 pub unsafe fn munmap(addr: usize, len: usize) -> Result {
-    // SAFETY: As the caller promises.
+    // SAFETY: By the safety requirements of this function.
     check(unsafe { syscall!(nr::MUNMAP, addr, len) })
 }
 
@@ -640,19 +641,19 @@ pub unsafe fn munmap(addr: usize, len: usize) -> Result {
 ///
 /// # Safety
 ///
-/// Nobody may use that memory in a way that `prot` forbids.
+/// Nobody may use that memory in ways that `prot` forbids.
 pub unsafe fn mprotect(addr: usize, len: usize, prot: u32) -> Result {
-    // SAFETY: As the caller promises.
+    // SAFETY: By the safety requirements of this function.
     check(unsafe { syscall!(nr::MPROTECT, addr, len, prot) })
 }
 
-/// Clones this process as `fork()` does, with more `CLONE_NEW*` flags: 0 in the child.
+/// Clones this process like `fork()`, with additional `CLONE_NEW*` flags. Returns 0 in the child.
 ///
 /// # Safety
 ///
-/// `flags` may not have `CLONE_VM`: parent and child would share one stack.
+/// `flags` must not contain `CLONE_VM`: parent and child would share one stack.
 pub unsafe fn clone(flags: u32) -> Result<i32> {
-    // SAFETY: The child has its own copy of all memory, the stack included.
+    // SAFETY: The child has its own copy of all memory, including the stack.
     check(unsafe { syscall!(nr::CLONE, flags | SIGCHLD as u32, 0, 0, 0, 0) }).map(|pid| pid as i32)
 }
 
@@ -668,19 +669,19 @@ pub fn execve(path: &CStr, argv: &[&CStr]) -> Errno {
     ret.expect_err("execve() returned without an error")
 }
 
-/// Tells the kernel where the list of this thread's robust futexes begins. It reads that when the
-/// thread gives up its memory.
+/// Tells the kernel the address of this thread's list of robust futexes. The kernel reads it when
+/// the thread releases its memory.
 pub fn set_robust_list(head: usize) -> Result {
     // `struct robust_list_head` is three words.
     safe_syscall!(nr::SET_ROBUST_LIST, head, 3 * size_of::<usize>())
 }
 
-/// Makes a userfaultfd; its file descriptor.
+/// Creates a userfaultfd. Returns its file descriptor.
 pub fn userfaultfd() -> Result<i32> {
     safe_syscall!(nr::USERFAULTFD, 0).map(|fd| fd as i32)
 }
 
-/// Makes a request whose argument is a struct of 64-bit numbers.
+/// `ioctl()` with an argument that is a struct of 64-bit numbers.
 pub fn ioctl<const N: usize>(fd: i32, request: u32, argument: &mut [u64; N]) -> Result {
     safe_syscall!(nr::IOCTL, fd, request, argument.as_mut_ptr())
 }
@@ -690,7 +691,7 @@ pub fn chmod(path: &CStr, mode: u32) -> Result {
     safe_syscall!(nr::CHMOD, addr(path), mode)
 }
 
-/// Ends this thread. Its memory stays.
+/// Ends this thread. Its memory stays mapped.
 pub fn exit(status: i32) -> ! {
     let _ = safe_syscall!(nr::EXIT, status);
     unreachable!()
@@ -699,28 +700,28 @@ pub fn exit(status: i32) -> ! {
 /// Ends this process.
 pub fn exit_group(status: i32) -> ! {
     let _ = safe_syscall!(nr::EXIT_GROUP, status);
-    // Cannot panic: a panic ends here.
+    // This cannot panic: a panic ends here.
     loop {
         core::hint::spin_loop();
     }
 }
 
-/// How a process ended, or that it has not.
+/// How a process ended, or that it has not ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// By `exit()`, with this status.
+    /// Exited with this status.
     Exited(i32),
-    /// By this signal.
+    /// Killed by this signal.
     Killed(i32),
-    /// It is stopped, or traced and stopped.
+    /// Stopped, or stopped by ptrace.
     Stopped,
-    /// It has not ended: with `WNOHANG` only.
+    /// Has not ended. Only with `WNOHANG`.
     Running,
 }
 
-/// Waits until a child has ended and, unless `options` has `WNOWAIT`, reaps it; with `WSTOPPED`, or
-/// until it is stopped; with `WNOHANG`, does not wait. When `pid` is negative, it is any child of
-/// that process group.
+/// Waits until a child has ended and reaps it, unless `options` has `WNOWAIT`. With `WSTOPPED`,
+/// also waits until it stops. With `WNOHANG`, does not wait. If `pid` is negative, any child in
+/// that process group will do.
 pub fn wait(pid: i32, options: u32) -> Result<Status> {
     const P_PID: u32 = 1;
     const P_PGID: u32 = 2;
@@ -728,8 +729,8 @@ pub fn wait(pid: i32, options: u32) -> Result<Status> {
     const CLD_TRAPPED: i32 = 4;
     const CLD_STOPPED: i32 = 5;
 
-    // The kernel's `struct siginfo`: where the pair `si_code`, `si_status` is differs by the ABI's
-    // alignment of the union, not by more.
+    // The kernel's `struct siginfo`. The offset of `si_code` and `si_status` differs between the
+    // ABIs only by the alignment of the union.
     let mut info = [0i32; 32];
     safe_syscall!(
         nr::WAITID,
@@ -752,32 +753,32 @@ pub fn wait(pid: i32, options: u32) -> Result<Status> {
     })
 }
 
-/// Sends a signal; to a process group when `pid` is negative.
+/// Sends a signal, to a process group if `pid` is negative.
 pub fn kill(pid: i32, signal: i32) -> Result {
     safe_syscall!(nr::KILL, pid, signal)
 }
 
-/// The caller's process id.
+/// Returns the caller's process id.
 pub fn getpid() -> i32 {
     safe_syscall!(nr::GETPID).unwrap_or(0) as i32
 }
 
-/// The id of the caller's parent.
+/// Returns the id of the caller's parent.
 pub fn getppid() -> i32 {
     safe_syscall!(nr::GETPPID).unwrap_or(0) as i32
 }
 
-/// The caller's thread id.
+/// Returns the caller's thread id.
 pub fn gettid() -> i32 {
     safe_syscall!(nr::GETTID).unwrap_or(0) as i32
 }
 
-/// Puts a process into a process group; 0 is the caller, or a new group.
+/// Puts a process into a process group. 0 stands for the caller, or for a new group.
 pub fn setpgid(pid: i32, group: i32) -> Result {
     safe_syscall!(nr::SETPGID, pid, group)
 }
 
-/// Sends `SIGALRM` to this process after so many seconds.
+/// Sends `SIGALRM` to this process after this many seconds.
 pub fn alarm(seconds: u32) -> Result {
     safe_syscall!(nr::ALARM, seconds)
 }
@@ -788,11 +789,11 @@ pub fn alarm(seconds: u32) -> Result {
 pub struct Timespec {
     /// Seconds.
     pub sec: i64,
-    /// Nanoseconds, less than a second.
+    /// Nanoseconds, less than one second.
     pub nsec: i64,
 }
 
-/// Nanoseconds since boot.
+/// Returns the nanoseconds since boot.
 pub fn now() -> u64 {
     const CLOCK_MONOTONIC: u32 = 1;
     let mut time = Timespec { sec: 0, nsec: 0 };
@@ -805,7 +806,7 @@ pub fn now() -> u64 {
     time.sec as u64 * 1_000_000_000 + time.nsec as u64
 }
 
-/// Sets the nice value of the calling thread, which those that it creates take over.
+/// Sets the nice value of the calling thread, which threads created by it inherit.
 pub fn set_nice(nice: i32) -> Result {
     const PRIO_PROCESS: u32 = 0;
     safe_syscall!(nr::SETPRIORITY, PRIO_PROCESS, 0, nice)
@@ -822,7 +823,7 @@ pub fn sched_yield() {
     let _ = safe_syscall!(nr::SCHED_YIELD);
 }
 
-/// Sleeps for so many milliseconds.
+/// Sleeps for this many milliseconds.
 pub fn sleep_ms(ms: u32) {
     const CLOCK_MONOTONIC: u32 = 1;
     let time = Timespec {
@@ -838,19 +839,19 @@ pub fn sleep_ms(ms: u32) {
     );
 }
 
-/// Sleeps while `*word` is `value`, until [`futex_wake`] or the kernel wakes it. May return early.
+/// Sleeps while `*word` is `value`, until woken by [`futex_wake`] or the kernel. May return early.
 pub fn futex_wait(word: &AtomicU32, value: u32) {
     const FUTEX_WAIT: u32 = 0;
     let _ = safe_syscall!(nr::FUTEX, word.as_ptr(), FUTEX_WAIT, value, 0);
 }
 
-/// Wakes all who wait for `word`, in all processes that share it.
+/// Wakes all waiters of `word`, in all processes that share it.
 pub fn futex_wake(word: &AtomicU32) {
     const FUTEX_WAKE: u32 = 1;
     let _ = safe_syscall!(nr::FUTEX, word.as_ptr(), FUTEX_WAKE, i32::MAX);
 }
 
-/// `prctl()` with a number.
+/// `prctl()` with a number as its argument.
 pub fn prctl(option: u32, value: usize) -> Result {
     safe_syscall!(nr::PRCTL, option, value, 0, 0, 0)
 }
@@ -872,7 +873,7 @@ struct IoVec {
     len: usize,
 }
 
-/// Copies between the memory of another process and `local`, which may only be read by `nr`.
+/// Copies between the memory of another process and `local`, which `nr` may only read.
 fn process_vm(nr: usize, pid: i32, local: IoVec, remote: usize) -> Result {
     let remote = IoVec {
         base: remote,
@@ -891,7 +892,7 @@ pub fn process_vm_readv(pid: i32, remote: usize, buf: &mut [u8]) -> Result {
     process_vm(nr::PROCESS_VM_READV, pid, local, remote)
 }
 
-/// Writes into the memory of another process.
+/// Writes to the memory of another process.
 pub fn process_vm_writev(pid: i32, remote: usize, buf: &[u8]) -> Result {
     let local = IoVec {
         base: buf.as_ptr() as usize,
@@ -900,37 +901,36 @@ pub fn process_vm_writev(pid: i32, remote: usize, buf: &[u8]) -> Result {
     process_vm(nr::PROCESS_VM_WRITEV, pid, local, remote)
 }
 
-/// Makes a socket.
+/// Creates a socket.
 pub fn socket(family: u32, kind: u32, protocol: u32) -> Result<i32> {
     safe_syscall!(nr::SOCKET, family, kind, protocol).map(|fd| fd as i32)
 }
 
-/// Lets a netlink socket receive what is sent to groups: one bit each.
+/// Lets a netlink socket receive messages to groups, given as one bit each.
 pub fn join_netlink_groups(fd: i32, groups: u32) -> Result {
-    // C's `struct sockaddr_nl`, on a machine with the low byte first.
+    // C's `struct sockaddr_nl`, on a little-endian machine.
     let address = [AF_NETLINK, 0, groups];
     safe_syscall!(nr::BIND, fd, address.as_ptr(), size_of_val(&address))
 }
 
-/// Makes a ring of io_uring, with room for `entries` requests; `params` are C's `struct
-/// io_uring_params`.
+/// Creates an io_uring with room for `entries` requests. `params` is C's `struct io_uring_params`.
 ///
 /// # Safety
 ///
-/// Addresses in `params` must be those of memory that nobody else uses.
+/// Addresses in `params` must point to memory that nobody else uses.
 pub unsafe fn io_uring_setup(entries: u32, params: &mut [u32; 30]) -> Result<i32> {
-    // SAFETY: As the caller promises.
+    // SAFETY: By the safety requirements of this function.
     check(unsafe { syscall!(nr::IO_URING_SETUP, entries, params.as_mut_ptr()) }).map(|fd| fd as i32)
 }
 
-/// Starts so many requests that are in a ring, and looks after those that are under way.
+/// Submits this many requests of a ring, and processes those in progress.
 ///
 /// # Safety
 ///
-/// What the requests do is up to the caller.
+/// The caller must guarantee that the requests are safe.
 pub unsafe fn io_uring_enter(fd: i32, submit: u32) -> Result {
     const IORING_ENTER_GETEVENTS: u32 = 1;
-    // SAFETY: As the caller promises.
+    // SAFETY: By the safety requirements of this function.
     check(unsafe {
         syscall!(
             nr::IO_URING_ENTER,
@@ -944,7 +944,7 @@ pub unsafe fn io_uring_enter(fd: i32, submit: u32) -> Result {
     })
 }
 
-/// Sends a message to where the socket's family sends by default.
+/// Sends a message to the default destination of the socket's family.
 pub fn send(fd: i32, message: &[u8]) -> Result {
     safe_syscall!(nr::SENDTO, fd, message.as_ptr(), message.len(), 0, 0, 0)
 }
@@ -954,34 +954,34 @@ pub fn recv(fd: i32, buf: &mut [u8]) -> Result {
     safe_syscall!(nr::RECVFROM, fd, buf.as_mut_ptr(), buf.len(), 0, 0, 0)
 }
 
-/// Swaps to a block device or a file.
+/// Starts swapping to a block device or a file.
 pub fn swapon(path: &CStr) -> Result {
     safe_syscall!(nr::SWAPON, addr(path), 0)
 }
 
-/// Swaps no longer to it.
+/// Stops swapping to it.
 pub fn swapoff(path: &CStr) -> Result {
     safe_syscall!(nr::SWAPOFF, addr(path))
 }
 
-/// Sets the real, the effective and the saved user id of the calling thread.
+/// Sets the real, effective and saved user ids of the calling thread.
 pub fn setresuid(uid: u32) -> Result {
     safe_syscall!(nr::SETRESUID, uid, uid, uid)
 }
 
-/// Sets the real, the effective and the saved group id of the calling thread.
+/// Sets the real, effective and saved group ids of the calling thread.
 pub fn setresgid(gid: u32) -> Result {
     safe_syscall!(nr::SETRESGID, gid, gid, gid)
 }
 
-/// A thread's capabilities: one bit each.
+/// The capabilities of a thread, one bit each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
-    /// What permission checks look at.
+    /// Used by permission checks.
     pub effective: u64,
-    /// What `effective` may have.
+    /// What `effective` may contain.
     pub permitted: u64,
-    /// What survives `execve()`.
+    /// Preserved across `execve()`.
     pub inheritable: u64,
 }
 
@@ -1009,7 +1009,7 @@ pub fn capset(caps: Caps) -> Result {
     safe_syscall!(nr::CAPSET, header.as_mut_ptr(), data.as_ptr())
 }
 
-/// Leaves namespaces for new ones.
+/// Moves the caller to new namespaces.
 pub fn unshare(flags: u32) -> Result {
     safe_syscall!(nr::UNSHARE, flags)
 }
@@ -1019,7 +1019,7 @@ pub fn mount(fs: &CStr, dir: &CStr, flags: usize) -> Result {
     safe_syscall!(nr::MOUNT, addr(fs), addr(dir), addr(fs), flags, 0)
 }
 
-/// Makes a directory.
+/// Creates a directory.
 pub fn mkdir(path: &CStr) -> Result {
     safe_syscall!(nr::MKDIR, addr(path), 0o700)
 }
@@ -1029,17 +1029,17 @@ pub fn rmdir(path: &CStr) -> Result {
     safe_syscall!(nr::RMDIR, addr(path))
 }
 
-/// What `uname()` calls the machine.
+/// Returns the machine name from `uname()`.
 pub fn machine(buf: &mut [u8; 6 * 65]) -> Result<&str> {
     uname(buf, 4)
 }
 
-/// What `uname()` calls the kernel's release.
+/// Returns the kernel release from `uname()`.
 pub fn release(buf: &mut [u8; 6 * 65]) -> Result<&str> {
     uname(buf, 2)
 }
 
-/// One of the six names of C's `struct new_utsname`.
+/// Returns one of the six names in C's `struct new_utsname`.
 fn uname(buf: &mut [u8; 6 * 65], name: usize) -> Result<&str> {
     safe_syscall!(nr::UNAME, buf.as_mut_ptr())?;
     let name = CStr::from_bytes_until_nul(&buf[name * 65..]).map_err(|_| EINVAL)?;

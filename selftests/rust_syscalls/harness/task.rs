@@ -12,16 +12,16 @@ use core::ptr;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
 
-/// Pages of a stack.
+/// The number of pages in a stack.
 const STACK_PAGES: usize = 8;
 
-/// Clones a task that shares this one's memory (`CLONE_VM`), and runs `work` on a stack of its own;
-/// its id. The word at `place`, or else the last one of the stack, is what `CLONE_PARENT_SETTID`
-/// and its like are about.
+/// Clones a task that shares this one's memory (`CLONE_VM`), and runs `work` on its own stack.
+/// Returns its id. `CLONE_PARENT_SETTID` and similar flags use the word at `place`, or by default
+/// the last word of the stack.
 ///
 /// # Safety
 ///
-/// Nobody uses the stack until the task has ended.
+/// Nobody may use the stack until the task has ended.
 unsafe fn clone_on<F: FnOnce() + Send + 'static>(
     stack: &Mapping,
     flags: u32,
@@ -29,7 +29,7 @@ unsafe fn clone_on<F: FnOnce() + Send + 'static>(
     work: F,
 ) -> Result<i32> {
     extern "C" fn run<F: FnOnce()>(work: *mut F) -> ! {
-        // SAFETY: It has been put there for this call alone.
+        // SAFETY: `work` was put there for this call only.
         (unsafe { ptr::read(work) })();
         sys::exit(0)
     }
@@ -37,45 +37,45 @@ unsafe fn clone_on<F: FnOnce() + Send + 'static>(
         fn thread_clone(flags: u32, stack: usize, tid: usize) -> isize;
     }
 
-    // `work` lies on the stack from the beginning.
+    // `work` is placed near the top of the stack.
     let word = stack.end() - size_of::<AtomicU32>();
     let work_at = (word - size_of::<F>()) & !63;
     assert!(work_at > stack.start() + 2 * sys::PAGE_SIZE && align_of::<F>() <= 64);
-    // SAFETY: The place is aligned, big enough, and nobody else's.
+    // SAFETY: The place is aligned, large enough, and unused by anyone else.
     unsafe { ptr::write(work_at as *mut F, work) };
 
-    // What `thread_clone` finds on the new stack: a function, and on what has to be a multiple of
-    // 16 when that is called, its argument.
+    // `thread_clone` expects a function on the new stack, and then its argument, which must be at a
+    // multiple of 16 when the function is called.
     let top = work_at - 16 - size_of::<usize>();
     let words = [run::<F> as *const () as usize, work_at];
-    // SAFETY: It lies below `work`, in memory that nobody else uses.
+    // SAFETY: This is below `work`, in memory that nobody else uses.
     unsafe { ptr::write(top as *mut [usize; 2], words) };
 
-    // SAFETY: The task gets a stack prepared for it, which the caller leaves to it.
+    // SAFETY: The task gets a prepared stack, which the caller does not use.
     let id = unsafe { thread_clone(flags | sys::CLONE_VM, top, place.unwrap_or(word)) };
     sys::check(id).map(|id| id as i32)
 }
 
 /// A forked process, killed and reaped when dropped.
 pub struct Child {
-    /// Its process id, as its parent sees it.
+    /// The process id in its parent's namespace.
     pub pid: i32,
     reaped: bool,
-    // Where it runs in our memory, if it does. Gone after it.
+    // Its stack, if it runs in our memory. Must outlive it.
     _stack: Option<Mapping>,
 }
 
 impl Child {
-    /// Forks a process that runs `work` and ends with the status 0.
+    /// Forks a process that runs `work` and exits with status 0.
     ///
-    /// An expectation that fails in it is a failure of the test.
+    /// If an expectation fails in the process, the test fails.
     pub fn fork(work: impl FnOnce()) -> Result<Child> {
         Child::clone(0, work)
     }
 
-    /// As [`Child::fork`], with new namespaces (`CLONE_NEW*`).
+    /// Like [`Child::fork`], with new namespaces (`CLONE_NEW*`).
     pub fn clone(namespaces: u32, work: impl FnOnce()) -> Result<Child> {
-        // SAFETY: Without `CLONE_VM`.
+        // SAFETY: `CLONE_VM` is not set.
         match unsafe { sys::clone(namespaces & !(sys::CLONE_VM | sys::CLONE_THREAD))? } {
             0 => {
                 work();
@@ -89,8 +89,8 @@ impl Child {
         }
     }
 
-    /// Starts a process that shares the memory of this one and runs `work` on a stack of its own.
-    /// With `CLONE_VFORK`, returns when it has ended or become another program.
+    /// Starts a process that shares the memory of this one and runs `work` on its own stack. With
+    /// `CLONE_VFORK`, returns when it has ended or called `execve()`.
     pub fn share(flags: u32, work: impl FnOnce() + Send + 'static) -> Result<Child> {
         let stack = Mapping::new(STACK_PAGES, sys::MAP_PRIVATE)?;
         let flags = flags & sys::CLONE_VFORK | sys::SIGCHLD as u32;
@@ -103,14 +103,14 @@ impl Child {
         })
     }
 
-    /// Waits until it has ended, and reaps it.
+    /// Waits until the process has ended, and reaps it.
     pub fn wait(mut self) -> Result<Status> {
         let status = sys::wait(self.pid, 0)?;
         self.reaped = true;
         Ok(status)
     }
 
-    /// Waits until it has ended, and leaves it unreaped.
+    /// Waits until the process has ended, without reaping it.
     pub fn wait_unreaped(&self) -> Result<Status> {
         sys::wait(self.pid, sys::WNOWAIT)
     }
@@ -125,11 +125,11 @@ impl Drop for Child {
     }
 }
 
-/// A thread of this process on a stack of its own, joined when dropped.
+/// A thread of this process with its own stack, joined when dropped.
 pub struct Thread {
-    /// Its thread id.
+    /// The thread id.
     pub tid: i32,
-    // Made before the thread, gone after it.
+    // Allocated before the thread starts, freed after it has ended.
     stack: Mapping,
 }
 
@@ -145,27 +145,28 @@ impl Thread {
         Thread::spawn_on(Mapping::new(STACK_PAGES, sys::MAP_PRIVATE)?, work)
     }
 
-    /// As [`Thread::spawn`], on the stack of one that has ended.
+    /// Like [`Thread::spawn`], on the stack of a thread that has ended.
     pub fn spawn_on<F: FnOnce() + Send + 'static>(stack: Mapping, work: F) -> Result<Thread> {
         let flags = Thread::FLAGS | sys::CLONE_PARENT_SETTID | sys::CLONE_CHILD_CLEARTID;
         let mut thread = Thread { tid: 0, stack };
-        // SAFETY: The stack is there until the thread has ended, see `Drop`.
+        // SAFETY: The stack exists until the thread has ended, see `Drop`.
         thread.tid = unsafe { clone_on(&thread.stack, flags, None, work)? };
         Ok(thread)
     }
 
-    /// Starts a thread that runs `work`, and that nobody waits for. The kernel writes a pidfd to
-    /// `place` after it has copied the task and before the thread can be found.
+    /// Starts a thread that runs `work` and is never joined. The kernel writes a pidfd to `place`
+    /// after it has copied the task and before the thread can be found.
     pub fn spawn_unjoined<F: FnOnce() + Send + 'static>(place: usize, work: F) -> Result<i32> {
         let stack = ManuallyDrop::new(Mapping::new(STACK_PAGES, sys::MAP_PRIVATE)?);
-        // SAFETY: The stack stays for ever.
+        // SAFETY: The stack is never freed.
         unsafe { clone_on(&stack, Thread::FLAGS | sys::CLONE_PIDFD, Some(place), work) }
     }
 
-    /// The last word of the stack: the kernel clears it, and wakes its futex, when the thread has
-    /// ended.
+    /// Returns the last word of the stack. The kernel clears it and wakes its futex when the thread
+    /// has ended.
     fn alive(&self) -> &AtomicU32 {
-        // SAFETY: Mapped as long as `self`, aligned, and nothing but this word is there.
+        // SAFETY: This is mapped as long as `self` exists, it is aligned, and only this word is
+        // there.
         unsafe { &*((self.stack.end() - size_of::<AtomicU32>()) as *const AtomicU32) }
     }
 
@@ -181,7 +182,7 @@ impl Thread {
     /// Waits until the thread has ended.
     pub fn join(self) {}
 
-    /// Waits until the thread has ended; its stack.
+    /// Waits until the thread has ended. Returns its stack.
     pub fn into_stack(self) -> Mapping {
         self.wait();
         let thread = ManuallyDrop::new(self);
@@ -196,23 +197,23 @@ impl Drop for Thread {
     }
 }
 
-/// A place where tasks of this process, and of those that it forks, wait for each other.
+/// A point where tasks of this process, and of processes forked from it, wait for each other.
 ///
 /// It is a number that only grows: "three threads have arrived", "the parent is ready".
 #[repr(transparent)]
 pub struct Turnstile(AtomicU32);
 
-// SAFETY: As for the number in it.
+// SAFETY: The same holds for the number in it.
 unsafe impl crate::mem::Shareable for Turnstile {}
 
 impl Turnstile {
-    /// A turnstile that nobody has passed, for the threads of one process; `mem::shared()` makes
-    /// one for several.
+    /// Creates a turnstile that nobody has passed, for the threads of one process. For several
+    /// processes, use `mem::shared()`.
     pub const fn new() -> Self {
         Turnstile(AtomicU32::new(0))
     }
 
-    /// Passes it.
+    /// Passes the turnstile.
     pub fn pass(&self) {
         self.0.fetch_add(1, Ordering::AcqRel);
         sys::futex_wake(&self.0);
@@ -235,7 +236,7 @@ impl Default for Turnstile {
     }
 }
 
-/// Becomes another user who has no capabilities but those given.
+/// Becomes another user, with only the given capabilities.
 pub fn become_user(uid: u32, caps: &[u32]) {
     let set = caps.iter().fold(0, |set, cap| set | 1 << cap);
     sys::prctl(sys::PR_SET_KEEPCAPS, 1).expect("prctl");
@@ -248,7 +249,7 @@ pub fn become_user(uid: u32, caps: &[u32]) {
     sys::capset(caps).expect("capset");
 }
 
-/// Makes a call that returns 0, or an error, as another user; what it returns.
+/// Calls `call` as another user. Returns its result, which must be 0 or an error.
 pub fn as_user(uid: u32, caps: &[u32], call: impl FnOnce() -> Result) -> Result {
     const OK: i32 = 200;
     let child = Child::fork(|| {

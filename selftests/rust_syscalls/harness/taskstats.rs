@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Delay accounting, as generic netlink tells it: `include/uapi/linux/taskstats.h`.
+//! Delay accounting over generic netlink: `include/uapi/linux/taskstats.h`.
 
 use crate::io;
 use crate::io::File;
@@ -10,13 +10,13 @@ use crate::sys;
 use crate::sys::Result;
 use core::ffi::CStr;
 
-// `struct nlmsghdr`, and then `struct genlmsghdr`: a command, a version and two unused bytes.
+// `struct nlmsghdr`, followed by `struct genlmsghdr`: a command, a version and two unused bytes.
 const NLMSG_HDRLEN: usize = 16;
 const GENL_HDRLEN: usize = 4;
 const NLM_F_REQUEST: u16 = 1;
 const NLMSG_ERROR: u16 = 2;
 
-// Families are found by this one, which has a fixed number.
+// Finds other families. Its own number is fixed.
 const GENL_ID_CTRL: u16 = 16;
 const CTRL_CMD_GETFAMILY: u8 = 3;
 const CTRL_ATTR_FAMILY_ID: u16 = 1;
@@ -27,7 +27,7 @@ const TASKSTATS_CMD_ATTR_PID: u16 = 1;
 const TASKSTATS_TYPE_STATS: u16 = 3;
 const TASKSTATS_TYPE_AGGR_PID: u16 = 4;
 
-/// Where `struct taskstats` has `wpcopy_count`.
+/// The offset of `wpcopy_count` in `struct taskstats`.
 const WPCOPY_COUNT: usize = 400;
 
 /// A connection to the kernel's accounting.
@@ -37,15 +37,14 @@ pub struct TaskStats {
 }
 
 impl TaskStats {
-    /// Connects, and turns delay accounting on for tasks that start from now on.
+    /// Connects, and turns on delay accounting for tasks that start from now on.
     ///
-    /// Skips the test when the kernel has none. A kernel that has not found a clock that is fine
-    /// enough fails it.
+    /// Skips the test if the kernel has none. Fails if the kernel's clock is not fine enough.
     pub fn start() -> TaskStats {
         if let Err(err) = io::write_file(c"/proc/sys/kernel/task_delayacct", b"1") {
             skip!("no delay accounting: {err:?}");
         }
-        // What takes no time by the kernel's clock is not counted.
+        // A delay that takes no time by the kernel's clock is not counted.
         const CLOCK: &CStr = c"/sys/devices/system/clocksource/clocksource0/current_clocksource";
         let mut buf = [0; 64];
         let clock = io::read_file(CLOCK, &mut buf).unwrap_or("").trim();
@@ -74,8 +73,8 @@ impl TaskStats {
         Ok(stats)
     }
 
-    /// How often a thread has entered the kernel's function that copies a page on a write, in its
-    /// own memory or another's.
+    /// Returns how many times a thread has entered the kernel's function that copies a page on
+    /// write, for its own memory or another process's.
     pub fn wpcopy_count(&self, tid: i32) -> u64 {
         let mut buf = [0; 4096];
         let tid = tid.to_ne_bytes();
@@ -90,7 +89,7 @@ impl TaskStats {
         count.unwrap_or_else(|err| panic!("taskstats of {tid:?}: {err:?}"))
     }
 
-    /// Sends a command with one attribute; the attributes of the reply.
+    /// Sends a command with one attribute. Returns the attributes of the reply.
     fn ask<'a>(
         &self,
         command: u8,
@@ -103,7 +102,7 @@ impl TaskStats {
         message.push(&(len as u32).to_ne_bytes());
         message.push(&self.family.to_ne_bytes());
         message.push(&NLM_F_REQUEST.to_ne_bytes());
-        // A sequence number and a port that nobody looks at; what follows is for the family.
+        // A sequence number and a port that are ignored. The rest is for the family.
         message.push(&[0; 8]);
         message.push(&[command, 1, 0, 0]);
         message.push(&(attr_len as u16).to_ne_bytes());
@@ -125,8 +124,8 @@ impl TaskStats {
     }
 }
 
-/// The value of the first attribute of a kind: a length, the kind, the value, up to a multiple of
-/// four bytes.
+/// Returns the value of the first attribute of a type. An attribute is a length, a type and a
+/// value, padded to a multiple of four bytes.
 fn attribute(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
     loop {
         let (head, _) = attributes.split_first_chunk::<4>()?;

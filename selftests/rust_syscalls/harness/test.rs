@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests: running them, expectations, KTAP.
+//! Runs tests, checks expectations, and prints KTAP.
 
 use crate::diag;
 use crate::io::Text;
@@ -20,7 +20,7 @@ use core::sync::atomic::AtomicPtr;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
 
-/// Seconds that a test may take unless it asks for more: enough for an emulated machine.
+/// The default timeout of a test in seconds: enough for an emulated machine.
 pub const TIMEOUT: u32 = 60;
 
 // Exit statuses, as in kselftest.h.
@@ -28,13 +28,13 @@ const KSFT_PASS: i32 = 0;
 const KSFT_FAIL: i32 = 1;
 const KSFT_SKIP: i32 = 4;
 
-/// A test, as [`tests!`] declares it.
+/// A test, as declared by [`tests!`].
 pub struct Test {
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// Seconds that it may take.
+    /// The timeout in seconds.
     pub timeout: u32,
-    /// What it does.
+    /// The code.
     pub run: fn(),
 }
 
@@ -46,12 +46,12 @@ enum Outcome {
     Skip,
 }
 
-/// The reason for a skip is being written.
+/// The reason for the skip is being written.
 const SKIP_TAKEN: u32 = 1;
-/// The reason for a skip is there.
+/// The reason for the skip is complete.
 const SKIP_DONE: u32 = 2;
 
-/// What [`tests!`] was told in a test's parentheses, or the default.
+/// Returns the timeout in a test's parentheses, or the default.
 #[doc(hidden)]
 pub const fn seconds(asked: &[u32]) -> u32 {
     match asked {
@@ -60,34 +60,34 @@ pub const fn seconds(asked: &[u32]) -> u32 {
     }
 }
 
-/// What the processes of a test tell the runner.
+/// What the processes of a test report to the runner.
 struct Report {
     failures: AtomicU32,
     skipped: AtomicU32,
     reason: UnsafeCell<Text>,
 }
 
-// SAFETY: Only who takes `skipped` from 0 to `SKIP_TAKEN` writes the reason, and nobody reads it
-// before `SKIP_DONE`.
+// SAFETY: Only the one that changes `skipped` from 0 to `SKIP_TAKEN` writes the reason, and nobody
+// reads it before `SKIP_DONE`.
 unsafe impl Sync for Report {}
 
-// SAFETY: Zeroes are no failure, no skip and an empty text.
+// SAFETY: Zeros mean no failure, no skip and an empty text.
 unsafe impl Shareable for Report {}
 
 static REPORT: AtomicPtr<Report> = AtomicPtr::new(ptr::null_mut());
 
 fn report() -> Option<&'static Report> {
-    // SAFETY: Null, or what `mem::shared` returned in `run_one`, which lives for ever.
+    // SAFETY: This is null, or what `mem::shared` returned in `run_one`, which is never freed.
     unsafe { REPORT.load(Ordering::Acquire).as_ref() }
 }
 
-/// Makes the test fail, with a line that says where and why; the test goes on.
+/// Makes the test fail, and prints where and why. The test goes on.
 #[track_caller]
 pub fn fail(why: fmt::Arguments<'_>) {
     fail_at(Location::caller(), why);
 }
 
-/// As [`fail`], for a place elsewhere.
+/// Like [`fail`], for another place.
 pub fn fail_at(place: &Location<'_>, why: fmt::Arguments<'_>) {
     diag!("{}:{}: {why}", place.file(), place.line());
     if let Some(report) = report() {
@@ -95,7 +95,7 @@ pub fn fail_at(place: &Location<'_>, why: fmt::Arguments<'_>) {
     }
 }
 
-/// Ends the test as skipped; see [`skip!`].
+/// Ends the test as skipped, see [`skip!`].
 pub fn skip(reason: fmt::Arguments<'_>) -> ! {
     if let Some(report) = report() {
         let skipped = &report.skipped;
@@ -103,7 +103,7 @@ pub fn skip(reason: fmt::Arguments<'_>) -> ! {
             .compare_exchange(0, SKIP_TAKEN, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()
         {
-            // SAFETY: Taken by us alone.
+            // SAFETY: `SKIP_TAKEN` makes us the only writer.
             let _ = unsafe { &mut *report.reason.get() }.write_fmt(reason);
             skipped.store(SKIP_DONE, Ordering::Release);
         }
@@ -113,26 +113,26 @@ pub fn skip(reason: fmt::Arguments<'_>) -> ! {
     sys::exit_group(KSFT_SKIP)
 }
 
-/// Runs one test in a process of its own; how it ended.
+/// Runs one test in its own process. Returns its outcome.
 fn run_one(setup: fn(), test: &Test) -> (Outcome, Text) {
     let mut reason = Text::new();
     let report = mem::shared::<Report>().expect("memory for a report");
     REPORT.store(ptr::from_ref(report).cast_mut(), Ordering::Release);
 
     let child = Child::fork(|| {
-        // A group, so that all that the test leaves behind can be killed.
+        // A process group, so that everything the test leaves behind can be killed.
         let _ = sys::setpgid(0, 0);
         let _ = sys::alarm(test.timeout);
         setup();
         (test.run)();
     });
     let child = child.expect("fork");
-    // While the leader is a zombie nobody else can get the group's number.
+    // The id of the group cannot be reused while the leader is a zombie.
     let status = child.wait_unreaped().expect("waitid");
     let group = -child.pid;
     let _ = sys::kill(group, sys::SIGKILL);
     let _ = child.wait();
-    // The next test may look for processes. These were given to us when their parents ended.
+    // The next test may look for processes. Reap those that were reparented to us.
     while sys::wait(group, 0).is_ok() {}
 
     let failures = report.failures.load(Ordering::Acquire);
@@ -148,7 +148,7 @@ fn run_one(setup: fn(), test: &Test) -> (Outcome, Text) {
         }
         _ if failures > 0 => Outcome::Fail,
         _ if skipped => {
-            // SAFETY: Complete, and nobody writes to it again.
+            // SAFETY: The reason is complete, and nobody writes to it any more.
             let _ = reason.write_str(unsafe { &*report.reason.get() }.as_str());
             Outcome::Skip
         }
@@ -162,8 +162,8 @@ fn run_one(setup: fn(), test: &Test) -> (Outcome, Text) {
     (outcome, reason)
 }
 
-/// Runs the tests that `names` names, or all, each in a process of its own after `setup`, and
-/// prints KTAP. Returns the exit status of the program.
+/// Runs the tests in `names`, or all tests if it is empty. Runs each in its own process after
+/// `setup`, and prints KTAP. Returns the exit status of the program.
 pub fn run(setup: fn(), tests: &[Test], names: Args) -> i32 {
     let wanted = |test: &Test| names.is_empty() || names.iter().any(|name| name == test.name);
     let mut count = [0; 3];
@@ -192,9 +192,9 @@ pub fn run(setup: fn(), tests: &[Test], names: Args) -> i32 {
     }
 }
 
-/// Expects a condition: the test fails, and goes on, when it does not hold.
+/// Expects a condition to hold. If not, the test fails but goes on.
 ///
-/// What follows the condition is formatted and printed then.
+/// The remaining arguments are formatted and printed in this case.
 #[macro_export]
 macro_rules! expect {
     ($cond:expr $(, $($why:tt)*)?) => {
@@ -208,9 +208,9 @@ macro_rules! expect {
     };
 }
 
-/// Expects two values to be equal: the test fails, and goes on, when they are not.
+/// Expects two values to be equal. If not, the test fails but goes on.
 ///
-/// What follows the values is formatted and printed then.
+/// The remaining arguments are formatted and printed in this case.
 #[macro_export]
 macro_rules! expect_eq {
     ($got:expr, $want:expr $(, $($why:tt)*)?) => {
@@ -248,7 +248,7 @@ macro_rules! skip {
     };
 }
 
-/// Declares the tests of a program; see the [crate's documentation](crate).
+/// Declares the tests of a program, see the [crate's documentation](crate).
 #[macro_export]
 macro_rules! tests {
     (

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Trace events, in a tracefs instance of their own.
+//! Trace events, in a separate tracefs instance.
 
 use crate::io;
 use crate::skip;
@@ -14,7 +14,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Records `events` of this process, each named as in `syscalls/sys_enter_hello`.
+    /// Records `events` of this process, with names such as `syscalls/sys_enter_hello`.
     ///
     /// See [`Trace::start_of`].
     pub fn start(events: &[&str]) -> Trace {
@@ -23,15 +23,15 @@ impl Trace {
 
     /// Records `events` of a process.
     ///
-    /// Skips the test when the kernel has no such event, and leaves the caller in a mount namespace
-    /// of its own.
+    /// Skips the test if the kernel has no such event. Leaves the caller in its own mount
+    /// namespace.
     pub fn start_of(pid: i32, events: &[&str]) -> Trace {
         const TRACEFS: &str = "/sys/kernel/tracing";
         let mount = || {
             sys::unshare(sys::CLONE_NEWNS)?;
             sys::mount(c"none", c"/", sys::MS_REC | sys::MS_PRIVATE)?;
             match sys::mount(c"tracefs", text!("{TRACEFS}").as_cstr(), 0) {
-                // It is mounted there.
+                // Already mounted.
                 Err(sys::EBUSY) => Ok(0),
                 other => other,
             }
@@ -72,7 +72,7 @@ impl Trace {
         }
     }
 
-    /// Opens perf's counter of an event in the thread `tid`; skips the test when there is none.
+    /// Opens perf's counter of an event in the thread `tid`. Skips the test if there is none.
     pub fn perf(&self, event: &str, tid: i32) -> Perf {
         let id = self
             .read(text!("events/{event}/id").as_str(), &mut [0; 32])
@@ -89,7 +89,7 @@ impl Trace {
 pub struct Perf(io::File);
 
 impl Perf {
-    /// How often it has happened since the counter was opened.
+    /// Returns how many times the event has occurred since the counter was opened.
     pub fn count(&self) -> u64 {
         let mut count = [0; 8];
         let bytes = self.0.read_all(&mut count).map(<[u8]>::len);

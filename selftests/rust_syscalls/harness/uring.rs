@@ -12,35 +12,36 @@ use core::mem::ManuallyDrop;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
 
-/// A read or a write that has been started.
+/// A read or write that has been submitted.
 pub struct Request {
     ring: File,
     rings: Mapping,
-    /// Where in `rings` the number of results is, and the results are.
+    /// The offsets in `rings` of the number of results, and of the results.
     cq_tail: usize,
     cqes: usize,
-    /// What is read or written. It is never unmapped: nobody waits for a request that is dropped.
+    /// The data to read or write. Never unmapped, because nobody waits for a request that is
+    /// dropped.
     data: ManuallyDrop<Mapping>,
 }
 
 impl Request {
-    /// Starts to read up to a page of a file, from `pos`, or from its position if that is -1.
+    /// Starts to read up to a page from a file, at `pos`, or at its own position if `pos` is -1.
     pub fn read(file: &File, pos: i64, rwf: u32) -> Result<Request> {
         const IORING_OP_READ: u32 = 22;
         Request::start(IORING_OP_READ, file, &[0; sys::PAGE_SIZE], pos, rwf)
     }
 
-    /// Starts to write up to a page to a file, to `pos`, or to its position if that is -1.
+    /// Starts to write up to a page to a file, at `pos`, or at its own position if `pos` is -1.
     pub fn write(file: &File, bytes: &[u8], pos: i64, rwf: u32) -> Result<Request> {
         const IORING_OP_WRITE: u32 = 23;
         Request::start(IORING_OP_WRITE, file, bytes, pos, rwf)
     }
 
-    /// Makes a ring with one request, which is for `bytes.len()` bytes.
+    /// Creates a ring with one request for `bytes.len()` bytes.
     fn start(op: u32, file: &File, bytes: &[u8], pos: i64, rwf: u32) -> Result<Request> {
         const IORING_SETUP_NO_MMAP: u32 = 1 << 14;
         const IORING_SETUP_NO_SQARRAY: u32 = 1 << 16;
-        // Where in C's `struct io_uring_params` is what is used of it here.
+        // The offsets of the fields of C's `struct io_uring_params` that are used here.
         const FLAGS: usize = 2;
         const SQ_TAIL: usize = 11;
         const SQ_USER_ADDR: usize = 18;
@@ -61,7 +62,7 @@ impl Request {
         set_addr(SQ_USER_ADDR, requests.start());
         set_addr(CQ_USER_ADDR, rings.start());
         params[FLAGS] = IORING_SETUP_NO_MMAP | IORING_SETUP_NO_SQARRAY;
-        // SAFETY: Both are new, and used here only.
+        // SAFETY: Both are new, and only used here.
         let ring = match unsafe { sys::io_uring_setup(1, &mut params) } {
             Ok(fd) => File { fd },
             Err(sys::ENOSYS) => skip!("no io_uring"),
@@ -93,7 +94,8 @@ impl Request {
         };
         let sq_tail = request.word(params[SQ_TAIL] as usize);
         sq_tail.store(1, Ordering::Release);
-        // SAFETY: It reads from or writes to `data`, which nobody uses before its result is there.
+        // SAFETY: It reads from or writes to `data`, which nobody uses before the result is
+        // available.
         match unsafe { sys::io_uring_enter(request.ring.fd, 1) } {
             Ok(1) => Ok(request),
             Ok(_) => Err(sys::EIO),
@@ -101,14 +103,15 @@ impl Request {
         }
     }
 
-    /// A word that this process shares with the kernel.
+    /// Returns a word that this process shares with the kernel.
     fn word(&self, offset: usize) -> &AtomicU32 {
         assert!(offset + 4 <= sys::PAGE_SIZE);
         // SAFETY: The kernel's offsets are multiples of 4, and the memory is mapped.
         unsafe { &*((self.rings.start() + offset) as *const AtomicU32) }
     }
 
-    /// Waits for the result, for so many milliseconds: what the system call would have returned.
+    /// Waits up to this many milliseconds for the result, which is what the system call would
+    /// return.
     pub fn wait(&self, ms: u32) -> Option<Result> {
         let end = sys::now() + u64::from(ms) * 1_000_000;
         while self.word(self.cq_tail).load(Ordering::Acquire) == 0 {
@@ -116,10 +119,10 @@ impl Request {
                 return None;
             }
             sys::sleep_ms(1);
-            // SAFETY: There is nothing new.
+            // SAFETY: This submits nothing.
             let _ = unsafe { sys::io_uring_enter(self.ring.fd, 0) };
         }
-        // C's `struct io_uring_cqe`: the result is behind 64 bits of the user's.
+        // C's `struct io_uring_cqe`: the result follows 64 bits of user data.
         let result = self.word(self.cqes + 8).load(Ordering::Relaxed) as i32;
         Some(match result {
             0.. => Ok(result as usize),
@@ -127,7 +130,7 @@ impl Request {
         })
     }
 
-    /// What has been read.
+    /// Returns the data that was read.
     pub fn bytes(&mut self) -> &[u8] {
         self.data.bytes()
     }

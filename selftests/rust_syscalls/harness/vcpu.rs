@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the tests of `make_vcpu` share: processes with threads, and their marks in `/proc`.
+//! Shared by the tests of `make_vcpu`: processes with threads, and their marks in `/proc`.
 
 use crate::io;
 use crate::mem;
@@ -12,21 +12,21 @@ use crate::Turnstile;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
 
-/// The most threads that a [`Process`] can have.
+/// The maximum number of threads in a [`Process`].
 pub const MAX_THREADS: usize = 2000;
 
-/// `/proc/<pid>/task/<tid>/status`, or `None` when the thread is gone.
+/// Returns `/proc/<pid>/task/<tid>/status`, or `None` if the thread no longer exists.
 pub fn status(pid: i32, tid: i32, buf: &mut [u8]) -> Option<&str> {
     io::read_file(text!("/proc/{pid}/task/{tid}/status").as_cstr(), buf).ok()
 }
 
-/// Whether a thread has exited, by a status file.
+/// Returns whether a thread has exited, according to its status file.
 fn dead(status: &str) -> bool {
     let state = io::field(status, "State").expect("State: in /proc/<pid>/status");
     state.starts_with(['Z', 'X'])
 }
 
-/// Whether a thread is marked, by a status file.
+/// Returns whether a thread is marked, according to its status file.
 fn marked(status: &str) -> bool {
     match io::field(status, "Vcpu") {
         Some("1") => true,
@@ -35,17 +35,17 @@ fn marked(status: &str) -> bool {
     }
 }
 
-/// Whether a thread has exited and has not been reaped.
+/// Returns whether a thread has exited but has not been reaped.
 pub fn is_dead(pid: i32, tid: i32) -> bool {
     status(pid, tid, &mut [0; 4096]).is_some_and(dead)
 }
 
-/// Whether a thread is marked, alive or not; `None` when it is gone.
+/// Returns whether a thread is marked, dead or alive, or `None` if it no longer exists.
 pub fn is_marked(pid: i32, tid: i32) -> Option<bool> {
     status(pid, tid, &mut [0; 4096]).map(marked)
 }
 
-/// The threads of a process, in the order in which the kernel has them.
+/// Returns the threads of a process, in the kernel's order.
 pub fn threads(pid: i32, buf: &mut [i32; MAX_THREADS]) -> &[i32] {
     let mut len = 0;
     for tid in io::ids(text!("/proc/{pid}/task").as_cstr()).expect("/proc/<pid>/task") {
@@ -62,11 +62,11 @@ pub fn threads(pid: i32, buf: &mut [i32; MAX_THREADS]) -> &[i32] {
 pub struct Marks {
     /// Threads that have not exited.
     pub live: usize,
-    /// Those of them that are marked.
+    /// How many of these are marked.
     pub marked: usize,
 }
 
-/// Counts the marks of a process. A thread that goes away meanwhile is not counted.
+/// Counts the marks of a process. A thread that exits at the same time is not counted.
 pub fn marks(pid: i32) -> Marks {
     let mut marks = Marks::default();
     let Ok(tids) = io::ids(text!("/proc/{pid}/task").as_cstr()) else {
@@ -85,7 +85,7 @@ pub fn marks(pid: i32) -> Marks {
     marks
 }
 
-/// Tries for up to ten seconds until `condition` holds; whether it did.
+/// Retries for up to ten seconds until `condition` holds. Returns whether it did.
 pub fn eventually(condition: impl Fn() -> bool) -> bool {
     (0..1000).any(|_| {
         condition() || {
@@ -95,7 +95,7 @@ pub fn eventually(condition: impl Fn() -> bool) -> bool {
     })
 }
 
-/// A child of a process.
+/// Returns a child of a process.
 pub fn child_of(pid: i32) -> Option<i32> {
     let parent = |child| {
         let mut buf = [0; 4096];
@@ -106,31 +106,31 @@ pub fn child_of(pid: i32) -> Option<i32> {
     io::ids(c"/proc").ok()?.find(|id| parent(*id) == Some(pid))
 }
 
-/// Whether a process is the program `wait` by now. While one thread becomes the leader in the place
-/// of another, there is no status: then it is not.
+/// Returns whether a process has executed the program `wait`. False while another thread becomes
+/// the leader, because there is no status then.
 pub fn has_execed(pid: i32) -> bool {
     let mut buf = [0; 4096];
     status(pid, pid, &mut buf).is_some_and(|status| io::field(status, "Name") == Some("wait"))
 }
 
-/// What a [`Process`] shares with who started it.
+/// Shared between a [`Process`] and the process that started it.
 pub struct Shared {
     threads: AtomicU32,
     ready: Turnstile,
     end: Turnstile,
 }
 
-// SAFETY: Zeroes are no threads and turnstiles that nobody has passed.
+// SAFETY: Zeros mean no threads, and turnstiles that nobody has passed.
 unsafe impl mem::Shareable for Shared {}
 
 impl Shared {
-    /// Says that one more thread is there, and waits for the end.
+    /// Announces one more thread, and waits for the end.
     fn wait(&self) {
         self.ready.pass();
         self.end.wait_for(1);
     }
 
-    /// Starts all threads but the one that calls. They do `work` once they are told to end.
+    /// Starts all threads except the calling one. They do `work` once they are told to end.
     fn start(&'static self, work: fn()) -> [Option<Thread>; MAX_THREADS] {
         let mut threads = [const { None }; MAX_THREADS];
         let count = self.threads.load(Ordering::Relaxed) as usize - 1;
@@ -152,17 +152,17 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a process with so many threads, its leader included.
+    /// Starts a process with this many threads, including its leader.
     pub fn start(threads: usize) -> Process {
         Process::start_with(threads, threads_wait)
     }
 
-    /// As [`Process::start`]; `run` is what its leader does.
+    /// Like [`Process::start`], with a leader that does `run`.
     pub fn start_with(threads: usize, run: impl FnOnce(&'static Shared)) -> Process {
         Process::start_in(0, threads, run)
     }
 
-    /// As [`Process::start_with`], in new namespaces.
+    /// Like [`Process::start_with`], in new namespaces.
     pub fn start_in(namespaces: u32, threads: usize, run: impl FnOnce(&'static Shared)) -> Process {
         let shared: &'static Shared = mem::shared().expect("shared memory");
         shared.threads.store(threads as u32, Ordering::Relaxed);
@@ -171,7 +171,7 @@ impl Process {
         Process { child, shared }
     }
 
-    /// Its id.
+    /// Returns the process id.
     pub fn pid(&self) -> i32 {
         self.child.pid
     }
@@ -181,17 +181,17 @@ impl Process {
         self.shared.end.pass();
     }
 
-    /// Whether it is another program by now.
+    /// Returns whether the process has executed another program.
     pub fn has_execed(&self) -> bool {
         has_execed(self.pid())
     }
 
-    /// Waits until it is another program.
+    /// Waits until the process has executed another program.
     pub fn wait_for_exec(&self) {
         assert!(eventually(|| self.has_execed()), "no exec");
     }
 
-    /// Waits for ever, and lets the process be.
+    /// Waits forever, and leaves the process running.
     pub fn stay(&self) -> ! {
         loop {
             sys::sleep_ms(1000);
@@ -199,27 +199,27 @@ impl Process {
     }
 }
 
-/// A leader that starts the others and ends with them.
+/// A leader that starts the other threads and ends with them.
 pub fn threads_wait(shared: &'static Shared) {
     let threads = shared.start(|| ());
     shared.wait();
     drop(threads);
 }
 
-/// A leader that exits, while the others wait.
+/// A leader that exits while the other threads wait.
 pub fn leader_exits(shared: &'static Shared) {
     core::mem::forget(shared.start(|| ()));
     shared.ready.pass();
     sys::exit(0)
 }
 
-/// A process that becomes another program when it is told to end.
+/// A process that executes another program when told to end.
 pub fn exec(shared: &'static Shared) {
     shared.wait();
     exec_wait();
 }
 
-/// As [`exec`], by the thread that is first of those that are not the leader.
+/// Like [`exec`], from the first thread that is not the leader.
 pub fn exec_by_another(shared: &'static Shared) {
     let threads = shared.start(exec_wait);
     shared.ready.pass();
@@ -231,6 +231,6 @@ pub fn exec_by_another(shared: &'static Shared) {
 
 fn exec_wait() {
     let err = sys::execve(c"./wait", &[c"wait"]);
-    // Another thread may have been first: then this one dies in the attempt.
+    // Another thread may have been first, in which case this one is killed during the attempt.
     panic!("execve: {err:?}");
 }

@@ -5,14 +5,16 @@
 use core::arch::asm;
 use core::arch::global_asm;
 
-/// Makes a system call and returns what the kernel left in the result register.
+/// Makes a system call. Returns the kernel's return register.
 ///
 /// # Safety
 ///
-/// The call can do anything to the memory of the process; the caller answers for it.
+/// The call can do anything to the memory of the process. The caller must guarantee that it is
+/// safe.
 pub unsafe fn syscall(nr: usize, args: [usize; 6]) -> isize {
     let ret;
-    // SAFETY: The kernel preserves all registers but those listed. The caller answers for memory.
+    // SAFETY: The kernel preserves all registers except those listed. The caller is responsible for
+    // memory.
     unsafe {
         asm!(
             "syscall",
@@ -31,15 +33,15 @@ pub unsafe fn syscall(nr: usize, args: [usize; 6]) -> isize {
     ret
 }
 
-/// Makes a system call of the IA32 emulation, from a 64-bit program. The first argument has more
-/// bits than that takes.
+/// Makes a system call of the IA32 emulation from a 64-bit program. The first argument is wider
+/// than that emulation takes.
 ///
 /// # Safety
 ///
-/// As [`syscall`]. Without IA32 emulation, it is a segmentation fault.
+/// As for [`syscall`]. Without IA32 emulation, this causes a segmentation fault.
 pub unsafe fn int_0x80(nr: usize, arg: usize) -> isize {
     let ret: isize;
-    // SAFETY: rbx, which is the compiler's own, is put back. The caller answers for memory.
+    // SAFETY: This restores rbx, which the compiler reserves. The caller is responsible for memory.
     unsafe {
         asm!(
             "xchg rbx, {arg}",
@@ -61,7 +63,7 @@ pub unsafe fn int_0x80(nr: usize, arg: usize) -> isize {
     ret
 }
 
-// The kernel starts a program with everything on its stack: argc, argv, envp.
+// The kernel starts a program with its data on the stack: argc, argv, envp.
 global_asm!(
     ".globl _start",
     "_start:",

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a `struct file_operations` calls, where that is the same whatever kind of driver it is.
+//! Shared callbacks of `struct file_operations`, for all kinds of drivers.
 //!
-//! Each function turns the arguments of C into those of the driver's function, and its result into
-//! that of C.
+//! Each function converts the arguments from C for the driver's function, and its result for C.
 
 use crate::{
     bindings,
@@ -20,47 +19,47 @@ use crate::{
     types::ForeignOwnable, //
 };
 
-/// For `read_iter`.
+/// Calls `read` for `read_iter`.
 ///
 /// # Safety
 ///
-/// - `kiocb` must be valid, and the private data of its file be that of `P`.
-/// - `iter` must be valid, for writing.
+/// - `kiocb` must be valid, and the private data of its file must be that of `P`.
+/// - `iter` must be valid for writing.
 pub(crate) unsafe fn read_iter<P: ForeignOwnable>(
     kiocb: *mut bindings::kiocb,
     iter: *mut bindings::iov_iter,
     read: impl FnOnce(Kiocb<'_, P>, &mut IovIterDest<'_>) -> Result<usize>,
 ) -> isize {
-    // SAFETY: By this function's requirements.
+    // SAFETY: By the safety requirements of this function.
     let kiocb = unsafe { Kiocb::from_raw(kiocb) };
-    // SAFETY: By this function's requirements.
+    // SAFETY: By the safety requirements of this function.
     let iov = unsafe { IovIterDest::from_raw(iter) };
     from_result(|| Ok(read(kiocb, iov)? as isize))
 }
 
-/// For `write_iter`.
+/// Calls `write` for `write_iter`.
 ///
 /// # Safety
 ///
-/// - `kiocb` must be valid, and the private data of its file be that of `P`.
-/// - `iter` must be valid, for reading.
+/// - `kiocb` must be valid, and the private data of its file must be that of `P`.
+/// - `iter` must be valid for reading.
 pub(crate) unsafe fn write_iter<P: ForeignOwnable>(
     kiocb: *mut bindings::kiocb,
     iter: *mut bindings::iov_iter,
     write: impl FnOnce(Kiocb<'_, P>, &mut IovIterSource<'_>) -> Result<usize>,
 ) -> isize {
-    // SAFETY: By this function's requirements.
+    // SAFETY: By the safety requirements of this function.
     let kiocb = unsafe { Kiocb::from_raw(kiocb) };
-    // SAFETY: By this function's requirements.
+    // SAFETY: By the safety requirements of this function.
     let iov = unsafe { IovIterSource::from_raw(iter) };
     from_result(|| Ok(write(kiocb, iov)? as isize))
 }
 
-/// For `unlocked_ioctl` and `compat_ioctl`.
+/// Calls `ioctl` for `unlocked_ioctl` and `compat_ioctl`.
 ///
 /// # Safety
 ///
-/// - `file` must be valid, and its private data be that of `P`.
+/// - `file` must be valid, and its private data must be that of `P`.
 /// - There must not be an active `fdget_pos` of the file on this thread.
 pub(crate) unsafe fn ioctl<P: ForeignOwnable>(
     file: *mut bindings::file,
@@ -68,9 +67,10 @@ pub(crate) unsafe fn ioctl<P: ForeignOwnable>(
     arg: c_ulong,
     ioctl: impl FnOnce(P::Borrowed<'_>, &File, u32, usize) -> Result<isize>,
 ) -> c_long {
-    // SAFETY: By this function's requirements. The file keeps its data during this call.
+    // SAFETY: By the safety requirements of this function. The file keeps its private data during
+    // this call.
     let data = unsafe { P::borrow((*file).private_data) };
-    // SAFETY: By this function's requirements.
+    // SAFETY: By the safety requirements of this function.
     let file = unsafe { File::from_raw_file(file) };
     from_result(|| ioctl(data, file, cmd, arg))
 }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Text from user space, made safe for the log.
+//! Text from user space, escaped for the log.
 
 use crate::fmt::{
     self,
     Write, //
 };
 
-/// Bytes that a user chose, for a line of the kernel log.
+/// Bytes chosen by a user, for a line in the kernel log.
 ///
-/// Printable UTF-8 is written as it is. Each byte of what could forge, split or hide a line becomes
-/// `\xNN`: control characters (C0, DEL and C1), the separators and marks that make a terminal break
-/// or reorder a line, the backslash, so that an escape cannot be faked, and bytes that are not
-/// UTF-8.
+/// Printable UTF-8 is written as is. Everything that could forge, split or hide a line is written
+/// as `\xNN` for each byte: control characters (C0, DEL and C1), separators and marks that make a
+/// terminal break or reorder lines, bytes that are not UTF-8, and the backslash, so that escapes
+/// cannot be faked.
 ///
 /// # Examples
 ///
@@ -42,11 +42,11 @@ pub struct Escaped<'a> {
     max: usize,
 }
 
-/// What stands for a part that was cut off.
+/// Replaces a part that was cut off.
 const ELLIPSIS: char = '\u{2026}';
 
 impl<'a> Escaped<'a> {
-    /// Wraps `bytes`, which may hold anything.
+    /// Wraps `bytes`, which may have any value.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self {
             bytes,
@@ -54,12 +54,12 @@ impl<'a> Escaped<'a> {
         }
     }
 
-    /// Returns the same text, cut to at most `max` characters: when it is longer, it ends in `…`.
+    /// Returns the same text, cut to at most `max` characters. If it is cut, it ends in `…`.
     pub fn truncate(self, max: usize) -> Self {
         Self { max, ..self }
     }
 
-    /// Returns how many characters the whole text takes, escapes included.
+    /// Returns how many characters the whole text takes, including escapes.
     pub fn chars(&self) -> usize {
         let mut chars = 0;
 
@@ -82,7 +82,7 @@ impl<'a> Escaped<'a> {
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cut = self.chars() > self.max;
-        // How many characters may come before the ellipsis.
+        // The number of characters that may precede the ellipsis.
         let mut left = if cut {
             self.max.saturating_sub(1)
         } else {
@@ -92,7 +92,7 @@ impl fmt::Display for Escaped<'_> {
 
         self.for_each(&mut |unit| {
             if result.is_err() || unit.chars() > left {
-                // Whatever follows a unit that does not fit is cut off, too.
+                // Everything after a unit that does not fit is cut off, too.
                 left = 0;
             } else {
                 left -= unit.chars();
@@ -108,10 +108,10 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// How many characters `\xNN` takes.
+/// The number of characters in `\xNN`.
 const ESCAPE: usize = 4;
 
-/// What is written as a whole or not at all.
+/// Text that is written as a whole or not at all.
 #[derive(Clone, Copy)]
 enum Unit {
     Printable(char),

@@ -18,11 +18,11 @@ use core::{
     ptr, //
 };
 
-/// A locked thread group, see [`Task::lock_thread_group`].
+/// A locked thread group, returned by [`Task::lock_thread_group`].
 ///
-/// While this guard exists no thread joins the group and none leaves it: `copy_process()` and
-/// `__exit_signal()` both need the lock. Threads do run, and may exit, which makes them zombies but
-/// keeps them in the group.
+/// While this guard exists, no thread joins or leaves the group: `copy_process()` and
+/// `__exit_signal()` both need the lock. The threads still run, and may exit, which makes them
+/// zombies but keeps them in the group.
 ///
 /// The lock is `sighand_struct::siglock`, a spinlock held with interrupts disabled: do not sleep.
 ///
@@ -30,8 +30,8 @@ use core::{
 ///
 /// - The lock of the thread group that `member` belongs to is held, and `irq_flags` is the
 ///   interrupt state from before it was taken.
-/// - `member` has not been released. So its `signal` and `sighand` are valid and it is on the
-///   group's list of threads, as is everything that is reachable from there.
+/// - `member` has not been released. So its `signal` and `sighand` are valid, it is on the group's
+///   list of threads, and so is every task that can be reached from there.
 pub struct ThreadGroupGuard<'a> {
     member: &'a Task,
     irq_flags: c_ulong,
@@ -40,7 +40,7 @@ pub struct ThreadGroupGuard<'a> {
 
 /// A thread that belongs to a locked thread group.
 ///
-/// References to this type exist only while the group is locked, which is what its methods rely on.
+/// References to this type exist only while the group is locked. Its methods rely on that.
 ///
 /// # Invariants
 ///
@@ -48,7 +48,7 @@ pub struct ThreadGroupGuard<'a> {
 #[repr(transparent)]
 pub struct Thread(Task);
 
-/// Iterator over the threads of a locked thread group, made by [`ThreadGroupGuard::threads`].
+/// Iterator over the threads of a locked thread group, returned by [`ThreadGroupGuard::threads`].
 ///
 /// # Invariants
 ///
@@ -60,7 +60,7 @@ pub struct Threads<'a> {
     _locked: PhantomData<&'a Thread>,
 }
 
-/// Keeps a process from changing its credentials by `execve()`, see [`Task::lock_exec`].
+/// Keeps a process from changing its credentials by `execve()`, returned by [`Task::lock_exec`].
 ///
 /// # Invariants
 ///
@@ -82,8 +82,8 @@ impl Task {
     /// Locks the process of this task against `execve()`.
     ///
     /// While the guard exists, no thread of the process gets another address space or other
-    /// credentials by `execve()`. It can still replace its leader. The lock is a semaphore: may
-    /// sleep, also while it is held. Take it before any spinlock.
+    /// credentials by `execve()`. An `execve()` may still replace the thread group leader. The lock
+    /// is a semaphore: this may sleep, and so may the holder. Take it before any spinlock.
     ///
     /// Fails with [`EINTR`] if the current task is being killed.
     ///
@@ -92,7 +92,7 @@ impl Task {
     /// ```
     /// let current = current!();
     /// let exec = current.lock_exec()?;
-    /// // What is asked about these stays true.
+    /// // What is checked here stays true until the guard is dropped.
     /// let _uid = current.get_cred().euid();
     /// drop(exec);
     /// # Ok::<(), Error>(())
@@ -100,29 +100,29 @@ impl Task {
     #[doc(alias = "exec_update_lock")]
     #[inline]
     pub fn lock_exec(&self) -> Result<ExecGuard<'_>> {
-        // SAFETY: The lock is valid.
+        // SAFETY: `exec_update_lock()` returns a valid lock.
         to_result(unsafe { bindings::down_read_killable(self.exec_update_lock()) })?;
 
-        // INVARIANT: It has been taken just now.
+        // INVARIANT: The lock has just been taken.
         Ok(ExecGuard {
             task: self,
             _not_send: NotThreadSafe,
         })
     }
 
-    /// A valid lock.
+    /// Returns a pointer to a valid lock.
     #[inline]
     fn exec_update_lock(&self) -> *mut bindings::rw_semaphore {
-        // SAFETY: By the type invariant, `self` is a valid task. It has one and the same `signal`
-        // from before it can be found until it is freed.
+        // SAFETY: By the type invariant, `self` is a valid task. Its `signal` stays the same from
+        // before the task can be found until it is freed.
         unsafe { &raw mut (*(*self.as_ptr()).signal).exec_update_lock }
     }
 
     /// Locks the thread group that this task belongs to.
     ///
-    /// Returns [`None`] when the task has been released: it was reaped, or it was the leader and
-    /// another thread of the group has taken over its id by `execve()`. The task has lost its id by
-    /// then, so looking that up again finds whoever has it now, never this task.
+    /// Returns [`None`] if the task has been released: it was reaped, or it was the leader and
+    /// another thread of the group took over its id by `execve()`. A released task has lost its id,
+    /// so another lookup of the id finds its new owner, never this task.
     ///
     /// # Examples
     ///
@@ -149,7 +149,7 @@ impl Task {
         }
 
         // INVARIANT: `lock_task_sighand` took the lock and saved the interrupt state. A task that
-        // has a `sighand` has not been released, and needs this lock to be.
+        // has a `sighand` has not been released, and cannot be released without this lock.
         Some(ThreadGroupGuard {
             member: self,
             irq_flags,
@@ -159,20 +159,20 @@ impl Task {
 }
 
 impl ThreadGroupGuard<'_> {
-    /// Returns the thread group leader. It may have exited, even when other threads are alive.
+    /// Returns the thread group leader. It may have exited even if other threads are alive.
     #[inline]
     pub fn leader(&self) -> &Thread {
         // SAFETY: By the type invariant, `member` is valid. `de_thread()` may be installing another
         // leader under `tasklist_lock`; the read is volatile to correspond to `READ_ONCE()`.
         let leader = unsafe { (&raw const (*self.member.as_ptr()).group_leader).read_volatile() };
 
-        // SAFETY: A leader leaves the group last, or when `de_thread()` releases it after having
-        // installed another. Both need the lock, so by the type invariant `leader` is in the group
-        // for as long as `self` is borrowed.
+        // SAFETY: A leader leaves the group last, or when `de_thread()` releases it after
+        // installing another. Both need the lock, so by the type invariant, `leader` is in the
+        // group for as long as `self` is borrowed.
         unsafe { Thread::from_raw(leader) }
     }
 
-    /// Returns the threads of the group in the order in which they joined it. Some may have exited,
+    /// Returns the threads of the group in the order in which they joined. Some may have exited,
     /// see [`Thread::is_live`].
     #[doc(alias = "for_each_thread")]
     #[inline]
@@ -180,11 +180,11 @@ impl ThreadGroupGuard<'_> {
         // SAFETY: By the type invariant, `member` and its `signal` are valid.
         let head = unsafe { &raw const (*(*self.member.as_ptr()).signal).thread_head };
 
-        // INVARIANT: The group is locked for as long as `self` is borrowed. `next` is what follows
-        // the head on a circular list.
+        // INVARIANT: The group is locked for as long as `self` is borrowed. `next` is the entry
+        // after the head of a circular list.
         Threads {
             head,
-            // SAFETY: `head` is valid, and with the lock held nobody writes it.
+            // SAFETY: `head` is valid, and the list does not change while the lock is held.
             next: unsafe { (*head).next },
             _locked: PhantomData,
         }
@@ -212,8 +212,8 @@ impl<'a> Iterator for Threads<'a> {
         // SAFETY: By the type invariants, `self.next` is the `thread_node` of a task.
         let task = unsafe { container_of!(self.next, bindings::task_struct, thread_node) };
 
-        // INVARIANT: The list is circular: a node is followed by another or by the head.
-        // SAFETY: The node is valid, and with the lock held nobody writes it.
+        // INVARIANT: The list is circular: the entry after a node is another node or the head.
+        // SAFETY: The node is valid, and the list does not change while the lock is held.
         self.next = unsafe { (*self.next).next };
 
         // SAFETY: The task is in a group that is locked for at least `'a`.
@@ -237,7 +237,7 @@ impl Thread {
 
     /// Determines whether the thread has not exited yet.
     ///
-    /// A live thread may exit at any time, lock or no lock; a dead one stays dead.
+    /// A live thread may exit at any time, even while the group is locked. A dead one stays dead.
     #[inline]
     pub fn is_live(&self) -> bool {
         // SAFETY: By the type invariant, the task is valid. The state is written under
@@ -245,11 +245,11 @@ impl Thread {
         unsafe { (&raw const (*self.as_ptr()).exit_state).read_volatile() == 0 }
     }
 
-    /// Marks the thread as a vCPU, or takes the mark away.
+    /// Sets or clears the vCPU mark of the thread.
     ///
-    /// The threads that it creates from now on start out the same: they take over the mark under
-    /// the lock that is held here. A reader without the lock, like [`Task::is_vcpu`], sees the new
-    /// mark at the latest when it has seen the group unlocked; the mark orders nothing else.
+    /// Threads that it creates from now on inherit the mark, since they do so under the lock that
+    /// is held here. A reader without the lock, like [`Task::is_vcpu`], sees the new mark at the
+    /// latest once it has seen the group unlocked. The mark orders nothing else.
     ///
     /// # Examples
     ///
@@ -275,7 +275,7 @@ impl Thread {
     #[inline]
     pub fn set_vcpu(&self, vcpu: bool) {
         // SAFETY: By the type invariant, the task is valid. Others read the mark without the lock,
-        // and `execve()` clears it when there is one thread left; the write is volatile to
+        // and `execve()` clears it when only one thread is left; the write is volatile to
         // correspond to `WRITE_ONCE()`.
         unsafe { (&raw mut (*self.as_ptr()).is_vcpu).write_volatile(vcpu.into()) };
     }

@@ -1,0 +1,168 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# usage: [ARCH=x86_64|i386] bench.sh
+#
+# Measure what the series costs: count the instructions of calls and page faults,
+# with the selftests' program "bench", in guests whose TSC counts instructions
+# (QEMU's -icount). The numbers are the same on every machine, and differ by at
+# most 2 from run to run. The kernels have one configuration (kconfig/bench.config)
+# except for what is said here:
+#
+#   base        without the series
+#   off         with the series, without the copy-on-write tracker; hello, xxxhal
+#               and make_vcpu are replaced by their twins in C (scripts/bench/twins)
+#   idle        with all of it, and no name tracked
+#   others      ... and the name of other processes tracked
+#   tracked     ... and the name of the measured processes tracked
+#   tracked-64  ... and 63 more names
+#   traceable   with all of it and kprobes, and no name tracked
+#   +tracked    ... and the name of the measured processes tracked
+#   +kprobe     ... and instead a kprobe with a histogram, on the function that
+#               gives a page its owner; it must count the same
+#
+# A case is named after what is measured, and its size:
+#
+#   copy/WHERE/VMAS   a copy-on-write fault: near the last one; alternating between
+#                     two regions that collide in the tracker's cache; anywhere in
+#                     318 MiB; the first in a new 2 MiB block
+#   reuse             a write fault that needs no copy
+#   fork/VMAS         fork, exit and wait
+#   make_vcpu/THREADS, pf_get_info/VMAS/BLOCKS, getppid, hello, xxxhal
+#                     the call; those that log are measured when rate-limited
+#   memory/...        bytes that the tracker uses for each copied page
+#
+# The table goes to standard output, and to build/bench-ARCH.json. A number above
+# its budget (scripts/bench/budgets) is a failure, and so is a hook of the tracker
+# that is not a single nop in the kernel's code. The last line is
+# 'N passed, N failed'; the exit status agrees.
+#
+# The first run builds four kernels, which takes 20 minutes on two cores.
+
+. "$(dirname "$0")/../lib/lib.sh"
+[ $# = 0 ] || misused
+
+load_toolchain
+with_lock
+
+export ARCH
+series=$TREE
+controls=$BUILD/bench-linux
+measured=$BUILD/kernel-$ARCH-bench
+results=$BUILD/log/bench-$ARCH.tsv
+claim "bench-$ARCH"
+
+# configure OUT [LINE…]: the configuration of the measured kernel, with these lines.
+configure() {
+	_out=$1
+	shift
+	mkdir -p "$_out"
+	{
+		(cd "$series/kernel/configs" && cat rust.config rust_syscalls.config)
+		(cd "$TOP/kconfig" && cat runner.config "$ARCH.config" bench.config)
+		printf '%s\n' "$@"
+	} >"$_out/.config.wanted"
+	kmake "$_out" KCONFIG_ALLCONFIG="$_out/.config.wanted" allnoconfig
+}
+
+# build OUT [LINE…]: build the kernel of $TREE.
+build() {
+	configure "$@" >"$BUILD/log/${1##*/}.config.log" 2>&1 </dev/null
+	run_logged "$BUILD/log/${1##*/}.log" "kernel ${1##*/kernel-}" kmake "$1" bzImage
+}
+
+# checkout COMMIT: check it out to $controls, for a kernel to compare with.
+checkout() {
+	if [ ! -e "$controls/.git" ]; then
+		need_space "$BUILD" 2600 "a second kernel tree in build/"
+		rm -rf "$controls"
+		git -C "$series" worktree prune
+		git -C "$series" worktree add -q --detach "$controls" base
+	fi
+	git -C "$controls" checkout -q -f --detach "$1"
+	git -C "$controls" clean -q -f -x kernel
+}
+
+# twins: replace Rust by C.
+twins() {
+	for _twin in "$TOP"/scripts/bench/twins/*.c; do
+		cp "$_twin" "$controls/kernel"
+		rm "$controls/kernel/$(basename "$_twin" .c).rs"
+	done
+}
+
+# control NAME COMMIT LINE [twins]: build a kernel to compare with, unless it exists: from
+# COMMIT, with the configuration of the measured one except for LINE.
+control() {
+	_out=$measured-$1 _commit=$(git -C "$series" rev-parse "$2")
+	_inputs=$({
+		git -C "$series" rev-parse "$_commit^{tree}"
+		echo "$3"
+		cat "$measured/.config.wanted" "$BUILD/toolchain.env"
+		[ ! "${4:-}" ] || cat "$TOP"/scripts/bench/twins/*
+	} | sha256sum)
+	[ "$(cat "$_out/inputs" 2>/dev/null)" != "$_inputs" ] || return 0
+
+	rm -f "$_out/inputs"
+	checkout "$_commit"
+	${4:-:}
+	TREE=$controls
+	build "$_out" "$3"
+	TREE=$series
+	echo "$_inputs" >"$_out/inputs"
+}
+
+# measure KERNEL [COLUMN]: run the program; its results while no name is tracked go to
+# COLUMN.
+measure() {
+	_output=$BUILD/log/${1##*/}.output
+	say "measuring ${1##*/kernel-}"
+	KVM=off SMP=1 "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-600}" -a norandmaps \
+		"$1" "$run/initramfs" -icount shift=0,sleep=off -rtc base=2026-01-01,clock=vm >"$_output" || {
+		cat "$_output"
+		die "the guest of ${1##*/} ended with status $?"
+	}
+	sed "s/^idle	/${2:-idle}	/" "$_output" >>"$results"
+}
+
+# symbol NAME: its address in the measured kernel.
+symbol() {
+	"llvm-nm${LLVM#1}" "$measured/vmlinux" | awk -v name="$1" '$3 == name { print $1 }'
+}
+
+# hooks: while the tracker is off, each place that tests its static key must be one nop.
+hooks() {
+	_hooks=$("llvm-objdump${LLVM#1}" -s -j .rodata "$measured/vmlinux" |
+		awk -v key="$(symbol cow_track_key)" -v start="$(symbol __start___jump_table)" \
+			-v stop="$(symbol __stop___jump_table)" -f "$TOP/scripts/bench/jump-table.awk")
+	[ "$_hooks" ] || fail "hooks: there are none"
+	for _hook in $_hooks; do
+		_code=$("llvm-objdump${LLVM#1}" -d --start-address="0x${_hook%-*}" \
+			--stop-address="0x${_hook#*-}" "$measured/vmlinux" |
+			awk -F '\t' '/>:$/ { where = $0 } /^ *[0-9a-f]+: / { print where, $1; exit }')
+		case $_code in
+		*': 66 90'* | *': 0f 1f 44 00 00'* | *': 3e 8d 74 26 00'*) passed=$((passed + 1)) ;;
+		*) fail "hook: no nop at $_code" ;;
+		esac
+	done
+}
+
+build "$measured"
+control off HEAD '# CONFIG_COW_TRACK is not set' twins
+control base base '# CONFIG_RUST is not set'
+build "$measured-kprobe" CONFIG_FTRACE=y CONFIG_KPROBES=y CONFIG_KPROBE_EVENTS=y CONFIG_HIST_TRIGGERS=y
+tests=$("$TOP/scripts/build/selftests.sh" "$ARCH")
+"$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/inside/bench:/work" "$tests/rust_syscalls/bench:/bench"
+
+: >"$results"
+measure "$measured-base" base
+measure "$measured-off" off
+measure "$measured"
+measure "$measured-kprobe"
+
+judged=$(awk -v arch="$ARCH" -v json="$BUILD/bench-$ARCH.json" -f "$TOP/scripts/bench/bench.awk" \
+	"$TOP/scripts/bench/budgets" "$results") || :
+printf '%s\n' "$judged"
+add_sum "bench $ARCH" "$judged"
+hooks
+total

@@ -1,0 +1,229 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# usage: [ARCH=x86_64|i386] [CONFIG=lean|defconfig|running|NAME|FILE] [HANDOUT=1]
+#        kernel.sh [config|menuconfig]
+#
+# Build build/linux into build/kernel-ARCH (lean) or build/kernel-ARCH-CONFIG. With
+# HANDOUT=1 the calls have their handouts' numbers, and the folder's name ends in
+# -handout.
+#
+#   lean       what the tests need and nothing else (kconfig/base.config)
+#   NAME       lean and kconfig/NAME.config, such as gdb
+#   defconfig  the architecture's default
+#   running    this machine's configuration, with the modules that are loaded now
+#   FILE       a complete .config, or a fragment to merge into lean
+#
+# 'config' only configures. 'menuconfig' opens the configuration for changes by hand;
+# they last until CONFIG changes, or 'make clean'.
+
+. "$(dirname "$0")/../lib/lib.sh"
+
+case ${1:-} in
+'' | config | menuconfig) ;;
+*) misused ;;
+esac
+
+load_toolchain
+with_lock
+
+kconfig=$TOP/kconfig
+out=$(kernel_dir)
+log=$BUILD/log/${out##*/}.log
+title="kernel $ARCH $(basename "$CONFIG" .config)${HANDOUT:+ handout}"
+mkdir -p "$out"
+
+# A complete configuration names the compiler; a fragment does not.
+is_complete() {
+	grep -q '^CONFIG_CC_VERSION_TEXT=' "$1"
+}
+
+# copy_config FROM TO: FROM may be compressed, or have the line ends of Windows
+copy_config() {
+	{ gzip -dc <"$1" 2>/dev/null || cat "$1"; } | tr -d '\r' >"$2"
+}
+
+# choose: the configuration to start from, and the fragments to merge into it.
+choose() {
+	start=''
+	fragments="$TREE/kernel/configs/rust.config $TREE/kernel/configs/rust_syscalls.config
+		$kconfig/runner.config $kconfig/$ARCH.config"
+	case $CONFIG in
+	lean)
+		fragments="$fragments $kconfig/base.config" ;;
+	defconfig)
+		start=defconfig ;;
+	running)
+		start=/boot/config-$(uname -r)
+		[ -r "$start" ] || start=/proc/config.gz
+		[ -r "$start" ] ||
+			die "CONFIG=running: there is neither /boot/config-$(uname -r) nor /proc/config.gz"
+		fragments="$kconfig/distro.config $fragments" ;;
+	*)
+		if [ -f "$CONFIG" ]; then
+			copy_config "$CONFIG" "$out/asked.config"
+			grep -q 'CONFIG_[A-Z0-9]' "$out/asked.config" || die "CONFIG=$CONFIG is not a configuration"
+			if is_complete "$out/asked.config"; then
+				start=$out/asked.config
+				fragments="$kconfig/distro.config $fragments"
+			else
+				fragments="$fragments $kconfig/base.config $out/asked.config"
+			fi
+		elif [ -f "$kconfig/$CONFIG.config" ]; then
+			fragments="$fragments $kconfig/base.config $kconfig/$CONFIG.config"
+		else
+			die "CONFIG=$CONFIG: neither lean, defconfig, running, kconfig/$CONFIG.config nor a file"
+		fi ;;
+	esac
+	[ ! "$HANDOUT" ] || fragments="$fragments $kconfig/handout.config"
+	for f in $fragments; do
+		[ -r "$f" ] || die "$f is missing: is this a tree with the series applied?"
+	done
+}
+
+# starting_point: write the configuration to start from to $out/start/.config.
+starting_point() {
+	mkdir -p "$out/start"
+	case $start in
+	defconfig)
+		kmake "$out/start" defconfig
+		return ;;
+	esac
+	copy_config "$start" "$out/start/.config"
+	[ "$CONFIG" != running ] || yes '' | kmake "$out/start" localmodconfig
+}
+
+# generate: merge and resolve into $out/.config.generated.
+generate() {
+	# shellcheck disable=SC2086 # a list
+	set -- $fragments
+	if [ "$start" ]; then
+		starting_point
+		set -- "$out/start/.config" "$@"
+	fi
+	(cd "$TREE" && KCONFIG_CONFIG=$out/.config.wanted scripts/kconfig/merge_config.sh -m "$@")
+	if [ "$start" ]; then target=alldefconfig; else target=allnoconfig; fi
+	kmake "$out" KCONFIG_CONFIG="$out/.config.generated" KCONFIG_ALLCONFIG="$out/.config.wanted" $target
+}
+
+# verify: each line of each fragment must be in the result (merge_config.sh only warns).
+# Turning off a symbol that does not exist is allowed in distro.config, and where an
+# earlier fragment has set it. What distro.config cannot turn off, such as MODULE_SIG
+# under LOCKDOWN_LSM, is only reported: if it excludes Rust, RUST=y fails.
+verify() {
+	# shellcheck disable=SC2086 # a list
+	awk '
+	/^# CONFIG_[A-Za-z0-9_]+ is not set$/ { sub(/^# /, ""); sub(/ is not set$/, "=n") }
+	!/^CONFIG_[A-Za-z0-9_]+=/ { next }
+	{ symbol = value = $0; sub(/=.*/, "", symbol); sub(/^[^=]*=/, "", value) }
+	FILENAME == ARGV[1] { have[symbol] = value; next }
+	{
+		pointless = value ~ /^(n|"")$/ && !(symbol in have)
+		if (pointless && (FILENAME ~ /\/distro\.config$/ || symbol in file))
+			delete want[symbol]
+		else
+			want[symbol] = value
+		file[symbol] = FILENAME
+	}
+	END {
+		for (symbol in want) {
+			there = symbol in have
+			if (have[symbol] == want[symbol])
+				continue
+			line[++n] = file[symbol] ": " symbol "=" want[symbol] ": Kconfig " (there ? \
+				"makes it " have[symbol] : "drops it (no such symbol, or what it depends on is off)")
+			if (file[symbol] !~ /\/distro\.config$/)
+				bad = 1
+		}
+		for (i = 1; i <= n; i++)
+			print line[i] | "sort"
+		close("sort")
+		exit bad
+	}' "$out/.config.generated" $fragments >&2
+}
+
+# configure: write the configuration to $out/.config, unless the same was asked for
+# before: then keep what the user may have changed since with menuconfig.
+configure() {
+	isolated generate >"$log" 2>&1 </dev/null
+	[ $status = 0 ] || {
+		tail -n 25 "$log" >&2
+		die "configuring failed; the whole log: $log"
+	}
+	verify || die "CONFIG=$CONFIG asks for what this kernel cannot have"
+	if [ ! -e "$out/.config" ] || ! cmp -s "$out/.config.generated" "$out/.config.accepted"; then
+		[ ! -e "$out/.config" ] || say "the configuration has changed: build/${out##*/}/.config is overwritten"
+		cp "$out/.config.generated" "$out/.config"
+		cp "$out/.config.generated" "$out/.config.accepted"
+	fi
+}
+
+# inputs: a checksum of everything that a build depends on: the tree with its changes,
+# the tools, the configuration asked for and the one in use.
+# shellcheck disable=SC2015 # a failure of any of them counts
+inputs() {
+	{
+		git -C "$TREE" rev-parse 'HEAD^{tree}' &&
+			git -C "$TREE" diff --binary HEAD &&
+			(cd "$TREE" && git ls-files -z --others --exclude-standard | xargs -0r sha256sum) &&
+			cat "$BUILD/toolchain.env" &&
+			"$RUSTC" -vV &&
+			$CC --version &&
+			bindgen --version &&
+			{ [ ! -f "$start" ] || cat "$start"; } &&
+			echo "$fragments" | xargs cat "$TOP/scripts/build/kernel.sh" "$out/.config" ||
+			date +%s%N # never seen before
+	} | sha256sum
+}
+
+# outputs: a checksum of what was built; fails if the kernel is missing.
+outputs() {
+	[ -e "$out/arch/x86/boot/bzImage" ] && sha256sum <"$out/arch/x86/boot/bzImage" &&
+		find "$out/vmlinux" "$out/installed" -type f -printf '%p %s %T@\n' 2>/dev/null | sort | sha256sum
+}
+
+# ticker TITLE BEGIN LOG: instead of the one in lib/steps.sh; show how far the build is:
+# on a terminal every second, elsewhere a line every half minute.
+ticker() {
+	if [ -t 2 ]; then pause=1 form='\r\033[K%s ... %d s, step %d: %.50s'
+	else pause=30 form='\n%s ... %d s, step %d: %.50s'; fi
+	while sleep $pause && kill -0 $$ 2>/dev/null; do
+		now=$(tail -n 1 "$3" | tr -s ' \t' ' ')
+		# shellcheck disable=SC2059 # one of the two above
+		printf "$form" "$1" $(($(date +%s) - $2)) "$(wc -l <"$3")" "${now# }" >&2
+	done
+}
+
+# make_all: build the kernel, and install its modules for the guest's modprobe.
+make_all() {
+	kmake "$out" all
+	rm -rf "$out/installed"
+	grep -q '^CONFIG_MODULES=y' "$out/.config" || return 0
+	kmake "$out" INSTALL_MOD_PATH="$out/installed" INSTALL_MOD_STRIP=1 modules_install
+	rm "$out"/installed/lib/modules/*/build
+}
+
+choose
+if [ $# != 0 ]; then
+	configure
+	[ "$1" = config ] || kmake "$out" menuconfig
+	exit
+fi
+
+# .built has the checksums of the last successful build.
+if [ -e "$out/.config" ] && built=$(outputs) && printf '%s\n%s\n' "$(inputs)" "$built" | cmp -s - "$out/.built"; then
+	say "$title: up to date"
+	exit
+fi
+rm -f "$out/.built"
+configure
+before=$(inputs)
+attempt "$log" "$title" make_all
+if [ "$status" != 0 ]; then
+	# With parallel jobs the errors need not be at the end.
+	grep -n -A 12 -E '^error|[: ]error:|fatal:' "$log" | head -n 60 >&2 || :
+	die "$title: the build failed; the whole log: $log"
+fi
+built=$(outputs) || die "$title: the build gave no kernel; the log: $log"
+[ "$(inputs)" = "$before" ] || die "$title: build/linux or the tools have changed while it was built: run make again"
+printf '%s\n%s\n' "$before" "$built" >"$out/.built"

@@ -1,0 +1,37 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# usage: [ARCH=x86_64|i386] [CONFIG=...] [HANDOUT=1] [ADD=PATH...] shell.sh
+#
+# Boot the kernel with an interactive shell. The files and folders in ADD are copied
+# to the guest's /root. With HANDOUT=1 there is a C library for dynamically linked
+# programs.
+#
+# 'exit' ends the guest; Ctrl-A X always ends QEMU. Ctrl-C goes to the guest.
+
+. "$(dirname "$0")/../lib/lib.sh"
+
+[ -t 0 ] || die "this needs a terminal"
+
+claim "shell-$ARCH"
+with_lock
+cat >"$run/motd" <<EOF
+
+A shell in the guest. 'exit' or Ctrl-A X ends it; Ctrl-C goes to the guest.
+The selftests are in /kselftest (/kselftest/rust_syscalls/demo shows the system calls)${ADD:+,
+your files in /root}. After resizing the terminal: stty rows N cols N
+EOF
+tests=$("$TOP/scripts/build/selftests.sh" "$ARCH")
+# shellcheck disable=SC2046 # one word per file
+set -- "$TOP/scripts/guest/inside/profile:/etc/profile" "$run/motd:/etc/motd" "$tests:/kselftest" \
+	$([ ! "$HANDOUT" ] || "$TOP/scripts/build/libc.sh" "$ARCH")
+for path in ${ADD:-}; do
+	check_add "$path"
+	set -- "$@" "$path:/root/$(basename "$path")"
+done
+"$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$@"
+drop_lock
+
+size=$(stty size)
+exec "$TOP/scripts/guest/qemu.sh" -i -d "$run" \
+	-a "quiet TERM=${TERM:-vt100} ROWS=${size% *} COLS=${size#* }" "$(kernel_dir)" "$run/initramfs"

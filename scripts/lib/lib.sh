@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+#
+# The preamble of every script: a known environment, and what all scripts share.
+
+set -eu
+
+# usage: print the head of the script, up to the first empty line.
+usage() {
+	sed '1,3d; /^$/Q; s/^# \{0,1\}//' "$0"
+}
+
+case ${1:-} in
+-h | --help) usage; exit ;;
+esac
+
+unset CDPATH
+TOP=$(cd "$(dirname "$0")/../.." && pwd -P)
+BUILD=$TOP/build
+TREE=$BUILD/linux
+ARCH=${ARCH:-x86_64}
+CONFIG=${CONFIG:-lean}
+JOBS=${JOBS:-$(nproc)}
+V=${V:-0}
+[ "${HANDOUT:-}" = 1 ] || HANDOUT=''
+export LC_ALL=C
+umask 022
+
+# say TEXT…: one line for the user. Standard output is for data.
+say() {
+	printf '%s\n' "$*" >&2
+}
+
+# die TEXT…: report an error and stop.
+die() {
+	say "${0##*/}: $*"
+	exit 1
+}
+
+# misused: print the usage and stop.
+misused() {
+	usage >&2
+	exit 2
+}
+
+# plain_path WHAT PATH: refuse a path that make would split.
+plain_path() {
+	case $2 in
+	*[[:space:]:]*) die "$1 $2: make cannot take a path with a space or a colon" ;;
+	esac
+}
+
+# Variables of the caller's environment that change what git, make, compilers and
+# cargo do. They are meant for other repositories and other kernels.
+foreign='GIT_.*
+(GNU)?MAKE(FLAGS|FILES)|MFLAGS|MAKEOVERRIDES|MAKELEVEL
+(KBUILD|KCONFIG|KSELFTEST|INSTALL|LLVM|TEST)_.*|[COMW]
+(SUB|SRC)ARCH|CROSS_COMPILE.*|LOCALVERSION|DESTDIR|OUTPUT|(SKIP_|FORCE_)?TARGETS
+(HOST)?(CC|CXX|LD|RUSTC)|AR|NM|OBJCOPY|OBJDUMP|READELF|STRIP
+(K|HOST|USER)?(C|CXX|A|AS|CPP|LD|RUST|RUSTDOC)FLAGS|RUSTC_.*
+CARGO_(BUILD|ENCODED|INSTALL|PROFILE|TARGET)_.*|BINDGEN_.*
+CPATH|C_INCLUDE_PATH|LIBRARY_PATH|SOURCE_DATE_EPOCH|POSIXLY_CORRECT
+TAR_OPTIONS|GREP_.*|GZIP|XZ_.*'
+
+case $ARCH in
+x86_64 | i386) ;;
+*) die "ARCH=$ARCH: there is only ARCH=x86_64 (the default) and ARCH=i386" ;;
+esac
+
+# same_world: unset them, and ignore git's configuration except for the user's name
+# and safe.directory. Done once: the scripts that this one calls inherit it.
+same_world() {
+	[ "${SAME_WORLD:-}" != "$TOP" ] || return 0
+	plain_path 'the folder' "$TOP"
+	mkdir -p "$BUILD"
+	_config=$BUILD/.gitconfig
+	: >"$_config.$$"
+	_foreign=$(env | sed -n 's/^\([A-Z][A-Z0-9_]*\)=.*/\1/p' | grep -xE "$foreign" || :)
+	# shellcheck disable=SC2046 # one word per name
+	unset $(echo "$_foreign" | grep -v '^GIT_CONFIG')
+	! command -v git >/dev/null || {
+		git -C / config --get-regexp '^safe\.directory$' || :
+		git -C "$TOP" config --get-regexp '^user\.(name|email)$' || :
+	} | while read -r _key _value; do
+		git config --file "$_config.$$" --add "$_key" "$_value"
+	done
+	mv "$_config.$$" "$_config"
+	# shellcheck disable=SC2086
+	unset $_foreign
+	export GIT_CONFIG_GLOBAL="$_config" GIT_CONFIG_NOSYSTEM=1 SAME_WORLD="$TOP"
+}
+same_world
+mkdir -p "$BUILD/log"
+
+# cache_dir: the folder of downloads and base trees, which outlives build/.
+cache_dir() {
+	_cache=${XDG_CACHE_HOME:-$HOME/.cache}/rust-syscalls
+	plain_path 'the cache' "$_cache"
+	mkdir -p "$_cache"
+	echo "$_cache"
+}
+
+# need_space DIRECTORY MIB WHAT: stop if the disk has less.
+need_space() {
+	_free=$(df -Pk "$1" | awk 'NR == 2 { print int($4 / 1024) }')
+	[ "$_free" -ge "$2" ] || die "$3 needs $2 MiB, and $1 has $_free MiB free"
+}
+
+. "$TOP/scripts/lib/steps.sh"
+. "$TOP/scripts/lib/kernel.sh"
+. "$TOP/scripts/lib/results.sh"

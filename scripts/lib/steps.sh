@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+#
+# Long steps, logs, locks, and cleaning up. Sourced by lib.sh.
+
+# at_exit COMMAND: run COMMAND, too, when this script ends, even by Ctrl-C or a signal.
+at_exit() {
+	_at_exit="$1; ${_at_exit:-}"
+}
+trap 'kill ${_ticker:-} 2>/dev/null || :; eval "${_at_exit:-}"' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# isolated COMMAND…: run a command or function in a subshell that stops at the first
+# failure; its status is in $status. Left of || and in conditions, where the shell ignores
+# failures inside a function, this refuses to run.
+isolated() {
+	set +e
+	(set -e; false; exit 99)
+	[ $? != 99 ] || die "isolated $1: not where the shell ignores failures"
+	(set -e; "$@")
+	status=$?
+	set -e
+}
+
+# ticker TITLE BEGIN LOG: show on a terminal how long a step has been running.
+ticker() {
+	[ -t 2 ] || return 0
+	while sleep 1 && kill -0 $$ 2>/dev/null; do
+		printf '\r%s ... %d s' "$1" $(($(date +%s) - $2)) >&2
+	done
+}
+
+# attempt LOG TITLE COMMAND…: run a long command quietly and show its time; if it fails,
+# show the end of the log. Its status is in $status. V=1 shows all output.
+attempt() {
+	_log=$1 _title=$2
+	shift 2
+	if [ "$V" = 1 ]; then
+		say "$_title"
+		isolated "$@" >&2
+		return
+	fi
+	_begin=$(date +%s)
+	printf '%s ...' "$_title" >&2
+	ticker "$_title" "$_begin" "$_log" 9>&- & # its sleep must not keep the lock
+	_ticker=$!
+	isolated "$@" >"$_log" 2>&1 </dev/null
+	kill "$_ticker" 2>/dev/null || :
+	wait "$_ticker" 2>/dev/null || :
+	_ticker=''
+	[ ! -t 2 ] || printf '\r%s ...' "$_title" >&2
+	if [ $status = 0 ]; then
+		say " $(($(date +%s) - _begin)) s"
+	else
+		say " failed"
+		tail -n 25 "$_log" >&2
+		say "the whole log: $_log"
+	fi
+}
+
+# run_logged LOG TITLE COMMAND…: the same; a failure ends this script.
+run_logged() {
+	attempt "$@"
+	[ $status = 0 ] || exit $status
+}
+
+# with_lock: lock build/ until this script ends. Scripts that it calls share the lock.
+with_lock() {
+	[ "${BUILD_LOCKED:-}" != "$BUILD" ] || return 0
+	exec 9>>"$BUILD/.lock"
+	if ! flock -n 9; then
+		say "waiting: $(cat "$BUILD/.lock.owner" 2>/dev/null || echo another make) is using build/"
+		flock 9
+	fi
+	echo "${0##*/} (process $$)" >"$BUILD/.lock.owner"
+	export BUILD_LOCKED="$BUILD"
+}
+
+# drop_lock: unlock build/, before something long that does not change it, such as a guest.
+drop_lock() {
+	exec 9>&-
+	unset BUILD_LOCKED
+}
+
+# claim NAME: set $run to a guest's own folder, build/run/NAME, or NAME.2, NAME.3, ... if
+# taken. It is locked while this script or its guest runs.
+claim() {
+	_n=1 run=$BUILD/run/$1
+	while mkdir -p "$run" && exec 7>>"$run/.lock" && ! flock -n 7; do
+		_n=$((_n + 1)) run=$BUILD/run/$1.$_n
+	done
+	find "$run" -mindepth 1 ! -name .lock -delete
+}

@@ -1,0 +1,132 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# usage: [ARCH=x86_64|i386] check.sh [CHECK...]
+#
+# Check the repository; say nothing if all is well.
+#
+#   apply       git am patches/*.patch applies to the base
+#   mirrors     patches/, rust-src/, selftests/ and Documentation/ are what
+#               'make series' writes
+#   checkpatch  checkpatch.pl --strict --no-signoff
+#   rustfmt     the Rust files that the series touches
+#   clippy      the Rust files that it adds, with the kernel of ARCH
+#   mandoc, shellcheck  the man pages, the scripts
+#   names       no path of this machine, no host that it installs from
+
+. "$(dirname "$0")/../lib/lib.sh"
+
+in_tree() {
+	git -C "$TREE" "$@"
+}
+
+# rust_files FILTER: the .rs files that the series adds (A) or touches (AM)
+rust_files() {
+	in_tree diff --name-only --diff-filter="$1" --no-renames base series -- '*.rs'
+}
+
+check_apply() {
+	run_quietly "$TOP/scripts/series/apply.sh" "$TREE" "$work/tree"
+}
+
+check_mirrors() {
+	[ -d "$work/tree" ] || check_apply || return
+	mkdir "$work/out"
+	"$TOP/scripts/series/write.sh" "$work/tree" "$work/out" 2>/dev/null
+	for _part in patches rust-src selftests Documentation; do
+		mkdir -p "$TOP/$_part"
+		diff -ru "$TOP/$_part" "$work/out/$_part"
+	done
+}
+
+# On standard error there is only spdxcheck.py, if a Python module is missing.
+check_checkpatch() {
+	set -- "$TOP"/patches/*.patch
+	[ -e "$1" ] || return 0
+	(cd "$TREE" && scripts/checkpatch.pl -q --strict --no-signoff "$@" 2>/dev/null)
+}
+
+check_rustfmt() {
+	rust_files AM | (cd "$TREE" && xargs -r rustfmt --check)
+}
+
+# "prepare" builds the crates in rust/; the other files have objects.
+check_clippy() {
+	_out=$BUILD/clippy-$ARCH
+	mkdir -p "$_out"
+	cmp -s "$BUILD/kernel-$ARCH/.config" "$_out/.config.from" || {
+		cp "$BUILD/kernel-$ARCH/.config" "$_out/.config"
+		cp "$_out/.config" "$_out/.config.from"
+	}
+	# shellcheck disable=SC2046 # one word per object
+	run_quietly kmake "$_out" -s CLIPPY=1 prepare \
+		$(rust_files A | grep -vE '^(rust|tools|scripts|Documentation)/' | objects)
+}
+
+# objects: the object of each file, except of the modules of another file: a/b.rs is one
+# of a.rs
+objects() {
+	awk '{ file[$0] }
+	END {
+		for (f in file) {
+			parent = f
+			sub("/[^/]*$", ".rs", parent)
+			if (!(parent in file)) {
+				sub(/rs$/, "o", f)
+				print f
+			}
+		}
+	}'
+}
+
+check_shellcheck() {
+	(cd "$TOP" && git grep -lzE '^#!/bin/(busybox |ba)?sh|^# shellcheck shell=' -- scripts .ci |
+		xargs -r0 shellcheck -x -P SCRIPTDIR)
+}
+
+check_mandoc() {
+	find "$TOP/Documentation" -name '*.[1-9]' -exec mandoc -T lint {} +
+}
+
+# Paths and package hosts of this machine must not get into the repository.
+check_names() {
+	{
+		echo "$TOP/"
+		echo "$HOME/."
+		{
+			# shellcheck disable=SC2016 # apt fills it in
+			apt-get indextargets --format '$(REPO_URI)' || :
+			pip config get global.index-url || :
+			npm config get registry || :
+			cat "${CARGO_HOME:-$HOME/.cargo}/config.toml" || :
+			env | grep -E '^(RUSTUP|PIP|CARGO|GOPROXY)' || :
+		} 2>/dev/null | grep -oE 'https?://[^/" ,]+' | sed 's|.*[/@]||' | sort -u
+	} | grep -vxE '/|(static\.)?(crates|rust-lang)\.(io|org)' >"$work/names"
+	! git -C "$TOP" grep -nFf "$work/names" -- . ':!COPYING'
+}
+
+# run_quietly COMMAND…: show its output only if it fails or warns.
+run_quietly() {
+	"$@" >"$work/log" 2>&1 </dev/null && ! grep -qE '^(warning|error)' "$work/log" && return
+	cat "$work/log"
+	return 1
+}
+
+with_lock
+load_toolchain
+work=$(mktemp -d "$BUILD/check.XXXXXX")
+at_exit "rm -rf '$work'"
+
+[ -d "$TREE" ] || die "there is no build/linux: run 'make tree' first"
+[ ! "$(own_work)" ] || die "build/linux has work that is not in patches/: commit it and run 'make series' first"
+
+failed=
+[ $# != 0 ] || set -- apply mirrors checkpatch rustfmt shellcheck mandoc names clippy
+for check; do
+	isolated "check_$check" >"$BUILD/log/check-$check.log" 2>&1
+	[ "$status" != 0 ] || [ -s "$BUILD/log/check-$check.log" ] || continue
+	failed="$failed $check"
+	say "check: $check:"
+	head -n 40 "$BUILD/log/check-$check.log" >&2
+done
+[ ! "$failed" ] || die "failed:$failed (logs: build/log/check-*.log)"

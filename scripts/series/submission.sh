@@ -1,0 +1,34 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# usage: submission.sh [REROLL]
+#
+# Write the series to build/submission, ready to hand in: with your Signed-off-by,
+# patch numbers, a cover letter, and "v2", "v3", ... for REROLL. patches/ has no
+# Signed-off-by: with it you state that you may hand the patch in, and only you can
+# state that.
+
+. "$(dirname "$0")/../lib/lib.sh"
+
+case ${1:-} in
+'' | v[0-9]* | [0-9]*) reroll=${1:-} reroll=${reroll#v} ;;
+*) misused ;;
+esac
+
+with_lock
+[ -d "$TREE" ] || die "there is no build/linux: run 'make tree' first"
+name=$(git config user.name || :) email=$(git config user.email || :)
+if [ ! "$name" ] || [ ! "$email" ]; then
+	die "who are you? Set git config --global user.name 'Your Name', and user.email"
+fi
+[ ! "$(own_work)" ] || die "build/linux has work that is not in patches/: commit it and run 'make series' first"
+[ "$(git -C "$TREE" rev-list --count base..series)" != 0 ] || die "the series has no patch"
+
+out=$BUILD/submission
+rm -rf "$out"
+GIT_COMMITTER_NAME=$name GIT_COMMITTER_EMAIL=$email git -C "$TREE" \
+	-c branch.series.description="$(cat "$TOP/scripts/series/cover-letter")" \
+	format-patch -q -o "$out" --cover-letter --cover-from-description=subject --signoff \
+	--from="$name <$email>" ${reroll:+-v"$reroll"} base..series
+say "in $out, signed off by $name <$email>; to send it:"
+say "  git -C build/linux send-email --to-cmd='scripts/get_maintainer.pl --norolestats' $out/*.patch"

@@ -1,0 +1,64 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# usage: tree.sh
+#
+# Make build/linux: a git tree whose branch "base" is the kernel source and whose
+# branch "series" has one commit per file of patches/ on top of it.
+#
+# If it exists, update it to patches/ (and to LINUX= or LINUX_TARBALL=, if given).
+# Your own commits and changes in it are never thrown away.
+
+. "$(dirname "$0")/../lib/lib.sh"
+[ $# = 0 ] || misused
+
+# switch REPOSITORY: check out the new branches in a tree without changes. Unchanged files
+# keep their times, so that the next build compiles only what changed.
+switch() {
+	git -C "$1" fetch -q "$BUILD/apply" +refs/remotes/origin/base:refs/series/base \
+		+refs/heads/series:refs/series/written
+	git -C "$1" checkout -q -f -B series refs/series/written
+	git -C "$1" branch -q -f base refs/series/base
+	git -C "$1" config series.patches "$(series_id)"
+}
+
+with_lock
+at_exit "rm -rf '$BUILD/apply' '$TREE.git' '$TREE.new'"
+base=
+if [ -d "$TREE" ]; then
+	if [ "${LINUX:-}${LINUX_TARBALL:-}" ]; then
+		base=$("$TOP/scripts/setup/source.sh")
+		[ "$(git -C "$base" rev-parse base)" != "$(git -C "$TREE" rev-parse base)" ] || base=
+	fi
+	if [ ! "$base" ] && [ "$(git -C "$TREE" config series.patches)" = "$(series_id)" ]; then
+		exit
+	fi
+	work=$(own_work | paste -sd' ')
+	[ ! "$work" ] || die "build/linux has $work of its own, and ${base:+the base or }patches/ has changed" \
+		"meanwhile: save your work in 'make series' or elsewhere, or remove build/linux; nothing is changed"
+	base=${base:-$TREE}
+else
+	base=$("$TOP/scripts/setup/source.sh")
+	need_space "$BUILD" 2600 "a kernel tree in build/"
+fi
+
+what=$(cat "$base/description" 2>/dev/null || echo the base)
+git -C "$base" rev-parse -q --verify base >/dev/null || die "git cannot read $base: see above"
+attempt "$BUILD/log/apply.log" "Applying patches/ to $what" "$TOP/scripts/series/apply.sh" "$base" "$BUILD/apply"
+[ "$status" = 0 ] || die "patches/ does not apply to $what; nothing is changed"
+if [ -d "$TREE" ]; then
+	run_logged "$BUILD/log/tree.log" "Updating build/linux" switch "$TREE"
+else
+	rm -rf "$TREE.new" "$TREE.git"
+	git clone -q --no-checkout -b base "$base" "$TREE.git"
+	git -C "$TREE.git" remote remove origin
+	# If the cache still has the files unpacked, take them, with their index.
+	mkdir "$TREE.new"
+	if [ "$(stat -c %d "$base")" = "$(stat -c %d "$BUILD")" ] && mv -T "$base/files" "$TREE.new" 2>/dev/null; then
+		mv "$base/index" "$TREE.git/.git/index"
+	fi
+	mv "$TREE.git/.git" "$TREE.new/.git"
+	run_logged "$BUILD/log/tree.log" "Checking out build/linux" switch "$TREE.new"
+	cp "$base/description" "$TREE.new/.git/description"
+	mv "$TREE.new" "$TREE"
+fi

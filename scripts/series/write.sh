@@ -1,0 +1,84 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# usage: write.sh [TREE DIRECTORY]
+#
+# Write the commits between the branches "base" and "series" of build/linux to
+# patches/, and the files that they add to the mirrors rust-src/, selftests/ and
+# Documentation/. The same commits give the same bytes on every machine.
+#
+# With TREE and DIRECTORY, read the git repository TREE and write to DIRECTORY.
+
+. "$(dirname "$0")/../lib/lib.sh"
+
+case $# in
+0) tree=$TREE to=$TOP ;;
+1) misused ;;
+*) tree=$1 to=$2 ;;
+esac
+
+in_tree() {
+	git -C "$tree" "$@"
+}
+
+# mirror NAME PREFIX PATHSPEC…: copy the added files that match, without the prefix.
+mirror() {
+	_name=$1 _prefix=$2
+	shift 2
+	mkdir "$new/$_name" "$new/all"
+	in_tree diff --name-only --diff-filter=A --no-renames base series -- "$@" >"$new/list"
+	if [ -s "$new/list" ]; then
+		# shellcheck disable=SC2046 # one word per file
+		in_tree archive series -- $(cat "$new/list") | tar -x -C "$new/all"
+		cp -r "$new/all/$_prefix." "$new/$_name"
+	fi
+	rm -r "$new/all" "$new/list"
+}
+
+with_lock
+if [ "$tree" = "$TREE" ]; then
+	[ -d "$TREE" ] || die "there is no build/linux: run 'make tree' first"
+	[ "$(in_tree symbolic-ref -q --short HEAD)" = series ] ||
+		die "build/linux is not on its branch series: finish the rebase, or check series out; nothing is written"
+	changes=$(in_tree status --porcelain)
+	[ ! "$changes" ] || die "build/linux has changes that are not committed; nothing is written:
+$changes"
+fi
+
+new=$(mktemp -d "$BUILD/series.XXXXXX")
+at_exit "rm -rf '$new'"
+
+in_tree merge-base --is-ancestor base series || die "the branch series is not based on the branch base"
+[ ! "$(in_tree rev-list --merges base..series)" ] || die "the branch series has merges: a series of patches cannot"
+
+# What git takes for a function line, which the hunks show, depends on its version:
+# define it.
+mkdir "$new/patches"
+in_tree -c diff.cpp.xfuncname='^[A-Za-z_$].*' \
+	-c diff.rust.xfuncname='^[ \t]*((pub(\([^)]*\))? +)?((const|async|unsafe|extern( +"[^"]*")?) +)*(fn|impl|trait|struct|enum|union|mod|macro_rules!)[ <].*[^;])$' \
+	format-patch -q -o "$new/patches" --zero-commit --no-signature --no-numbered --abbrev=12 \
+	-M --diff-algorithm=histogram --no-ext-diff --no-textconv --encode-email-headers base..series
+mirror rust-src '' '*.rs' ':!tools/testing' ':!Documentation'
+mirror selftests tools/testing/selftests/ tools/testing/selftests
+mirror Documentation Documentation/ Documentation
+
+if [ "$tree" = "$TREE" ] && [ "$(in_tree config series.patches)" != "$(series_id)" ] &&
+	! diff -rq "$new/patches" "$to/patches" >/dev/null 2>&1; then
+	die "patches/ has changed since build/linux was made from it, and would be overwritten; nothing is" \
+		"written: git stash that change, or rebase your commits onto it (see make tree)"
+fi
+# Replace each folder only once the new one is complete, and never halfway.
+trap '' HUP INT TERM
+for part in patches rust-src selftests Documentation; do
+	diff -rq "$new/$part" "$to/$part" >/dev/null 2>&1 && continue
+	[ ! -e "$to/$part" ] || mv "$to/$part" "$new/$part.old"
+	mv "$new/$part" "$to/$part" || {
+		[ ! -e "$new/$part.old" ] || mv "$new/$part.old" "$to/$part"
+		die "$part/ cannot be written"
+	}
+	say "$part/ is written"
+done
+if [ "$tree" = "$TREE" ]; then
+	in_tree update-ref refs/series/written series
+	in_tree config series.patches "$(series_id)"
+fi

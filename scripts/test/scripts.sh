@@ -1,0 +1,619 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# usage: scripts.sh
+#
+# Test the scripts that set up, and those that maintain the series, in a copy of the
+# repository, on a kernel tree of a few files, without a network. Bad input must give
+# a clear error and change nothing.
+
+# shellcheck disable=SC2016,SC2028,SC2034 # it writes scripts
+
+. "$(dirname "$0")/../lib/lib.sh"
+
+tmp=$(mktemp -d)
+at_exit "rm -rf '$tmp'"
+unset BUSYBOX LINUX LINUX_TARBALL LLVM RUST_LIB_SRC BUILD_LOCKED HANDOUT V GOALS CONFIG PROG ADD CMD SAME_WORLD
+export XDG_CACHE_HOME="$tmp/cache" TMPDIR="$tmp" KVM=off
+export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0='A User'
+export GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1=user@localhost
+export GIT_AUTHOR_DATE='2020-02-02T02:02:02Z'
+path=$PATH
+repo=$tmp/repo tree=$tmp/repo/build/linux
+
+# What breaks a careless script: a user with firm habits, in a hook of another
+# repository, who builds kernels and whose cache somebody else has made.
+mkdir "$tmp/caller" "$tmp/hooks"
+printf '#!/bin/sh\nexit 1\n' | tee "$tmp/hooks/reference-transaction" >"$tmp/hooks/post-checkout"
+chmod +x "$tmp/hooks"/*
+git init -q "$tmp/caller"
+sleep 0.01
+touch "$tmp/before"
+cat >"$tmp/gitconfig" <<END
+[user]
+	name = A User
+	email = user@localhost
+[diff]
+	noprefix = true
+	context = 9
+	algorithm = patience
+[format]
+	signature = mine
+	numbered = true
+	pretty = oneline
+[core]
+	autocrlf = input
+	abbrev = 40
+	hooksPath = $tmp/hooks
+[safe]
+	bareRepository = explicit
+	directory = *
+[status]
+	showUntrackedFiles = no
+END
+hostile() (
+	umask 077
+	cd "$repo"
+	export GIT_CONFIG_GLOBAL="$tmp/gitconfig" GIT_CONFIG_COUNT=0 GIT_DIR="$tmp/caller/.git" \
+		GIT_INDEX_FILE="$tmp/caller/.git/index" GIT_WORK_TREE="$tmp/caller" GIT_DEFAULT_HASH=sha256 \
+		CDPATH=".:$tmp" MAKEFLAGS='-n --' KCFLAGS=-Dhostile KBUILD_OUTPUT="$tmp/caller" O="$tmp/caller" \
+		CROSS_COMPILE=no- CC=no-cc ARFLAGS=no CARGO_BUILD_TARGET=no RUSTFLAGS=no TAR_OPTIONS=--no \
+		XZ_OPT=--no POSIXLY_CORRECT=1 C_INCLUDE_PATH=/no LIBRARY_PATH=/no
+	"$@"
+)
+
+verdict() {
+	if [ "$1" = 0 ]; then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1))
+		say "FAIL $what"
+		cat "$tmp/output" >&2
+	fi
+}
+
+# snapshot: all that a failing script must leave alone.
+snapshot() {
+	{
+		(cd "$repo" && find patches rust-src selftests Documentation -type f -exec sha256sum {} + | sort)
+		[ ! -d "$tree" ] || git --no-optional-locks -C "$tree" status --porcelain=v2 --branch
+		find "$tmp"/linux* -printf '%p %T@\n' | sort
+		find "$XDG_CACHE_HOME/rust-syscalls/base" -maxdepth 1 -name '*.git' ! -name 'dir-*' | sort
+	} | sha256sum
+}
+
+# works WHAT COMMAND…
+works() {
+	what=$1
+	shift
+	if hostile "$@" >"$tmp/output" 2>&1 </dev/null; then verdict 0; else verdict 1; fi
+}
+
+# refuses WHAT PATTERN COMMAND…: it fails, says so, and changes nothing.
+refuses() {
+	what=$1 pattern=$2
+	shift 2
+	before=$(snapshot)
+	if hostile "$@" >"$tmp/output" 2>&1 </dev/null; then
+		echo "(it did not fail)" >>"$tmp/output"
+		verdict 1
+	elif ! grep -qE "$pattern" "$tmp/output"; then
+		echo "(nothing says '$pattern')" >>"$tmp/output"
+		verdict 1
+	elif [ "$(snapshot)" != "$before" ]; then
+		echo "(something is changed)" >>"$tmp/output"
+		verdict 1
+	else
+		verdict 0
+	fi
+}
+
+# same WHAT A B
+same() {
+	what=$1
+	echo "'$2' is not '$3'" >"$tmp/output"
+	if [ "$2" = "$3" ]; then verdict 0; else verdict 1; fi
+}
+
+run() {
+	_script=$1
+	shift
+	"scripts/$_script" "$@"
+}
+
+commit() {
+	git -C "$tree" add -A
+	git -C "$tree" commit -q -m "$1" -m "Because."
+}
+
+series_sum() {
+	(cd "$repo" && find patches rust-src selftests Documentation -type f -exec sha256sum {} + | sort | sha256sum)
+}
+
+# fake NAME: a command that does what standard input says
+fake() {
+	{ echo '#!/bin/sh'; cat; } >"$tmp/fake/$1"
+	chmod +x "$tmp/fake/$1"
+}
+
+# with_fakes COMMAND…
+with_fakes() {
+	PATH="$tmp/fake:$path" "$@"
+}
+
+# kernel DIRECTORY SUBLEVEL [PATCHLEVEL]: a source tree, which builds nothing in no time
+kernel() {
+	mkdir -p "$1/kernel/configs" "$1/scripts/kconfig" "$1/include/uapi/linux" \
+		"$1/tools/testing/selftests/rust_syscalls"
+	cat >"$1/Makefile" <<-END
+	VERSION = 7
+	PATCHLEVEL = ${3:-3}
+	SUBLEVEL = $2
+	EXTRAVERSION =
+	allnoconfig alldefconfig: ; @sed "\$\$FAKE_KCONFIG" "\$(KCONFIG_ALLCONFIG)" >"\$(KCONFIG_CONFIG)"
+	all: ; @mkdir -p \$(O)/arch/x86/boot; [ ! "\$(KCFLAGS)" ] && \$\${FAKE_BUILD:-date +%N} >\$(O)/arch/x86/boot/bzImage
+	modules_install: ; @mkdir -p \$(INSTALL_MOD_PATH)/lib/modules/7; touch \$(INSTALL_MOD_PATH)/lib/modules/7/build \$(INSTALL_MOD_PATH)/lib/modules/7/a.ko
+	END
+	printf '%s\n' 'install: ; @mkdir -p $(INSTALL_PATH) && printf "c:a_%s\\n" 1 2 3 >$(INSTALL_PATH)/kselftest-list.txt' \
+		>"$1/tools/testing/selftests/Makefile"
+	touch "$1/tools/testing/selftests/rust_syscalls/Makefile" "$1/include/uapi/linux/pf_stat.h"
+	printf '#!/bin/sh\nshift\ncat "$@" >"$KCONFIG_CONFIG"\n' >"$1/scripts/kconfig/merge_config.sh"
+	chmod +x "$1/scripts/kconfig/merge_config.sh"
+	echo CONFIG_RUST=y | tee "$1/kernel/configs/rust.config" >"$1/kernel/configs/rust_syscalls.config"
+	printf 'List\n\nTHE REST\nF:\t*\n' >"$1/MAINTAINERS"
+	printf '*.o\n\n#\n# Debian packaging: ignore everything\n#\n/*\n!/debian/\n' >"$1/.gitignore"
+	printf '*.rs diff=rust\n' >"$1/.gitattributes"
+	printf 'int main(void)\n{\n\ta;\n\tb;\n\tc;\n\td;\n}\n' >"$1/kernel/fork.c"
+}
+
+mkdir -p "$repo" "$tmp/fake" "$repo/patches" "$repo/rust-src" "$repo/selftests" "$repo/Documentation"
+cp -r "$TOP/scripts" "$TOP/Makefile" "$TOP/kconfig" "$TOP/.gitattributes" "$repo"
+git init -q "$repo"
+echo /build/ >"$repo/.gitignore"
+kernel "$tmp/linux" 4
+
+# The source: a plain tree, a git tree and a tarball of the same files are one base.
+works 'a plain tree as LINUX=' env LINUX="$tmp/linux" scripts/series/tree.sh
+plain=$(git -C "$tree" rev-parse base)
+rm -rf "$repo/build"
+cp -r "$tmp/linux" "$tmp/linux.git"
+printf '*.o\n\n' >"$tmp/linux.git/.gitignore"
+git init -q "$tmp/linux.git"
+git -C "$tmp/linux.git" add -fA
+git -C "$tmp/linux.git" commit -qm 'Linux'
+works 'a git tree as LINUX=' env LINUX="$tmp/linux.git" scripts/series/tree.sh
+same 'git tree and plain tree are the same base' "$(git -C "$tree" rev-parse base)" "$plain"
+rm -rf "$repo/build"
+tar -C "$tmp" -cJf "$tmp/linux-7.3.4.tar.xz" --transform 's/^linux/linux-7.3.4/' linux
+works 'a tarball as LINUX_TARBALL=' env LINUX_TARBALL="$tmp/linux-7.3.4.tar.xz" scripts/series/tree.sh
+same 'tarball and plain tree are the same base' "$(git -C "$tree" rev-parse base)" "$plain"
+same 'the tree has no changes' "$(git -C "$tree" status --porcelain)" ''
+works 'make tree again, without LINUX=' run series/tree.sh
+same 'whatever the umask' "$(stat -c %a "$tree/kernel/fork.c")" 644
+if [ "$(id -u)" = 0 ]; then
+	rm -rf "$tree"
+	chown -R 12345 "$XDG_CACHE_HOME/rust-syscalls/base"
+	works 'a cache of somebody else, called safe' env LINUX="$tmp/linux" scripts/series/tree.sh
+	rm -rf "$tree"
+	works 'a cache of somebody else' env LINUX="$tmp/linux" sh -c '! GIT_CONFIG_GLOBAL=/dev/null scripts/series/tree.sh'
+	same 'is not blamed on patches/' "$(grep -c 'patches/ does not' "$tmp/output")" 0
+	chown -R 0 "$XDG_CACHE_HOME/rust-syscalls/base"
+	works 'make tree' env LINUX="$tmp/linux" scripts/series/tree.sh
+fi
+
+# The round trip.
+mkdir -p "$tree/tools/testing/selftests/rust_syscalls" "$tree/Documentation/rust"
+printf 'pub fn a() {\n    0\n}\n' >"$tree/kernel/hello.rs"
+sed -i 's/c;/C;/' "$tree/kernel/fork.c"
+commit 'kernel: add hello'
+echo test >"$tree/tools/testing/selftests/rust_syscalls/hello.rs"
+echo 'text, with …' >"$tree/Documentation/rust/hello.rst"
+commit 'selftests: test hello …'
+works 'make series' run series/write.sh
+sum=$(series_sum)
+same 'the mirrors have what the series adds' \
+	"$(cd "$repo" && find rust-src selftests Documentation -type f | sort | paste -sd' ')" \
+	'Documentation/rust/hello.rst rust-src/kernel/hello.rs selftests/rust_syscalls/hello.rs'
+same 'patches have nothing of this machine' \
+	"$(grep -nE 'Signed-off|^-- $|^\+\+\+ kernel|\[PATCH [0-9]|mine' "$repo"/patches/*)" ''
+works 'make series again' run series/write.sh
+same 'nothing changed, the same bytes' "$(series_sum)" "$sum"
+rm -rf "$tree"
+works 'make tree from the patches' env LINUX="$tmp/linux" scripts/series/tree.sh
+works 'and back' run series/write.sh
+same 'there and back, the same bytes' "$(series_sum)" "$sum"
+head=$(git -C "$tree" rev-parse HEAD)
+rm -rf "$tree"
+GIT_COMMITTER_DATE=2021-01-01T00:00:00Z works 'make tree at another time' env LINUX="$tmp/linux" scripts/series/tree.sh
+same 'always the same hashes' "$(git -C "$tree" rev-parse HEAD)" "$head"
+cp -r "$tmp/linux.git" "$tmp/am"
+works 'plain git am takes the patches' env -i PATH="$PATH" GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b \
+	git -C "$tmp/am" am -q "$repo"/patches/*.patch
+
+# make check
+echo 'export LLVM=-19' >"$repo/build/toolchain.env"
+git -C "$repo" add -A
+works 'make check: patches and mirrors agree' run series/check.sh apply mirrors names
+same 'make check is silent' "$(cat "$tmp/output")" ''
+echo >>"$repo/rust-src/kernel/hello.rs"
+refuses 'make check: a mirror that differs' 'rust-src/kernel/hello.rs' scripts/series/check.sh mirrors
+(cd "$repo" && run series/write.sh 2>/dev/null)
+touch "$repo/selftests/stale"
+refuses 'make check: a file too many' 'selftests: stale' scripts/series/check.sh mirrors
+works 'make series removes it' run series/write.sh
+same 'as before' "$(series_sum)" "$sum"
+echo "see $repo/build" >"$repo/README.md"
+git -C "$repo" add README.md
+refuses 'make check: a path of this machine' README.md scripts/series/check.sh names
+git -C "$repo" rm -qf README.md
+git -C "$repo" commit -qm 'All'
+git clone -q -c core.autocrlf=true "$repo" "$tmp/windows"
+works 'a clone made on Windows' "$tmp/windows/scripts/setup/clean.sh"
+same 'has the line ends of Unix' "$(git -C "$tmp/windows" ls-files --eol | grep -c w/crlf)" 0
+
+# Work of the user's own
+echo '// mine' >>"$tree/kernel/hello.rs"
+refuses 'make series with uncommitted changes' 'not committed' scripts/series/write.sh
+refuses 'make check with uncommitted changes' 'make series' scripts/series/check.sh apply
+works 'make tree leaves changes alone' run series/tree.sh
+same 'they are still there' "$(git -C "$tree" status --porcelain)" ' M kernel/hello.rs'
+git -C "$tree" checkout -q kernel/hello.rs
+touch "$tree/kernel/new.rs"
+refuses 'make series with a new file' 'kernel/new.rs' scripts/series/write.sh
+commit 'kernel: new'
+cp -r "$repo/patches" "$tmp/patches"
+sed -i 's/^Because/Since/' "$repo"/patches/0001*
+refuses 'own commits, and the patches have changed' 'commits of its own' scripts/series/tree.sh
+git -C "$tree" reset -q --hard HEAD~1
+git -C "$tree" checkout -q --detach
+refuses 'make series in the middle of a rebase' 'not on its branch' scripts/series/write.sh
+git -C "$tree" checkout -q series
+touch "$tree/.git/refs/series/written.lock"
+refuses 'a git that fails in the middle' 'whole log' scripts/series/tree.sh
+rm "$tree/.git/refs/series/written.lock"
+refuses 'make series over patches that have changed' 'would be overwritten' scripts/series/write.sh
+works 'make tree follows the patches' run series/tree.sh
+same 'the new message is there' "$(git -C "$tree" log -1 --format=%b HEAD~1)" Since.
+sed -i 's/^-\tc;/-\tx;/' "$repo"/patches/0001*
+refuses 'a patch that does not apply' 'does not apply' scripts/series/tree.sh
+cp "$tmp"/patches/* "$repo/patches"
+works 'make tree with the old patches' run series/tree.sh
+git -C "$tree" checkout -q -b side base
+echo side >"$tree/side"
+commit side
+git -C "$tree" checkout -q series
+git -C "$tree" merge -q --no-edit side
+refuses 'make series with a merge' 'merges' scripts/series/write.sh
+git -C "$tree" reset -q --hard HEAD~1
+
+# A change to a patch, as scripts/README.md does it
+echo '// changed' >>"$tree/kernel/hello.rs"
+git -C "$tree" commit -qa --fixup=:/'add hello'
+GIT_SEQUENCE_EDITOR=: git -C "$tree" rebase -q -i --autosquash base
+works 'make series with a changed patch' run series/write.sh
+same 'there are as many patches, and the first has it' "$(grep -c '^+// changed' "$repo"/patches/* | cut -d: -f2 | paste -sd' ')" '1 0'
+cp "$tmp"/patches/* "$repo/patches"
+works 'make tree with the old patches again' run series/tree.sh
+
+echo '// more' >>"$tree/kernel/hello.rs"
+commit 'kernel: more'
+echo "case \$1=\$2 in */patches=*/patches) exit 1 ;; esac; exec $(command -v mv) \"\$@\"" | fake mv
+refuses 'make series that cannot write' 'cannot be written' with_fakes scripts/series/write.sh
+rm "$tmp/fake/mv"
+git -C "$tree" reset -q --hard HEAD~1
+
+# LINUX= and LINUX_TARBALL= that will not do; and one that will, later.
+tree_of() {
+	"$@" scripts/series/tree.sh
+}
+kernel "$tmp/linux.old" 12 1
+refuses 'LINUX= of another version' 'is Linux 7\.1\.12; the series is for 7\.3' tree_of env LINUX="$tmp/linux.old"
+refuses 'LINUX= is no kernel' 'no Linux source tree' tree_of env LINUX="$tmp/fake"
+refuses 'LINUX= is nothing' 'no directory' tree_of env LINUX="$tmp/none"
+echo x >>"$tmp/linux.git/kernel/fork.c"
+refuses 'LINUX= with changes' 'uncommitted changes' tree_of env LINUX="$tmp/linux.git"
+git -C "$tmp/linux.git" checkout -q .
+kernel "$tmp/linux.applied" 4
+echo 'RUST SYSTEM CALLS' >>"$tmp/linux.applied/MAINTAINERS"
+refuses 'LINUX= with the series applied' 'already has the series' tree_of env LINUX="$tmp/linux.applied"
+kernel "$tmp/linux.built" 4
+touch "$tmp/linux.built/.config"
+refuses 'LINUX= that was built in' 'built in' tree_of env LINUX="$tmp/linux.built"
+head -c 200 "$tmp/linux-7.3.4.tar.xz" >"$tmp/half.tar.xz"
+refuses 'half a tarball' 'cannot be unpacked' tree_of env LINUX_TARBALL="$tmp/half.tar.xz"
+tar -C "$tmp" -cf "$tmp/other.tar" fake
+refuses 'a tarball of something else' 'no kernel tarball' tree_of env LINUX_TARBALL="$tmp/other.tar"
+refuses 'no tarball' 'cannot be read' tree_of env LINUX_TARBALL="$tmp/none"
+kernel "$tmp/linux.new" 5
+echo '// mine' >>"$tree/kernel/hello.rs"
+refuses 'another base over own work' 'changes of its own' tree_of env LINUX="$tmp/linux.new"
+git -C "$tree" checkout -q .
+works 'another base' tree_of env LINUX="$tmp/linux.new"
+same 'is the base now' "$(git -C "$tree" show base:Makefile | grep SUBLEVEL)" 'SUBLEVEL = 5'
+works 'make series on another base' run series/write.sh
+same 'gives the same bytes' "$(series_sum)" "$sum"
+touch "$tmp/linux.new/kernel/added"
+works 'a plain tree that has changed' tree_of env LINUX="$tmp/linux.new"
+same 'is seen' "$(git -C "$tree" ls-files kernel/added)" kernel/added
+
+# The lock
+mkdir -p "$repo/build"
+flock "$repo/build/.lock" sleep 2 &
+sleep 0.3
+works 'a second make waits' run series/write.sh
+same 'and says so' "$(grep -c '^waiting: .* is using build/' "$tmp/output")" 1
+
+# Handing in
+works 'make submission' run series/submission.sh v2
+same 'all patches are signed off' "$(grep -l '^Signed-off-by: A User <user@localhost>' \
+	"$repo"/build/submission/v2-000[12]* | wc -l)" 2
+same 'patches/ is not' "$(series_sum)" "$sum"
+refuses 'make submission of nobody' 'who are you' env GIT_CONFIG_GLOBAL=/dev/null scripts/series/submission.sh
+
+# The disk, the architecture
+printf 'echo Filesystem 1024-blocks Used Available; echo disk 1000 900 102400\n' | fake df
+mv "$tree" "$tmp/tree"
+refuses 'make deps on a full disk' 'needs 4096 MiB, and .* has 100 MiB free' with_fakes scripts/setup/deps.sh
+refuses 'make tree on a full disk' 'needs [0-9]+ MiB, and .* has 100 MiB free' \
+	with_fakes env LINUX="$tmp/linux" scripts/series/tree.sh
+mv "$tmp/tree" "$tree"
+rm "$tmp/fake/df"
+cp -r "$repo" "$tmp/my repo"
+refuses 'a path with a space' 'a space or a colon' "$tmp/my repo/scripts/series/tree.sh"
+echo Linux aarch64 | sed 's/^/echo /' | fake uname
+refuses 'another architecture' 'need Linux on x86-64' with_fakes scripts/setup/deps.sh
+rm "$tmp/fake/uname"
+refuses 'ARCH unknown' 'ARCH=arm64: there is only' env ARCH=arm64 scripts/setup/deps.sh
+
+# The toolchain: a compiler and a bindgen that say what we want
+sysroot=$tmp/sysroot/lib/rustlib/src/rust/library
+rust_is() {
+	fake rustc <<-END
+		[ "\$1" = --print ] && echo $tmp/sysroot || echo "rustc $1 (0123456 2026-01-01)"
+	END
+}
+library_is() {
+	mkdir -p "$1/core/src"
+	echo "#[stable(feature = \"x\", since = \"$2\")]" >"$1/core/src/lib.rs"
+}
+echo 'exit 1' | fake rustup
+echo "echo \$CARGO_BUILD_TARGET \$RUSTFLAGS \$CARGO_TARGET_DIR >$tmp/cargo; exit 1" | fake cargo
+echo 'echo bindgen 0.72.0' | fake bindgen
+rust_is 1.95.0
+library_is "$sysroot" 1.95.0
+works 'make deps with all that is needed' with_fakes scripts/setup/deps.sh
+works 'is quick and silent then' with_fakes timeout 5 scripts/setup/deps.sh
+same 'it says nothing' "$(cat "$tmp/output")" ''
+rust_is 1.84.1
+refuses 'rustc too old' 'rustc 1.84.1 is too old, the kernel needs 1.85.0' with_fakes scripts/setup/deps.sh
+rust_is 1.90.0
+library_is "$sysroot" 1.90.0
+works 'rustc 1.90 for x86_64' with_fakes scripts/setup/deps.sh
+refuses 'rustc 1.90 for i386' 'too old for ARCH=i386, which needs 1.91.0: older ones pass' \
+	with_fakes env ARCH=i386 scripts/setup/deps.sh
+rust_is 1.95.0
+library_is "$sysroot" 1.95.0
+library_is "$tmp/library" 1.94.0
+refuses 'RUST_LIB_SRC= of another version' 'not the library of Rust 1.95.0' \
+	with_fakes env RUST_LIB_SRC="$tmp/library" scripts/setup/deps.sh
+echo 'echo bindgen 0.70.1' | fake bindgen
+echo 'exit 1' | fake apt-cache
+refuses 'bindgen too old, and no network for cargo' 'cannot build bindgen >= 0.71.1' with_fakes scripts/setup/deps.sh
+same 'cargo does not see what is meant for others' "$(cat "$tmp/cargo")" "$XDG_CACHE_HOME/rust-syscalls/bindgen"
+echo 'echo bindgen 0.72.0' | fake bindgen
+rust_is 1.97.0-nightly
+library_is "$sysroot" CURRENT_RUSTC_VERSION
+works 'a nightly' with_fakes scripts/setup/deps.sh
+rust_is 1.95.0
+library_is "$sysroot" 1.95.0
+echo exit | fake ldd
+works 'a busybox that ldd does not call dynamic' with_fakes timeout 5 scripts/setup/deps.sh
+rm "$tmp/fake/ldd"
+works 'LLVM= in the environment of make is for others' with_fakes env -u MAKEFLAGS LLVM=-3 make deps
+refuses 'LLVM= that is not there' 'no complete LLVM' with_fakes env LLVM=-3 scripts/setup/deps.sh
+
+# apt: a mirror that is away, a package that is gone
+cat <<-'END' | fake apt-get
+	case $* in
+	*indextargets*) . /etc/os-release; echo "http://localhost:9/debian/ $VERSION_CODENAME" ;;
+	*update*) [ ! "$FAKE_OFFLINE" ] ;;
+	*) exit 1 ;;
+	esac
+END
+if grep -q '^ID=debian' /etc/os-release; then
+	refuses 'no network for apt' 'cannot be reached' with_fakes env FAKE_OFFLINE=1 scripts/setup/apt.sh suite package
+	echo : | fake apt-cache
+	refuses 'a package that is gone' 'suite has no package \(any more\)' with_fakes env FAKE_OFFLINE= scripts/setup/apt.sh suite package
+fi
+refuses 'no package and no kernel.org' 'give LINUX=dir or LINUX_TARBALL=file' \
+	with_fakes env FAKE_OFFLINE=1 KERNEL_ORG=http://127.0.0.1:9 scripts/setup/source.sh --update
+library_is "$sysroot" 1.94.0
+refuses 'no library of the right version' 'no source of the standard library of Rust 1.95.0' \
+	with_fakes env FAKE_OFFLINE=1 scripts/setup/deps.sh
+same 'and why the one that is there is not used' "$(grep -c 'is of Rust 1.94, rustc is 1.95.0: not used' "$tmp/output")" 1
+
+# What make is given
+refuses 'a variable that there is not' 'No such variable: ARC' make run ARC=i386
+for script in setup/deps series/tree build/kernel guest/qemu test/all; do
+	works "$script.sh --help" run $script.sh --help
+	same 'says how it is called' "$(grep -cE "^(usage: | ).*${script#*/}.sh" "$tmp/output")" 1
+done
+works 'make help' env -u MAKEFLAGS make help
+same 'make help has every variable' "$(sed -n '/^variables :=/,/^given/{/^given/d; s/.*:=//; s/\\//; p}' "$repo/Makefile" |
+	tr -s ' \t' '\n' | while read -r name; do grep -q "\<$name=" "$tmp/output" || echo "$name"; done)" ''
+for argument in BUSYBOX=none PROG=none.c PROG=Makefile ADD=/none CONFIG=none CONFIG='a b/c.config'; do
+	refuses "$argument before the build" "$argument:|a space" with_fakes env -u MAKEFLAGS make run "$argument"
+	same "$argument, nothing built" "$(grep -c '^kernel' "$tmp/output")" 0
+done
+
+# Kernels
+out=$repo/build/kernel-x86_64
+# builds WHAT TIMES: whether it is up to date
+builds() {
+	works "a kernel, $1" with_fakes scripts/build/kernel.sh
+	same "$1" "$(grep -c 'up to date' "$tmp/output")" "$2"
+}
+builds 'the first time' 0
+builds 'nothing has changed' 1
+rm "$out/.built"
+library_is "$sysroot" 1.95.0
+works 'make kernel' with_fakes env -u MAKEFLAGS FAKE_BUILD=env make kernel
+same 'does not set what is not given' "$(grep -a '^RUST_LIB_SRC=' "$out/arch/x86/boot/bzImage")" ''
+echo x >>"$tree/kernel/hello.rs"
+builds 'a change' 0
+builds 'the same change' 1
+echo x >>"$tree/kernel/hello.rs"
+refuses 'a change during the build' 'while it was built' \
+	with_fakes env FAKE_BUILD="sed -i s/x/y/w/dev/stdout $tree/kernel/hello.rs" scripts/build/kernel.sh
+git -C "$tree" checkout -q .
+builds 'after that' 0
+rm -r "$out/installed"
+builds 'the modules are missing' 0
+rm "$out/arch/x86/boot/bzImage"
+refuses 'a build without a kernel' 'gave no kernel' with_fakes env FAKE_BUILD="rm $out/arch/x86/boot/bzImage" scripts/build/kernel.sh
+builds 'the kernel is missing' 0
+configured() {
+	with_fakes env "$@" scripts/build/kernel.sh config
+}
+printf 'CONFIG_MINE=y\r\n' >"$repo/my.config"
+gzip -k "$repo/my.config"
+works 'CONFIG= beside us, as Windows writes it' configured CONFIG=my.config
+same 'is in it' "$(grep -c '^CONFIG_MINE=y$' "$out-my/.config")" 1
+works 'CONFIG= compressed' configured CONFIG=my.config.gz
+same 'is in it, too' "$(grep -c '^CONFIG_MINE=y$' "$out-my.config.gz/.config")" 1
+refuses 'CONFIG= is something else' 'is not a configuration' configured CONFIG=Makefile
+printf 'CONFIG_CC_VERSION_TEXT=x\nCONFIG_MODULE_SIG=y\n' >"$repo/distro.config"
+works 'a kernel that insists on signatures' configured CONFIG=distro.config FAKE_KCONFIG=s/_SIG=n/_SIG=y/
+refuses 'a kernel without Rust' 'RUST=y: Kconfig drops it' configured CONFIG=distro.config FAKE_KCONFIG=/RUST=/d
+
+# Guests
+cat >"$tmp/m.c" <<-'END'
+	#include <linux/pf_stat.h>
+	#include <math.h>
+	int main(int argc, char **argv) { return pow(argc, 2) == 3; }
+END
+cat <<-'END' | fake qemu-system-x86_64
+	case $* in *--version*) echo 'QEMU emulator version 9.0.0'; exit ;; esac
+	for word; do
+		case $last in -initrd) initrd=$word ;; esac
+		case $word in file:*) console=${word#file:} ;; esac
+		last=$word
+	done
+	. "${FAKE_GUEST:-$initrd}"
+END
+cd "$tmp"
+echo 'echo Linux >"$console"; printf "well\n\001exit 0\n"' >good
+echo 'echo "BUG: KASAN: bad" >"$console"; printf "\001exit 1\n"; sleep 1' >bad
+echo 'printf "\001exit 0\n"' >mute
+echo 'echo the address is in use >&2; exit 1' >dead
+guest() {
+	with_fakes scripts/guest/qemu.sh -t 60 "$out" "$tmp/$1"
+}
+works 'a guest' guest good
+refuses 'a report without a time' 'shows trouble' guest bad
+refuses 'a guest without a log' 'logged nothing' guest mute
+{ hostile guest bad >two 2>&1 || echo $? >two; } &
+bad=$!
+sleep 0.5
+works 'a guest beside a bad one' guest good
+wait $bad
+same 'the bad one fails' "$(cat two)" 1
+works 'make run PROG= CMD=' with_fakes env FAKE_GUEST="$tmp/good" PROG="$tmp/m.c" CMD='/program $1' scripts/guest/run.sh
+cd "$repo/build/run/program-x86_64"
+same 'the command is in the guest' "$(cpio --quiet -i --to-stdout command <initramfs)" '/program $1'
+same 'and all is for everybody' "$(cpio --quiet -tv <initramfs | grep -c '^.......---')" 0
+cd "$tmp"
+echo 'echo Linux >"$console"; printf "TAP version 13\n1..1\n# TAP version 13\n# 1..1\n# ok 1 x\nok 1 selftests: c: a_2\n\001exit 0\n"' >ktap
+works 'make test TESTS=' with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='*_2.x a_2.y' scripts/test/all.sh
+same 'the choice is in the guest' "$(cpio --quiet -i --to-stdout choice <"$repo/build/run/test-x86_64-x86_64/initramfs" |
+	paste -sd';')" 'set -- "$@" -t c:a_2;export KSELFTEST_A_2_ARGS=" x y"'
+same 'CI can read the results' "$(grep -c '<testcase' "$repo/build/junit/x86_64-x86_64.xml")" 1
+cp "$tmp/fake/qemu-system-x86_64" "$tmp/fake/qemu-system-i386"
+{ echo "until [ -s '$repo/build/kernel-i386/.built' ]; do sleep 1; done"; cat ktap; } >patient
+works 'make test of two kernels' with_fakes env DEADLINE=100 FAKE_GUEST="$tmp/patient" MODES='x86_64/x86_64 i386/i386' TESTS=a_2 \
+	BUSYBOX="$(command -v busybox)" scripts/test/all.sh
+same 'the second is built during the guest of the first' \
+	"$(grep -c '^kernel i386 lean ...' "$repo/build/log/ahead.log") $(grep -c 'i386 lean: up to date' "$tmp/output")" '1 1'
+refuses 'a test that there is not' 'no such tests' with_fakes env MODES=x86_64/x86_64 TESTS=b scripts/test/all.sh
+refuses 'a test that did not run' 'a_3: did not run' \
+	with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='a_[23]' scripts/test/all.sh
+echo | fake gdb
+refuses 'make gdb without a guest' 'address is in use' with_fakes env FAKE_GUEST="$tmp/dead" scripts/guest/gdb.sh
+echo 'sleep 9' | fake cpio
+works 'Ctrl-C' with_fakes sh -c '! timeout 2 scripts/build/initramfs.sh "$TMPDIR/out"'
+same 'leaves nothing' "$(find "$tmp" -mindepth 1 -maxdepth 1 -name 'tmp.*')" ''
+rm "$tmp/fake/cpio"
+cd "$TOP"
+
+# kernel.org: a folder, which curl reads from any offset, and a curl that can refuse to
+mkdir "$tmp/www"
+cat <<END | fake curl
+for word; do part=\$last last=\$word; done
+size=\$(stat -c %s "\$part" 2>/dev/null)
+echo "\${last##*/} \$size" >>"$tmp/requests"
+[ ! -e "$tmp/no-range" ] || [ ! "\$size" ] || exit 33
+exec $(command -v curl) "\$@"
+END
+export KERNEL_ORG="file://$tmp/www" FAKE_OFFLINE=1
+downloads=$XDG_CACHE_HOME/rust-syscalls/downloads
+tarball=linux-7.3.4.tar.xz
+cp "$tmp/$tarball" "$tmp/www"
+(cd "$tmp/www" && { sha256sum $tarball; echo "$(printf %064d 0)  linux-7.3.tar.xz"; } >sha256sums.asc)
+size=$(stat -c %s "$tmp/$tarball")
+
+kernel_org() {
+	with_fakes scripts/setup/source.sh --update
+}
+# forget: as if nothing had been downloaded
+forget() {
+	rm -rf "$downloads" "$XDG_CACHE_HOME"/rust-syscalls/base/kernel.org-*
+	mkdir -p "$downloads/partial"
+}
+
+forget
+works 'a tarball from kernel.org' kernel_org
+same 'is the same base' "$(git -C "$(tail -n 1 "$tmp/output")" rev-parse base)" "$plain"
+forget
+head -c $((size / 2)) "$tmp/$tarball" >"$downloads/partial/$tarball"
+works 'half a download goes on' kernel_org
+same 'where it stopped' "$(tail -n 1 "$tmp/requests")" "$tarball $((size / 2))"
+forget
+cp "$tmp/$tarball" "$downloads/partial/$tarball"
+works 'a whole download is used' kernel_org
+same 'as it is' "$(tail -n 1 "$tmp/requests")" "sha256sums.asc "
+forget
+printf %0$((size / 2))d 0 >"$downloads/partial/$tarball"
+works 'a part of something else is thrown away' kernel_org
+touch "$tmp/no-range"
+forget
+head -c $((size / 2)) "$tmp/$tarball" >"$downloads/partial/$tarball"
+works 'a server that cannot resume' kernel_org
+rm "$tmp/no-range"
+forget
+echo x >>"$tmp/www/$tarball"
+refuses 'a wrong checksum' 'checksum of .* is not' kernel_org
+same 'leaves no tarball' "$(find "$downloads" -type f)" ''
+rm "$tmp/www/$tarball"
+refuses 'a tarball that is gone' 'give LINUX=dir' kernel_org
+echo >"$tmp/www/sha256sums.asc"
+refuses 'a list without our version' 'kernel.org has no linux-7.3.y' kernel_org
+
+# Packages: those that the goal needs, with what apt says. A compiler without headers.
+echo 'cat >/dev/null; exit 1' | fake cc
+echo "echo \"\$*\" >>$tmp/apt; case \$* in *update*) echo E: a source is bad; exit 100 ;; esac" | fake apt-get
+echo 'echo "  Candidate: 1.0"' | fake apt-cache
+echo 'echo 1000' | fake id
+echo "echo sudo \$1 \$2 >>$tmp/apt; exec \"\$@\"" | fake sudo
+works 'a source of apt that is bad' with_fakes env GOALS=menuconfig scripts/setup/deps.sh
+same 'is shown' "$(grep -c 'E: a source is bad' "$tmp/output")" 1
+same 'sudo asks first' "$(head -n 1 "$tmp/apt")" 'sudo apt-get --version'
+same 'no package is removed, and menuconfig has its own' \
+	"$(grep -c 'install .*--no-remove .*libelf-dev libncurses-dev' "$tmp/apt")" 1
+rm "$tmp/fake/sudo" "$tmp/fake/id"
+works 'another goal' with_fakes env GOALS=run scripts/setup/deps.sh
+same 'asks for less' "$(tail -n 1 "$tmp/apt" | grep -c 'install .*libelf-dev$')" 1
+echo : | fake apt-cache
+refuses 'a package that apt does not know' 'apt does not know: libelf-dev$' with_fakes scripts/setup/deps.sh
+
+same "the caller's repository is as it was" "$(cd "$tmp/caller" && find . -newer "$tmp/before" -type f)" ''
+total
