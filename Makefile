@@ -27,6 +27,10 @@ export GOALS $(foreach v,$(variables),$(if $(filter undefined,$(origin $v)),,$v)
 
 # HANDOUT=1 is the series at the handouts' numbers, HANDOUT=NAME an exercise.
 exercise := $(filter-out 1,$(HANDOUT))
+for_exercise := exercise grade grade-test deps test submission clean help
+ifneq ($(and $(exercise),$(filter-out $(for_exercise),$(GOALS))),)
+$(error HANDOUT=$(HANDOUT) is an exercise; for 'make $(GOALS)' there is only HANDOUT=1)
+endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -39,7 +43,7 @@ run: kernel ## boot the kernel and show each system call, or run PROG= or CMD= i
 
 .PHONY: test
 ifneq ($(exercise),)
-test:
+test: deps
 	@scripts/grade/hand-in.sh test
 else
 test: tree ## run all tests (or TESTS=), or grade the exercise HANDOUT=NAME; the last line is 'N passed, N failed'
@@ -96,7 +100,7 @@ check: kernel ## check that patches and mirrors agree and follow the kernel's st
 
 .PHONY: submission
 ifneq ($(exercise),)
-submission:
+submission: deps
 	@scripts/grade/hand-in.sh
 else
 submission: tree ## a copy of the series to hand in, with your Signed-off-by, in build/submission
@@ -106,15 +110,15 @@ endif
 ##@ A handout's exercise
 
 .PHONY: exercise
-exercise: ## a tree to do HANDOUT=NAME in, build/exercise-NAME; then `make test` and `make submission` with HANDOUT=NAME
+exercise: deps ## a tree to do HANDOUT=NAME in, build/exercise-NAME; then `make test` and `make submission` with HANDOUT=NAME
 	@scripts/grade/exercise.sh
 
 .PHONY: grade
-grade: ## grade PATCHES=archive, folder, or folder of such, of the exercise HANDOUT=NAME
+grade: deps ## grade PATCHES=archive, folder, or folder of such, of the exercise HANDOUT=NAME
 	@scripts/grade/grade.sh "$$PATCHES"
 
 .PHONY: grade-test
-grade-test: ## grade a solution and a planted fault of ours (ALL=1: all of them), of HANDOUT=NAME
+grade-test: deps ## grade a solution and a planted fault of ours (ALL=1: all of them), of HANDOUT=NAME
 	@scripts/grade/self-test.sh
 
 ##@ Other

@@ -16,7 +16,6 @@ case ${1:-} in
 '' | test) ;;
 *) misused ;;
 esac
-choose "$name"
 tree=$BUILD/exercise-$name out=$BUILD/hand-in-$name
 [ -d "$tree/.git" ] || die "there is no $tree: run 'make exercise HANDOUT=$name' first"
 [ ! "$(git -C "$tree" status --porcelain)" ] ||

@@ -1,62 +1,42 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
 #
-# What exercise, hand-in and grading share. Sourced when usage() is defined.
+# What the scripts of the exercises share. It sets $name, the exercise, and of it $arch
+# and $numbers.
 
-HERE=$(cd "$(dirname "$0")" && pwd)
-# shellcheck disable=SC2034 # for who sources this
-name=${HANDOUT:-}
-# shellcheck source=scripts/lib/lib.sh
-. "$HERE/../lib/lib.sh"
+. "$(dirname "$0")/../lib/lib.sh"
+HERE=$TOP/scripts/grade
 
-# choose NAME: $arch and $numbers of a handout.
-choose() {
-	_line=$(awk -v name="$1" '$1 == name && !/^#/' "$HERE/handouts")
-	[ "$_line" ] || die "HANDOUT=$1: there is only $(awk '!/^#/ { printf "%s%s", n++ ? ", " : "", $1 }' "$HERE/handouts")"
-	# shellcheck disable=SC2086 # words
-	set -- $_line
-	arch=$2
-	shift 2
-	numbers=$*
-}
+name=$exercise
+read -r arch numbers <<-END
+	$(awk -v name="$name" '$1 == name { $1 = ""; print }' "$HERE/handouts")
+END
+[ "$arch" ] || die "HANDOUT=$name: there is only $(awk '!/^#/ { print $1 }' "$HERE/handouts" | paste -sd' ')"
 
-# root REPOSITORY NAME: in a repository that has the kernel's source as its branch
-# "base", make the commit that an exercise begins with: the handout's numbers are free
-# in both tables, and exercise/ has the text and the configuration. The same source
-# always gives the same commit. Its name is printed.
+# root REPOSITORY: print the commit that the exercise begins with, made in a repository
+# whose branch "base" is the kernel's source: the handout's numbers are free in both
+# tables, and exercise/ has the text and the configuration. The same source always gives
+# the same commit.
 root() (
-	choose "$2"
-	export GIT_INDEX_FILE="$1/exercise.index" GIT_DIR="$1"
-	rm -f "$GIT_INDEX_FILE"
+	export GIT_DIR="$1" GIT_INDEX_FILE="$1/exercise.$$"
 	git read-tree base
 	for _table in syscall_32 syscall_64; do
 		_path=arch/x86/entry/syscalls/$_table.tbl
-		_blob=$(git cat-file blob "base:$_path" | awk -v free="$numbers" '
+		git cat-file blob "base:$_path" | awk -v free="$numbers" '
 			BEGIN { n = split(free, list); for (i = 1; i <= n; i++) gone[list[i]] }
-			!($1 in gone)' | git hash-object -w --stdin)
-		git update-index --cacheinfo "100644,$_blob,$_path"
+			!($1 in gone)' | add "$_path"
 	done
-	_blob=$(git hash-object -w "$HERE/text/$2")
-	git update-index --add --cacheinfo "100644,$_blob,exercise/README"
-	_blob=$(cat "$HERE/kernel.config" "$HERE/$arch.config" | git hash-object -w --stdin)
-	git update-index --add --cacheinfo "100644,$_blob,exercise/kernel.config"
+	add exercise/README <"$HERE/text/$name"
+	cat "$HERE/kernel.config" "$HERE/$arch.config" | add exercise/kernel.config
 	_tree=$(git write-tree)
 	rm -f "$GIT_INDEX_FILE"
-	echo "Linux, with the numbers of the exercise $2 free" |
-		GIT_AUTHOR_NAME=base GIT_AUTHOR_EMAIL=base@localhost \
-		GIT_AUTHOR_DATE='2000-01-01T00:00:00Z' GIT_COMMITTER_NAME=base \
-		GIT_COMMITTER_EMAIL=base@localhost GIT_COMMITTER_DATE='2000-01-01T00:00:00Z' \
-		git commit-tree "$_tree"
+	_who='base <base@localhost> 946684800 +0000'
+	printf 'tree %s\nauthor %s\ncommitter %s\n\nLinux, with the numbers of the exercise %s free\n' \
+		"$_tree" "$_who" "$_who" "$name" | git hash-object -t commit -w --stdin
 )
 
-# checkout NAME FOLDER: a new repository in FOLDER, whose only commit is that root.
-checkout() {
-	_base=$("$TOP/scripts/setup/source.sh")
-	need_space "$BUILD" 2600 "a kernel tree in build/"
-	rm -rf "$2"
-	git clone -q --no-checkout --single-branch -b base "$_base" "$2"
-	git -C "$2" remote remove origin
-	_root=$(root "$2/.git" "$1")
-	git -C "$2" checkout -q -B exercise "$_root"
-	git -C "$2" branch -q -D base
+# add PATH: standard input as a file in the index.
+add() {
+	_blob=$(git hash-object -w --stdin)
+	git update-index --add --cacheinfo "100644,$_blob,$1"
 }

@@ -20,9 +20,9 @@ END
 build() {
 	make -C /g/src O=/g/out ARCH="$arch" CC=gcc LOCALVERSION= M=/g/module "$1"
 }
-# members: the names of all members that stand directly in the structure.
+# members: the names of all numbers that stand directly in the structure.
 members() {
-	pahole -C task_struct grade.o | sed -nE 's/^\t+[^*(]*[ *]([A-Za-z_][A-Za-z0-9_]*)(\[[^]]*\])*(:[0-9]+)?( __attribute__\(\(.*\)\))?;.*/\1/p' |
+	pahole -C task_struct grade.o | sed -nE '/^\t(struct|union) /d; s/^\t+[^*(]*[ *]([A-Za-z_][A-Za-z0-9_]*)(\[[^]]*\])*(:[0-9]+)?( __attribute__\(\(.*\)\))?;.*/\1/p' |
 		sort -u
 }
 build grade.o

@@ -7,14 +7,13 @@
 # Grade one SUBMISSION, an archive or a folder with patches, on the base that base.sh
 # has made. RESULTS becomes a folder with feedback.txt for the student, result.json,
 # gradescope.json, verdicts, and the logs behind them.
-# DEADLINE=SECONDS is for the build, and again for the guest (6000 and 900).
+# DEADLINE=SECONDS is for the build, and again for the guest (6000 and 1800).
 # For our own ones, OWN=1 lets them fill the compiler's cache. KEEP=FOLDER keeps the
 # tree and the built kernel there, and START=FOLDER begins with what was kept.
 
 # shellcheck source=scripts/grade/lib.sh
 . "$(dirname "$0")/lib.sh"
 [ $# = 2 ] || misused
-choose "$name"
 submission=$1 results=$2
 base=$BUILD/grade/$name
 work=$base/work
@@ -185,7 +184,7 @@ guest_files() {
 
 # guest: boot it; what it said is in guest.txt, its console in console.txt.
 guest() {
-	in_sandbox "$work/log/guest.txt" "${DEADLINE:-900}" -c 300000 -d 50 -r "$work/boot:/g/boot" -w "$work/console:/g/console" \
+	in_sandbox "$work/log/guest.txt" "${DEADLINE:-1800}" -c 300000 -d 50 -r "$work/boot:/g/boot" -w "$work/console:/g/console" \
 		"qemu-system-$arch" -accel tcg -cpu max,vendor=GenuineIntel -smp 2 -m 512M -nodefaults \
 		-display none -no-reboot -net none \
 		-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny \

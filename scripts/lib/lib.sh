@@ -22,7 +22,10 @@ ARCH=${ARCH:-x86_64}
 CONFIG=${CONFIG:-lean}
 JOBS=${JOBS:-$(nproc)}
 V=${V:-0}
-[ "${HANDOUT:-}" = 1 ] || HANDOUT=''
+# HANDOUT=1 is the series at the handouts' numbers, HANDOUT=NAME an exercise.
+exercise=${HANDOUT:-} exercise=${exercise#1}
+[ ! "$exercise" ] || HANDOUT=''
+HANDOUT=${HANDOUT:-}
 export LC_ALL=C
 umask 022
 

@@ -15,7 +15,8 @@
 #             Debian's pair rustc-web and rust-web-src
 #
 # If all is there, this needs no network and takes no time. What only some targets
-# of make need is required when they are in GOALS. The oldest versions that will do:
+# of make need is required when they are in GOALS; an exercise (HANDOUT=NAME) is in C
+# and needs nothing of Rust. The oldest versions that will do:
 RUSTC_MIN=1.85.0
 RUSTC_MIN_I386=1.91.0
 BINDGEN_MIN=0.71.1
@@ -57,7 +58,8 @@ needs() {
 	done
 	# For what lean does not have: BTF, other compression, certificates.
 	[ "$CONFIG" = lean ] || printf '%s\n' pahole\ dwarves zstd\ zstd openssl/ssl.h\ libssl-dev
-	[ ! "$HANDOUT" ] || echo gcc-m32 gcc-multilib "the handouts' programs"
+	[ ! "$HANDOUT$exercise" ] || echo gcc-m32 gcc-multilib "the handouts' programs"
+	[ ! "$exercise" ] || printf '%s\n' bwrap\ bubblewrap pahole\ dwarves pdfinfo\ poppler-utils
 }
 
 have() {
@@ -127,18 +129,18 @@ install_packages() {
 	missing=$(needs | while read -r _what _package _; do
 		have "$_what" || echo "$_package"
 	done)
-	llvm=$(llvm_suffix)
-	if [ ! "$llvm" ]; then
+	[ "$exercise" ] || compilers
+	# shellcheck disable=SC2086 # one word per package
+	[ ! "$missing" ] || install "packages are missing" $missing
+}
+
+compilers() {
+	if [ ! "$(llvm_suffix)" ]; then
 		[ ! "${LLVM:-}" ] || die "LLVM=$LLVM: there is no complete LLVM >= $LLVM_MIN of that name"
 		missing="$missing clang-$LLVM_DEBIAN lld-$LLVM_DEBIAN llvm-$LLVM_DEBIAN"
 	fi
 	# If there is no Rust, Debian's newest, which it packages for browsers.
 	command -v rustc >/dev/null || missing="$missing rustc-web cargo-web rust-web-src rustfmt-web rust-web-clippy"
-	[ "$missing" ] || return 0
-	# shellcheck disable=SC2086 # one word per package
-	install "packages are missing" $missing
-	llvm=$(llvm_suffix)
-	[ "$llvm" ] || die "LLVM >= $LLVM_MIN is still missing"
 }
 
 check_rustc() {
@@ -284,6 +286,9 @@ path='' library='' chosen='' cargo=''
 [ -d "$TREE" ] || need_space "$cache" 4096 "the cache, with room for unpacking,"
 
 install_packages
+[ ! "$exercise" ] || { "$TOP/scripts/setup/source.sh" >/dev/null; exit; }
+llvm=$(llvm_suffix)
+[ "$llvm" ] || die "LLVM >= $LLVM_MIN is still missing"
 check_rustc
 find_bindgen
 find_library

@@ -7,7 +7,7 @@
 # repository, on a kernel tree of a few files, without a network. Bad input must give
 # a clear error and change nothing.
 
-# shellcheck disable=SC2016,SC2028,SC2034 # it writes scripts
+# shellcheck disable=SC2016,SC2028,SC2034,SC2086 # it writes scripts; lists
 
 . "$(dirname "$0")/../lib/lib.sh"
 
@@ -164,6 +164,9 @@ kernel() {
 	printf '*.o\n\n#\n# Debian packaging: ignore everything\n#\n/*\n!/debian/\n' >"$1/.gitignore"
 	printf '*.rs diff=rust\n' >"$1/.gitattributes"
 	printf 'int main(void)\n{\n\ta;\n\tb;\n\tc;\n\td;\n}\n' >"$1/kernel/fork.c"
+	mkdir -p "$1/arch/x86/entry/syscalls"
+	printf '332\tcommon\ta\tsys_a\n333\tcommon\tb\tsys_b\n' | tee "$1/arch/x86/entry/syscalls/syscall_32.tbl" \
+		>"$1/arch/x86/entry/syscalls/syscall_64.tbl"
 }
 
 mkdir -p "$repo" "$tmp/fake" "$repo/patches" "$repo/rust-src" "$repo/selftests" "$repo/Documentation"
@@ -349,6 +352,62 @@ same 'all patches are signed off' "$(grep -l '^Signed-off-by: A User <user@local
 	"$repo"/build/submission/v2-000[12]* | wc -l)" 2
 same 'patches/ is not' "$(series_sum)" "$sum"
 refuses 'make submission of nobody' 'who are you' env GIT_CONFIG_GLOBAL=/dev/null scripts/series/submission.sh
+
+# An exercise, and what is handed in
+exercise=$repo/build/exercise-tp4
+hand_in="env HANDOUT=tp4 scripts/grade/hand-in.sh"
+make_exercise="env HANDOUT=tp4 LINUX=$tmp/linux scripts/grade/exercise.sh"
+refuses 'an exercise that there is not' 'there is only tp4' env HANDOUT=tp5 scripts/grade/exercise.sh
+refuses 'handing in before make exercise' 'make exercise' $hand_in
+works 'make exercise' $make_exercise
+same 'its number is free' "$(cat "$exercise"/arch/x86/entry/syscalls/*.tbl | cut -f1 | paste -sd' ')" '332 332'
+refuses 'make exercise again' 'may have work of yours' $make_exercise
+refuses 'handing in nothing' 'no commit of yours' $hand_in
+echo mine >"$exercise/kernel/mine.c"
+refuses 'handing in changes' 'not committed' $hand_in
+git -C "$exercise" add -A
+git -C "$exercise" commit -qm mine
+refuses 'handing in, by nobody' 'who are you' env GIT_CONFIG_GLOBAL=/dev/null $hand_in
+refuses 'handing in without the report' 'no such file' env REPORT=none.pdf $hand_in
+works 'make submission of an exercise' $hand_in
+same 'is an archive of patches' "$(tar -tzf "$repo/build/hand-in-tp4/patch.tar.gz" | paste -sd' ')" 'patch/ patch/0001-mine.patch'
+refuses 'handing in twice' 'hand-in-tp4 exists' $hand_in
+
+# Archives that are not taken
+unpack() {
+	rm -rf "$tmp/unpacked"
+	mkdir "$tmp/unpacked"
+	python3 "$repo/scripts/grade/unpack.py" "$1" "$tmp/unpacked"
+}
+works 'an archive that is handed in' unpack "$repo/build/hand-in-tp4/patch.tar.gz"
+same 'its patch is unpacked' "$(ls "$tmp/unpacked/patch")" 0001-mine.patch
+mkdir "$tmp/patch"
+cd "$tmp"
+echo x >patch/a.patch
+tar -cPf archive patch/../patch/a.patch
+refuses 'an archive that leaves its folder' "leaves the archive's folder" unpack "$tmp/archive"
+tar -cPf archive "$tmp/patch/a.patch"
+refuses 'an archive with a path of the machine' "leaves the archive's folder" unpack "$tmp/archive"
+ln -s /etc/passwd patch/b.patch
+tar -cf archive patch
+refuses 'an archive with a link' 'no regular file' unpack "$tmp/archive"
+rm patch/b.patch
+mkfifo patch/b.patch
+tar -cf archive patch
+refuses 'an archive with a pipe' 'no regular file' unpack "$tmp/archive"
+rm patch/b.patch
+truncate -s 9M patch/b.patch
+tar -czf archive patch
+refuses 'an archive that unpacks to much' 'too large' unpack "$tmp/archive"
+rm patch/b.patch
+mkdir many
+(cd many && seq 1001 | xargs touch)
+tar -cf archive patch many
+refuses 'an archive of too many files' 'more than 1000 members' unpack "$tmp/archive"
+tar -czf whole patch
+head -c 60 whole >archive
+refuses 'a broken archive' 'cannot be read' unpack "$tmp/archive"
+cd "$TOP"
 
 # The disk, the architecture
 printf 'echo Filesystem 1024-blocks Used Available; echo disk 1000 900 102400\n' | fake df

@@ -70,9 +70,12 @@ static int target(void)
 		switch (command[0]) {
 		case 'f':	/* share all with a child that does nothing */
 			child = fork();
-			if (!child)
+			if (!child) {
+				/* So that one process has the name. */
+				prctl(PR_SET_NAME, (unsigned long)"child", 0, 0, 0);
 				for (;;)
 					nap(1000000);
+			}
 			nap(100);
 			break;
 		case 'k':
@@ -476,6 +479,14 @@ static void test_race(void)
 	verdict("race", 1, "40 times %d faults while the calls were made", AREA);
 }
 
+static void kmemleak(const char *command)
+{
+	int fd = open("/sys/kernel/debug/kmemleak", O_RDWR);
+
+	write(fd, command, strlen(command));
+	close(fd);
+}
+
 /* What nobody refers to any more, after many names. */
 static void test_leak(void)
 {
@@ -484,6 +495,9 @@ static void test_leak(void)
 	char name[16];
 	int i, fd, n;
 
+	mount("debugfs", "/sys/kernel/debug", "debugfs", 0, NULL);
+	kmemleak("scan");
+	kmemleak("clear");
 	for (i = 0; i < 60; i++) {
 		random_name(name, 8);
 		if (i % 20 == 0) {
@@ -500,12 +514,10 @@ static void test_leak(void)
 			cleanup();
 	}
 	cleanup();
-	mount("debugfs", "/sys/kernel/debug", "debugfs", 0, NULL);
+	/* It looks at what is older than 5 seconds. */
 	nap(6000);
 	for (i = 0; i < 2; i++) {
-		fd = open("/sys/kernel/debug/kmemleak", O_RDWR);
-		write(fd, "scan", 4);
-		close(fd);
+		kmemleak("scan");
 		nap(1500);
 	}
 	fd = open("/sys/kernel/debug/kmemleak", O_RDONLY);

@@ -18,43 +18,25 @@ struct process {
 	int threads;
 };
 
-/* clone() for a thread of the same memory that sleeps for ever. */
-static int start_thread(void *stack_top)
+/* A thread that only makes a system call without arguments: pause, again and again, or exit. */
+static int start_thread(void *stack_top, long call)
 {
 	unsigned long flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND |
 			      CLONE_THREAD | CLONE_SYSVSEM;
-	long ret;
-
-	asm volatile("syscall\n\t"
-		     "test %%rax, %%rax\n\t"
-		     "jnz 1f\n"
-		     "2:\tmov $34, %%eax\n\t"	/* pause */
-		     "syscall\n\t"
-		     "jmp 2b\n"
-		     "1:"
-		     : "=a"(ret)
-		     : "0"(__NR_clone), "D"(flags), "S"(stack_top), "d"(0)
-		     : "rcx", "r11", "r10", "r8", "memory");
-	return ret;
-}
-
-/* A thread that ends at once. */
-static int start_brief_thread(void *stack_top)
-{
-	unsigned long flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND |
-			      CLONE_THREAD | CLONE_SYSVSEM;
+	register long r8 asm("r8") = call;
 	long ret;
 
 	asm volatile("syscall\n\t"
 		     "test %%rax, %%rax\n\t"
 		     "jnz 1f\n\t"
-		     "xor %%edi, %%edi\n\t"
-		     "mov $60, %%eax\n\t"	/* exit */
-		     "syscall\n"
+		     "xor %%edi, %%edi\n"
+		     "2:\tmov %%r8, %%rax\n\t"
+		     "syscall\n\t"
+		     "jmp 2b\n"
 		     "1:"
-		     : "=a"(ret)
+		     : "=a"(ret), "+r"(r8)
 		     : "0"(__NR_clone), "D"(flags), "S"(stack_top), "d"(0)
-		     : "rcx", "r11", "r10", "r8", "memory");
+		     : "rcx", "r11", "r10", "memory");
 	return ret;
 }
 
@@ -69,7 +51,7 @@ static void start_process(struct process *p, int threads)
 	if (fork() == 0) {
 		p->tid[0] = getpid();
 		for (i = 1; i < threads; i++)
-			p->tid[i] = start_thread(stacks[i] + sizeof(stacks[i]));
+			p->tid[i] = start_thread(stacks[i] + sizeof(stacks[i]), __NR_pause);
 		write(fds[1], p, sizeof(*p));
 		for (;;)
 			nap(1000000);
@@ -286,7 +268,7 @@ static void test_race(void)
 
 	if ((target.tid[0] = fork()) == 0) {
 		for (;;) {
-			if (start_brief_thread(stacks[1] + sizeof(stacks[1])) < 0)
+			if (start_thread(stacks[1] + sizeof(stacks[1]), __NR_exit) < 0)
 				nap(1);
 			nap(1);
 		}
