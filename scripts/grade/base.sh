@@ -19,9 +19,10 @@ flock 6
 
 tree() {
 	need_space "$BUILD" 4096 "the tree and the kernel of an exercise"
-	rm -rf "$base/src" "$base/out" "$base/module"
-	mkdir "$base/src" "$base/out" "$base/module"
+	rm -rf "$base/src" "$base/root"
+	mkdir "$base/src"
 	git --git-dir="$source" -c tar.umask=0022 archive "$root" | tar -xC "$base/src"
+	echo "$root" >"$base/root"
 }
 
 # in_sandbox ARGUMENT…
@@ -31,6 +32,8 @@ in_sandbox() {
 }
 
 build() {
+	rm -rf "$base/out" "$base/module"
+	mkdir "$base/out" "$base/module"
 	in_sandbox sh /g/scripts/build.sh "$arch" "$JOBS" config
 	in_sandbox sh /g/scripts/build.sh "$arch" "$JOBS" bzImage modules
 	[ -s "$base/out/arch/x86/boot/bzImage" ]
@@ -44,6 +47,7 @@ root=$(root "$source")
 key="$root $(gcc --version | head -n 1)"
 [ "$(cat "$base/key" 2>/dev/null)" != "$key" ] || exit 0
 rm -f "$base/key"
-run_logged "$BUILD/log/grade-tree.log" "The tree of $name" tree
+[ "$(cat "$base/root" 2>/dev/null)" = "$root" ] ||
+	run_logged "$BUILD/log/grade-tree.log" "The tree of $name" tree
 run_logged "$base/base.log" "Its kernel, for $arch" build
 echo "$key" >"$base/key"

@@ -5,8 +5,8 @@
 #
 # Pack the commits of build/exercise-NAME since its first one as a course asks for
 # them: build/hand-in-NAME/patch.tar.gz, with patch/ and in it what git format-patch
-# makes, and beside it the report. They have to apply to a fresh tree; checkpatch
-# says what it thinks of them.
+# makes, and beside it the report. groff makes a PDF of a report.ms. The patches have to
+# apply to a fresh tree; checkpatch says what it thinks of them.
 #
 # test grades them instead, as a teacher would.
 
@@ -44,9 +44,10 @@ if [ "${REPORT:-}" ]; then
 	[ -f "$REPORT" ] || die "REPORT=$REPORT: there is no such file"
 	case $REPORT in
 	*.pdf | *.txt | *.md) cp "$REPORT" "$new/report.${REPORT##*.}" ;;
-	*) die "REPORT=$REPORT: neither .pdf, .txt nor .md" ;;
+	*.ms) groff -K utf8 -t -ms -T pdf -P-pa4 "$REPORT" >"$new/report.pdf" ;;
+	*) die "REPORT=$REPORT: neither .pdf, .ms, .txt nor .md" ;;
 	esac
-	pages=$(pdfinfo "$REPORT" 2>/dev/null | awk '$1 == "Pages:" { print $2 }')
+	pages=$(pdfinfo "$new/report.pdf" 2>/dev/null | awk '$1 == "Pages:" { print $2 }')
 	[ "${pages:-0}" -le 2 ] || say "REPORT=$REPORT has $pages pages; INFO0940 wants at most 2"
 fi
 git -C "$tree" format-patch -q -o "$new/patch" "$root..HEAD"
@@ -68,6 +69,6 @@ rm -f "$new/index"
 (cd "$tree" && perl scripts/checkpatch.pl -q --no-signoff "$new"/patch/*.patch </dev/null 2>/dev/null) >&2 || :
 (cd "$new" && tar --owner=0 --group=0 --numeric-owner --sort=name -czf patch.tar.gz patch)
 mv "$new" "$out"
-say "in $out: patch.tar.gz${REPORT:+ and report.${REPORT##*.}}"
+say "in $out: $(cd "$out" && echo [pr]*.*)"
 say "Hand in what you have written: a course may give 0 for plagiarism, and the series that this"
 say "exercise comes from is a public solution, which whoever grades can find as you did."

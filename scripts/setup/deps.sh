@@ -59,7 +59,7 @@ needs() {
 	# For what lean does not have: BTF, other compression, certificates.
 	[ "$CONFIG" = lean ] || printf '%s\n' pahole\ dwarves zstd\ zstd openssl/ssl.h\ libssl-dev
 	[ ! "$HANDOUT$exercise" ] || echo gcc-m32 gcc-multilib "the handouts' programs"
-	[ ! "$exercise" ] || printf '%s\n' bwrap\ bubblewrap pahole\ dwarves pdfinfo\ poppler-utils
+	[ ! "$exercise" ] || printf '%s\n' bwrap\ bubblewrap pahole\ dwarves pdfinfo\ poppler-utils groff\ groff
 }
 
 have() {
