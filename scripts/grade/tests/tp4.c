@@ -216,10 +216,6 @@ static void test_mark(void)
 	verdict("log", !unlogged, "%d of the %d threads are not in the log", unlogged, target.threads);
 	verdict("tag", common_tag(text, &target), "the lines that name threads %s",
 		common_tag(text, &target) ? "have a word in common" : "have no word in common, or there is none");
-
-	ret = make_vcpu(single.tid[0]);
-	verdict("single", ret >= 0 && mark_of(single.tid[0]) != 0 && mark_of(other.tid[0]) == 0,
-		"a process of one thread: returns %ld, mark %ld", ret, mark_of(single.tid[0]));
 	end_process(&target);
 	end_process(&other);
 	end_process(&single);
