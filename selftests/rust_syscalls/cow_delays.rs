@@ -542,6 +542,39 @@ tests! {
         expect!(report(NAME).total() >= 2);
     }
 
+    /// A fault counts in a block while everything is forgotten: the block must exist until the
+    /// fault is over.
+    fn cleanup_during_a_fault() {
+        struct Shared {
+            faulting: Turnstile,
+            over: AtomicBool,
+        }
+        // SAFETY: Zeros are a turnstile that nobody has passed, and false.
+        unsafe impl mem::Shareable for Shared {}
+
+        let shared: &'static Shared = mem::shared().unwrap();
+        let area = Area::written(8);
+        cow::set(NAME).unwrap();
+        let subject = Subject::start(NAME, |stops| {
+            // The block exists already.
+            area.write([0]);
+            stops.stop();
+            shared.faulting.pass();
+            area.write([1]);
+            shared.over.store(true, Ordering::Relaxed);
+            stops.stop();
+        });
+        let delays = Delays::at(&[(Point::Fault, 4 * DELAY)]);
+        subject.go();
+        shared.faulting.wait_for(1);
+        sys::sleep_ms(SOON);
+        expect_eq!(calls::pf_cleanup(), Ok(0));
+        // If the call had not waited for the fault, the fault would take longer than this.
+        sys::sleep_ms(SOON);
+        expect!(shared.over.load(Ordering::Relaxed));
+        drop(delays);
+    }
+
     /// A fault gets a block for an image that its process has left in the meantime, by a rename or
     /// by `pf_cleanup()`, and may have rejoined: the fault is in the total once, and in no image
     /// where it does not belong.
@@ -745,6 +778,31 @@ tests! {
             }
             let (free, all) = View::read(&mut [0; 65536]).blocks();
             expect_eq!(free, all);
+        }
+    }
+
+    /// A process that ends while `/proc/cow_track` is read, before or after the processes are
+    /// listed, has one line, and so has its image.
+    fn ends_while_it_is_listed() {
+        for when in [SOON, DELAY + SOON] {
+            cow::reset();
+            cow::set(NAME).unwrap();
+            let area = Area::written(8);
+            let subject = Subject::start(NAME, |stops| {
+                area.write(0..3);
+                stops.stop();
+            });
+            let pid = subject.pid();
+            let _delays = Delays::at(&[(Point::List, DELAY)]);
+            let reader = Child::fork(|| {
+                let mut buf = [0; 65536];
+                let view = View::read(&mut buf);
+                let lines = view.processes("subject").filter(|line| line.pid == pid);
+                expect_eq!((lines.count(), view.images().count()), (1, 1));
+            });
+            sys::sleep_ms(when);
+            subject.end();
+            wait_for(reader.unwrap());
         }
     }
 

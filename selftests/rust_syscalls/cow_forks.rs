@@ -293,6 +293,25 @@ tests! {
         expect_eq!(line(first.get()), left);
     }
 
+    /// A process that goes from one tracked name to another has no parent under the new one, and
+    /// is not its own.
+    fn renamed_to_another() {
+        cow::set(OTHER).unwrap();
+        let mut subject = Subject::start(NAME, |stops| {
+            stops.stop();
+            sys::set_name(OTHER).unwrap();
+            stops.stop();
+        });
+        expect_eq!(line(subject.pid()).parent, (0, 0));
+        subject.step();
+        expect!(!line(subject.pid()).live);
+        view(|view| {
+            let process = view.processes("other").next().expect("a process");
+            expect_eq!((process.pid, process.live), (subject.pid(), true));
+            expect_eq!(process.parent, (0, 0));
+        });
+    }
+
     /// Live processes come first, then the last 32 that have ended, in the order in which they
     /// ended.
     fn last_ended() {

@@ -9,12 +9,14 @@
 
 use core::ffi::CStr;
 use harness::mem::Stop;
+use harness::sys::CAP_SETUID;
 use harness::sys::CAP_SYS_NICE;
 use harness::sys::EINVAL;
 use harness::sys::EPERM;
 use harness::sys::ESRCH;
 use harness::task;
 use harness::task::become_user;
+use harness::uring::Request;
 use harness::vcpu;
 use harness::vcpu::is_dead;
 use harness::vcpu::is_marked;
@@ -81,6 +83,20 @@ fn fails(pid: i32, errno: Errno) {
     let mut log = Log::end(PREFIX);
     expect_eq!(calls::make_vcpu(pid), Err(errno), "for {pid}");
     log.expect_end();
+}
+
+/// Creates a program that waits, and that runs as root whoever executes it. Returns its path.
+fn set_user_id_program() -> &'static CStr {
+    const PATH: &CStr = c"/tmp/wait";
+    let mut program = Mapping::new(256, sys::MAP_PRIVATE).unwrap();
+    let program = File::open(c"./wait", sys::O_RDONLY)
+        .and_then(|file| file.read_all(program.bytes()))
+        .unwrap();
+    File::open(PATH, sys::O_CREAT | sys::O_WRONLY | sys::O_TRUNC)
+        .and_then(|file| file.write(program))
+        .unwrap();
+    expect_eq!(sys::chmod(PATH, 0o4755), Ok(0));
+    PATH
 }
 
 fn first(tids: &[i32]) -> i32 {
@@ -178,6 +194,26 @@ tests! {
         let thread = Thread::spawn(|| END.wait_for(1)).unwrap();
         expect_eq!(is_marked(sys::getpid(), thread.tid), Some(true));
         END.pass();
+    }
+
+    /// A new thread inherits the mark of its creator, not that of the leader, which has exited
+    /// unmarked.
+    fn new_thread_without_a_leader_is_marked() {
+        let child = Child::fork(|| {
+            let pid = sys::getpid();
+            core::mem::forget(Thread::spawn(move || {
+                while !is_dead(pid, pid) {
+                    sys::sleep_ms(1);
+                }
+                expect_eq!(calls::make_vcpu(0), Ok(0));
+                expect_eq!(is_marked(pid, pid), Some(false));
+                let thread = Thread::spawn(|| sys::sleep_ms(60_000)).unwrap();
+                expect_eq!(is_marked(pid, thread.tid), Some(true));
+                sys::exit_group(0);
+            }));
+            sys::exit(0);
+        });
+        expect_eq!(child.unwrap().wait(), Ok(Status::Exited(0)));
     }
 
     fn forked_child_is_unmarked() {
@@ -338,6 +374,49 @@ tests! {
         });
         expect_eq!(as_user(1000, &[], process.pid()), Ok(0));
         expect_eq!(marks(process.pid()), Marks { live: 2, marked: 2 });
+    }
+
+    /// A process belongs to its real and its effective user. The caller is its effective user.
+    fn owners() {
+        let process = Process::start_with(2, |shared| {
+            sys::set_user_ids(1000, 1001, 1002).unwrap();
+            vcpu::threads_wait(shared)
+        });
+        let call = |real, effective| {
+            task::as_user(0, &[CAP_SETUID], || {
+                sys::set_user_ids(real, effective, real)?;
+                calls::make_vcpu(process.pid())
+            })
+        };
+        for (real, effective) in [(1002, 1002), (1003, 1003), (1000, 1003), (1001, 1003)] {
+            expect_eq!(call(real, effective), Err(EPERM), "{real} {effective}");
+        }
+        expect_eq!(marks(process.pid()), Marks { live: 2, marked: 0 });
+        for effective in [1000, 1001] {
+            expect_eq!(call(1003, effective), Ok(0), "{effective}");
+        }
+        expect_eq!(marks(process.pid()), Marks { live: 2, marked: 2 });
+    }
+
+    /// The capability in the target's user namespace is enough.
+    fn capability_in_the_same_user_namespace() {
+        let mapped: &'static Turnstile = mem::shared().unwrap();
+        let child = Child::clone(sys::CLONE_NEWUSER, || {
+            mapped.wait_for(1);
+            sys::setresuid(0).unwrap();
+            let process = Process::start_with(2, |shared| {
+                become_user(1, &[]);
+                vcpu::threads_wait(shared)
+            });
+            expect_eq!(as_user(0, &[CAP_OTHER], process.pid()), Err(EPERM));
+            expect_eq!(as_user(0, &[CAP_SYS_NICE], process.pid()), Ok(0));
+            expect_eq!(marks(process.pid()), Marks { live: 2, marked: 2 });
+        });
+        let child = child.unwrap_or_else(|err| skip!("no user namespaces: {err:?}"));
+        let map = text!("/proc/{}/uid_map", child.pid);
+        io::write_file(map.as_cstr(), b"0 1000 2").unwrap();
+        mapped.pass();
+        expect_eq!(child.wait(), Ok(Status::Exited(0)));
     }
 
     /// The caller needs the capability in the target's user namespace.
@@ -528,25 +607,124 @@ tests! {
         core::mem::forget(creator);
     }
 
+    /// In a chain of threads, each creates the next one and exits, as with `pthread_create()`. If
+    /// the process is marked from outside while one is being created, so are all later ones.
+    fn chain_marked_from_outside() {
+        const LENGTH: u32 = 4;
+        static ENDED: Turnstile = Turnstile::new();
+
+        /// How many threads are left to create, and where the kernel writes their pidfds.
+        #[derive(Clone, Copy)]
+        struct Chain {
+            left: u32,
+            places: [usize; LENGTH as usize],
+        }
+
+        fn create(chain: Chain) {
+            let Some(left) = chain.left.checked_sub(1) else {
+                ENDED.pass();
+                return sys::sleep_ms(60_000);
+            };
+            let place = chain.places[left as usize];
+            let rest = Chain { left, ..chain };
+            Thread::spawn_unjoined(place, move || create(rest)).expect("thread");
+        }
+
+        for later in 0..LENGTH {
+            let stop = Stop::new();
+            let anywhere = Mapping::new(1, sys::MAP_PRIVATE).unwrap();
+            let mut places = [anywhere.start(); LENGTH as usize];
+            places[later as usize] = stop.place();
+            let child = Child::share(0, move || {
+                create(Chain { left: LENGTH, places });
+                sys::sleep_ms(60_000);
+            });
+            let pid = child.as_ref().unwrap().pid;
+            stop.wait();
+            expect_eq!(calls::make_vcpu(pid), Ok(0));
+
+            stop.go_on();
+            ENDED.wait_for(later + 1);
+            let marks = marks(pid);
+            expect_eq!(marks.marked, marks.live, "with {later} threads to come");
+            expect!(marks.live >= 2, "{marks:?}");
+        }
+    }
+
+    /// The workers of io_uring are threads of the process.
+    fn io_uring_workers() {
+        // Skips the test without io_uring.
+        let program = File::open(c"./wait", sys::O_RDONLY).unwrap();
+        drop(Request::read(&program, 0, 0).unwrap());
+
+        let turns: &Turnstile = mem::shared().unwrap();
+        let child = Child::fork(|| {
+            let read = Request::read_by_worker(&program, 0).unwrap();
+            expect!(read.wait(10_000).is_some_and(|result| result.is_ok()));
+            turns.pass();
+            turns.wait_for(2);
+
+            // Requests that may take for ever have workers of their own.
+            let [pipe, _writer] = sys::pipe().unwrap();
+            let read = Request::read_by_worker(&File { fd: pipe }, -1).unwrap();
+            expect_eq!(read.wait(1), None);
+            turns.pass();
+            sys::sleep_ms(60_000);
+        });
+        let pid = child.as_ref().unwrap().pid;
+        turns.wait_for(1);
+        expect_eq!(marks(pid), Marks { live: 2, marked: 0 });
+        expect_eq!(calls::make_vcpu(pid), Ok(0));
+        expect_eq!(marks(pid), Marks { live: 2, marked: 2 });
+
+        turns.pass();
+        turns.wait_for(3);
+        expect_eq!(marks(pid), Marks { live: 3, marked: 3 });
+        let mut buf = [0; vcpu::MAX_THREADS];
+        let worker = vcpu::threads(pid, &mut buf)[2];
+        let mut buf = [0; 4096];
+        let status = status(pid, worker, &mut buf).unwrap();
+        expect_eq!(io::field(status, "Name"), Some(text!("iou-wrk-{pid}").as_str()));
+        expect_eq!(calls::make_vcpu(worker), Ok(0));
+    }
+
+    /// So are the workers of vhost, unless the process asks for kernel threads.
+    fn vhost_workers() {
+        const SET_OWNER: u32 = 0xaf01;
+        const SET_FORK_FROM_OWNER: u32 = sys::iow::<u8>(0xaf, 0x84);
+
+        let me = sys::getpid();
+        let open = || match File::open(c"/dev/vhost-net", sys::O_RDWR) {
+            Ok(file) => file,
+            Err(err) => skip!("/dev/vhost-net: {err:?}"),
+        };
+        let start_worker = |file: &File| {
+            expect_eq!(sys::ioctl(file.fd, SET_OWNER, &mut []), Ok(0));
+        };
+        let devices = [open(), open(), open()];
+        start_worker(&devices[0]);
+        expect_eq!(marks(me), Marks { live: 2, marked: 0 });
+        expect_eq!(calls::make_vcpu(0), Ok(0));
+        expect_eq!(marks(me), Marks { live: 2, marked: 2 });
+
+        start_worker(&devices[1]);
+        expect_eq!(marks(me), Marks { live: 3, marked: 3 });
+
+        expect_eq!(sys::ioctl(devices[2].fd, SET_FORK_FROM_OWNER, &mut [0]), Ok(0));
+        start_worker(&devices[2]);
+        expect_eq!(marks(me), Marks { live: 3, marked: 3 });
+    }
+
     /// Permission to mark one program must not mark the next one, which runs as another user. The
     /// call is made while exec releases the old memory.
     fn set_user_id_exec_while_being_marked() {
-        const PATH: &CStr = c"/tmp/wait";
-        let mut program = Mapping::new(256, sys::MAP_PRIVATE).unwrap();
-        let program = File::open(c"./wait", sys::O_RDONLY)
-            .and_then(|file| file.read_all(program.bytes()))
-            .unwrap();
-        File::open(PATH, sys::O_CREAT | sys::O_WRONLY | sys::O_TRUNC)
-            .and_then(|file| file.write(program))
-            .unwrap();
-        expect_eq!(sys::chmod(PATH, 0o4755), Ok(0));
-
+        let program = set_user_id_program();
         let stop = Stop::new();
         let place = stop.place();
         let child = Child::share(0, move || {
             expect_eq!(sys::set_robust_list(place), Ok(0));
             become_user(1000, &[]);
-            sys::execve(PATH, &[c"wait"]);
+            sys::execve(program, &[c"wait"]);
         });
         let pid = child.as_ref().unwrap().pid;
         stop.wait();
@@ -557,6 +735,29 @@ tests! {
         expect!(vcpu::eventually(|| vcpu::has_execed(pid)));
         expect_eq!(as_user(1000, &[], pid), Err(EPERM));
         expect_eq!(marks(pid), Marks { live: 1, marked: 0 });
+    }
+
+    /// The same, with calls that come at any time during the exec.
+    fn set_user_id_exec_amid_calls(timeout: 300) {
+        let program = set_user_id_program();
+        for round in 0..50 {
+            let start: &'static Turnstile = mem::shared().unwrap();
+            let child = Child::fork(|| {
+                become_user(1000, &[]);
+                start.wait_for(1);
+                sys::execve(program, &[c"wait"]);
+            });
+            let pid = child.as_ref().unwrap().pid;
+            let caller = Child::fork(|| {
+                become_user(1000, &[]);
+                start.pass();
+                // Until the process belongs to another user.
+                while calls::make_vcpu(pid) == Ok(0) {}
+            });
+            expect_eq!(caller.unwrap().wait(), Ok(Status::Exited(0)));
+            expect!(vcpu::eventually(|| vcpu::has_execed(pid)));
+            expect_eq!(marks(pid), Marks { live: 1, marked: 0 }, "in round {round}");
+        }
     }
 
     /// A process whose leader is replaced by another thread's exec is always found.

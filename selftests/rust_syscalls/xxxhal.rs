@@ -278,6 +278,32 @@ tests! {
         }
     }
 
+    /// Each character that reorders or breaks a line is escaped.
+    fn escapes_marks() {
+        for mark in ['\u{61c}', '\u{200e}', '\u{200f}']
+            .into_iter()
+            .chain('\u{2028}'..='\u{202e}')
+            .chain('\u{2066}'..='\u{2069}')
+        {
+            let mut string: Text = Text::new();
+            let mut logged: Text = Text::new();
+            write!(string, "a{mark}b").unwrap();
+            let mut utf8 = [0; 4];
+            let bytes = mark.encode_utf8(&mut utf8).as_bytes();
+            write!(logged, "a{}b", bytes.escape_ascii()).unwrap();
+            expect_logged(string.as_bytes(), logged.as_str());
+        }
+        // Their neighbours are not.
+        for text in [
+            "\u{61b}\u{61d}",
+            "\u{200d}\u{2010}",
+            "\u{2027}\u{202f}",
+            "\u{2065}\u{206a}",
+        ] {
+            expect_logged(text.as_bytes(), text);
+        }
+    }
+
     /// A string is read only once, even if another thread changes it: the checked copy is logged.
     fn reads_its_string_once() {
         static STOP: AtomicBool = AtomicBool::new(false);
@@ -341,22 +367,53 @@ tests! {
             log.expect_end();
         }
 
-        let mut whole: Text<1200> = Text::new();
-        write!(whole, "{LINE}\"").unwrap();
-        let mut string = [b'\n'; MAX];
-        string[MAX - 1] = 0;
-        for _ in 1..MAX {
-            whole.push(br"\x0a");
+        for (char, escape) in [("\n", &br"\x0a"[..]), ("\u{85}", br"\xc2\x85")] {
+            let mut string: Text<MAX> = Text::new();
+            let mut whole: Text<1200> = Text::new();
+            write!(whole, "{LINE}\"").unwrap();
+            while string.push(char.as_bytes()) {
+                whole.push(escape);
+            }
+            let mut log = Log::end(LINE);
+            expect_eq!(xxxhal(string.as_cstr().to_bytes_with_nul()), Ok(0));
+            expect_cut(&mut log, whole.as_str());
+            log.expect_end();
         }
-        let mut log = Log::end(LINE);
-        expect_eq!(xxxhal(&string), Ok(0));
-        expect_cut(&mut log, whole.as_str());
-        log.expect_end();
     }
 
     /// Dozens of calls by a user are logged, but a flood is not.
     fn does_not_fill_the_log(timeout: 300) {
         klog::expect_limit(LINE, || calls::xxxhal(sys::addr(c"one of many")));
+    }
+
+    /// What counts is the length of the line, in which each byte may have been escaped.
+    fn limits_what_is_logged(timeout: 120) {
+        let string = [b'\x01'; 200];
+        let mut memory = Mapping::new(1, sys::MAP_PRIVATE).unwrap();
+        memory.bytes()[..string.len()].copy_from_slice(&string);
+        let start = memory.start();
+
+        sys::sleep_ms(9000);
+        let mut log = Log::end(LINE);
+        let began = sys::now();
+        let last = task::as_user(1000, &[], || {
+            for _ in 0..1000 {
+                assert_eq!(calls::xxxhal(start), Ok(0));
+            }
+            Ok(0)
+        });
+        expect_eq!(last, Ok(0));
+        let seconds = (sys::now() - began) / 1_000_000_000 + 1;
+        let mut bytes = 0;
+        while let Some(line) = log.next_line() {
+            bytes += line.text.as_bytes().len() as u64;
+        }
+        expect!(bytes > klog::USERS_BURST / 2, "{bytes} bytes");
+        expect!(
+            bytes <= klog::USERS_BURST + klog::USERS_RATE * seconds,
+            "{bytes} bytes in {seconds} s"
+        );
+        klog::recover();
     }
 
     /// The limit only applies to the log: a call that exceeds it still checks its string.

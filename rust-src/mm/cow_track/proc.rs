@@ -11,6 +11,7 @@ use super::{
         Counted,
         FREE, //
     },
+    delay,
     gfp_track,
     image::{
         Key,
@@ -111,6 +112,8 @@ impl Text {
     }
 
     fn images(&mut self, id: u64, keys: &[Key]) -> Result {
+        // First, so that an image that ends meanwhile is left out, and not listed twice.
+        let last = ended(id);
         for members in keys.chunk_by(|a, b| a.exec == b.exec) {
             // Skip images whose members are all ending and have not been recorded yet.
             if let Some((space, mm)) = newest(id, members) {
@@ -119,7 +122,8 @@ impl Text {
                 }
             }
         }
-        if let Ok(Some(image)) = ended(id) {
+        delay(bindings::COW_TRACK_LIST);
+        if let Ok(Some(image)) = last {
             if let Some(report) = Report::of_ended(&image, usize::MAX)? {
                 self.image(image.exec, 0, 0, &report)?;
             }
@@ -145,6 +149,15 @@ impl Text {
     }
 
     fn processes(&mut self, id: u64, keys: &[Key]) -> Result {
+        // First, so that a process that ends meanwhile is left out, and not listed twice.
+        let mut past = KVec::with_capacity(PAST, gfp_track())?;
+        if let Some(name) = TRACKER.lock().by_id(id) {
+            for process in name.past() {
+                // This cannot fail: there is room.
+                let _ = past.push_within_capacity(*process);
+            }
+        }
+
         for key in keys {
             let space = TRACKER
                 .lock()
@@ -154,14 +167,7 @@ impl Text {
                 self.process(&space.process(), "live")?;
             }
         }
-
-        let mut past = KVec::with_capacity(PAST, gfp_track())?;
-        if let Some(name) = TRACKER.lock().by_id(id) {
-            for process in name.past() {
-                // This cannot fail: there is room.
-                let _ = past.push_within_capacity(*process);
-            }
-        }
+        delay(bindings::COW_TRACK_LIST);
         past.iter()
             .try_for_each(|process| self.process(process, "ended"))
     }

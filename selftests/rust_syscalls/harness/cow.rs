@@ -506,9 +506,11 @@ pub enum Point {
     Leave,
     /// A fault has found the block of its page. It spins before it counts the fault there.
     Fault,
+    /// `/proc/cow_track` has listed what is live, but not yet what has ended.
+    List,
 }
 
-const POINTS: usize = Point::Fault as usize + 1;
+const POINTS: usize = Point::List as usize + 1;
 
 /// Makes tasks sleep at points in the tracker, until dropped or reset.
 pub struct Delays(());
@@ -536,10 +538,10 @@ impl Drop for Delays {
 }
 
 fn set_delays(ms: [u32; POINTS]) -> Result<()> {
-    let [a, b, c, d, e, f, g, h] = ms;
+    let [a, b, c, d, e, f, g, h, i] = ms;
     io::write_file(
         c"/sys/module/cow_track/parameters/delays",
-        text!("{a},{b},{c},{d},{e},{f},{g},{h}").as_bytes(),
+        text!("{a},{b},{c},{d},{e},{f},{g},{h},{i}").as_bytes(),
     )
 }
 

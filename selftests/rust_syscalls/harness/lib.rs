@@ -38,7 +38,8 @@
 //! [`tests!`] declares the tests and the entry point of the program. Each test runs in a forked
 //! process, for at most [`test::TIMEOUT`] seconds or its own timeout; processes that it leaves
 //! behind are killed. The output is KTAP. The arguments of the program name the tests to run;
-//! without arguments, all are run.
+//! without arguments, all are run. The environment variable `TIMEOUT_FACTOR` multiplies the
+//! timeouts, for a kernel that debugging options make slow.
 //!
 //! - [`expect!`] and [`expect_eq!`] record a failure and go on, in any thread or process of the
 //!   test.
@@ -114,7 +115,8 @@ pub struct Args {
 impl Args {
     /// Creates an empty list.
     pub fn none() -> Args {
-        const NONE: &[usize; 2] = &[0; 2];
+        // No name, and the null pointers that end the arguments and the environment.
+        const NONE: &[usize; 3] = &[0; 3];
         Args {
             argv: NONE.as_ptr().cast(),
         }

@@ -354,6 +354,7 @@ mod consts {
     pub const PTRACE_DETACH: u32 = 17;
 
     pub const CAP_DAC_READ_SEARCH: u32 = 2;
+    pub const CAP_SETUID: u32 = 7;
     pub const CAP_SYS_PTRACE: u32 = 19;
     pub const CAP_SYS_ADMIN: u32 = 21;
     pub const CAP_SYS_NICE: u32 = 23;
@@ -967,6 +968,11 @@ pub fn swapoff(path: &CStr) -> Result {
 /// Sets the real, effective and saved user ids of the calling thread.
 pub fn setresuid(uid: u32) -> Result {
     safe_syscall!(nr::SETRESUID, uid, uid, uid)
+}
+
+/// Sets the real, effective and saved user ids of the calling thread to different values.
+pub fn set_user_ids(real: u32, effective: u32, saved: u32) -> Result {
+    safe_syscall!(nr::SETRESUID, real, effective, saved)
 }
 
 /// Sets the real, effective and saved group ids of the calling thread.

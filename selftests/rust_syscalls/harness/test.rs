@@ -113,8 +113,8 @@ pub fn skip(reason: fmt::Arguments<'_>) -> ! {
     sys::exit_group(KSFT_SKIP)
 }
 
-/// Runs one test in its own process. Returns its outcome.
-fn run_one(setup: fn(), test: &Test) -> (Outcome, Text) {
+/// Runs one test in its own process, for at most `timeout` seconds. Returns its outcome.
+fn run_one(setup: fn(), test: &Test, timeout: u32) -> (Outcome, Text) {
     let mut reason = Text::new();
     let report = mem::shared::<Report>().expect("memory for a report");
     REPORT.store(ptr::from_ref(report).cast_mut(), Ordering::Release);
@@ -122,7 +122,7 @@ fn run_one(setup: fn(), test: &Test) -> (Outcome, Text) {
     let child = Child::fork(|| {
         // A process group, so that everything the test leaves behind can be killed.
         let _ = sys::setpgid(0, 0);
-        let _ = sys::alarm(test.timeout);
+        let _ = sys::alarm(timeout);
         setup();
         (test.run)();
     });
@@ -139,7 +139,7 @@ fn run_one(setup: fn(), test: &Test) -> (Outcome, Text) {
     let skipped = report.skipped.load(Ordering::Acquire) == SKIP_DONE;
     let outcome = match status {
         Status::Killed(sys::SIGALRM) => {
-            let _ = write!(reason, "timed out after {} s", test.timeout);
+            let _ = write!(reason, "timed out after {timeout} s");
             Outcome::Fail
         }
         Status::Killed(signal) => {
@@ -166,13 +166,17 @@ fn run_one(setup: fn(), test: &Test) -> (Outcome, Text) {
 /// `setup`, and prints KTAP. Returns the exit status of the program.
 pub fn run(setup: fn(), tests: &[Test], names: Args) -> i32 {
     let wanted = |test: &Test| names.is_empty() || names.iter().any(|name| name == test.name);
+    let factor = names
+        .env("TIMEOUT_FACTOR")
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(1);
     let mut count = [0; 3];
     sys::prctl(sys::PR_SET_CHILD_SUBREAPER, 1).expect("prctl");
 
     println!("TAP version 13");
     println!("1..{}", tests.iter().filter(|test| wanted(test)).count());
     for (i, test) in tests.iter().filter(|test| wanted(test)).enumerate() {
-        let (outcome, reason) = run_one(setup, test);
+        let (outcome, reason) = run_one(setup, test, test.timeout.saturating_mul(factor));
         let (number, name, reason) = (i + 1, test.name, reason.as_str());
         match outcome {
             Outcome::Pass => println!("ok {number} {name}"),

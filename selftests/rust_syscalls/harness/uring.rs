@@ -12,6 +12,8 @@ use core::mem::ManuallyDrop;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
 
+const IORING_OP_READ: u32 = 22;
+
 /// A read or write that has been submitted.
 pub struct Request {
     ring: File,
@@ -27,8 +29,15 @@ pub struct Request {
 impl Request {
     /// Starts to read up to a page from a file, at `pos`, or at its own position if `pos` is -1.
     pub fn read(file: &File, pos: i64, rwf: u32) -> Result<Request> {
-        const IORING_OP_READ: u32 = 22;
         Request::start(IORING_OP_READ, file, &[0; sys::PAGE_SIZE], pos, rwf)
+    }
+
+    /// Like [`Request::read`], by a worker thread of the kernel, even if the read need not wait.
+    pub fn read_by_worker(file: &File, pos: i64) -> Result<Request> {
+        const IOSQE_ASYNC: u32 = 1 << 4;
+        // The flags are the second byte of a request.
+        let op = IORING_OP_READ | IOSQE_ASYNC << 8;
+        Request::start(op, file, &[0; sys::PAGE_SIZE], pos, 0)
     }
 
     /// Starts to write up to a page to a file, at `pos`, or at its own position if `pos` is -1.

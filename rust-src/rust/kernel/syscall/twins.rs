@@ -115,6 +115,6 @@ fn rust_twin_text(a: i32, b: User<str>, c: usize) -> Result<isize> {
 }
 
 #[syscall(compat = rust_twin_compat)]
-fn rust_twin_compat_32(a: i32, b: u32) -> Result<isize> {
-    got([a as isize, b as isize])
+fn rust_twin_compat_32(a: i32, b: u32, c: User<*const c_char>) -> Result<isize> {
+    got([a as isize, b as isize, addr(c)])
 }
