@@ -53,7 +53,7 @@ needs() {
 		check) printf '%s\n' shellcheck\ shellcheck mandoc\ mandoc ;;
 		gdb) echo gdb gdb ;;
 		menuconfig) echo ncurses.h libncurses-dev ;;
-		test) echo patch patch "a page that says what to change" ;;
+		test) printf '%s\n' patch\ patch bwrap\ bubblewrap ;;
 		esac
 	done
 	# For what lean does not have: BTF, other compression, certificates.

@@ -388,14 +388,16 @@ tar -cPf archive patch/../patch/a.patch
 refuses 'an archive that leaves its folder' "leaves the archive's folder" unpack "$tmp/archive"
 tar -cPf archive "$tmp/patch/a.patch"
 refuses 'an archive with a path of the machine' "leaves the archive's folder" unpack "$tmp/archive"
-ln -s /etc/passwd patch/b.patch
-tar -cf archive patch
-refuses 'an archive with a link' 'no regular file' unpack "$tmp/archive"
-rm patch/b.patch
-mkfifo patch/b.patch
-tar -cf archive patch
-refuses 'an archive with a pipe' 'no regular file' unpack "$tmp/archive"
-rm patch/b.patch
+for type in SYMTYPE LNKTYPE FIFOTYPE CHRTYPE BLKTYPE; do
+	python3 - $type <<-'END'
+	import sys, tarfile
+	with tarfile.open("archive", "w") as archive:
+	    member = tarfile.TarInfo("patch/a.patch")
+	    member.type, member.linkname = getattr(tarfile, sys.argv[1]), "/etc/passwd"
+	    archive.addfile(member)
+	END
+	refuses "an archive with a file of type $type" 'no regular file' unpack "$tmp/archive"
+done
 truncate -s 9M patch/b.patch
 tar -czf archive patch
 refuses 'an archive that unpacks to much' 'too large' unpack "$tmp/archive"
@@ -408,6 +410,40 @@ tar -czf whole patch
 head -c 60 whole >archive
 refuses 'a broken archive' 'cannot be read' unpack "$tmp/archive"
 cd "$TOP"
+
+# The sandbox
+mkdir "$tmp/own"
+chmod a+x "$tmp"
+boxed() {
+	"$repo/scripts/grade/sandbox.sh" -w "$tmp/own:/g" "$@"
+}
+boxed_status() {
+	status=0
+	hostile boxed "$@" >"$tmp/printed" 2>&1 </dev/null || status=$?
+}
+works 'a command in the sandbox' boxed touch /g/there
+same 'it writes its folder' "$(ls "$tmp/own")" there
+refuses 'reading of this machine' 'No such file' boxed cat /etc/passwd
+refuses 'reading of its files' 'No such file' boxed ls "$tmp"
+refuses 'writing to /usr' 'Read-only file system' boxed touch /usr/bin/there
+boxed_status env
+same 'its environment' "$(cut -d= -f1 "$tmp/printed" | sort | paste -sd' ')" 'HOME LC_ALL PATH PWD'
+boxed_status cat /proc/net/dev
+same 'its network' "$(sed -n 's/^ *\([^ ]*\):.*/\1/p' "$tmp/printed")" lo
+boxed_status -t 2 sleep 100
+same 'what hangs is stopped' $status 124
+boxed_status -t 20 -c 1000 yes
+same 'what prints for ever is cut off' "$(wc -c <"$tmp/printed")" 1000
+boxed_status -t 60 -d 20 sh -c 'head -c 100M /dev/zero >/g/large; sleep 60'
+same 'what fills the disk is stopped' $status 124
+rm "$tmp/own/large"
+boxed_status -t 60 sh -c 'while sleep 60 & do :; done'
+same 'what forks without end cannot' "$(grep -c 'fork' "$tmp/printed")" 1
+mkdir "$tmp/no-namespaces"
+printf '#!/bin/sh\necho bwrap: no namespaces >&2\nexit 1\n' >"$tmp/no-namespaces/bwrap"
+chmod +x "$tmp/no-namespaces/bwrap"
+refuses 'grading without namespaces' 'nothing is graded without a sandbox' \
+	env PATH="$tmp/no-namespaces:$PATH" HANDOUT=tp4 scripts/grade/grade.sh "$repo/build/hand-in-tp4/patch.tar.gz"
 
 # The disk, the architecture
 printf 'echo Filesystem 1024-blocks Used Available; echo disk 1000 900 102400\n' | fake df
