@@ -22,7 +22,9 @@ build() {
 }
 # members: the names of all numbers that stand directly in the structure.
 members() {
-	pahole -C task_struct grade.o | sed -nE '/^\t(struct|union) /d; s/^\t+[^*(]*[ *]([A-Za-z_][A-Za-z0-9_]*)(\[[^]]*\])*(:[0-9]+)?( __attribute__\(\(.*\)\))?;.*/\1/p' |
+	pahole -C task_struct grade.o | sed -nE '/^\t(struct|union) /d
+		s/^\tatomic(64|_long)?_t +([A-Za-z_][A-Za-z0-9_]*);.*/\2.counter/p; t
+		s/^\t+[^*(]*[ *]([A-Za-z_][A-Za-z0-9_]*)(\[[^]]*\])*(:[0-9]+)?( __attribute__\(\(.*\)\))?;.*/\1/p' |
 		sort -u
 }
 build grade.o
