@@ -7,8 +7,8 @@ CONFIG ?= lean
 JOBS   ?= $(shell nproc)
 GOALS  := $(MAKECMDGOALS)
 
-variables := ARCH BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES DEADLINE LINUX LINUX_TARBALL LLVM RUST_LIB_SRC \
-	KERNEL_ORG KVM SMP MEM JOBS V
+variables := ARCH BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES AREA MUTANT DEADLINE LINUX LINUX_TARBALL LLVM \
+	RUST_LIB_SRC KERNEL_ORG KVM SMP MEM JOBS V
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 unknown := $(filter-out $(variables) GOALS,$(given))
 ifneq ($(unknown),)
@@ -50,6 +50,10 @@ kunit: tree ## run the kernel's own tests of Rust; for ARCH=i386 compare them wi
 .PHONY: debug-test
 debug-test: tree ## all tests, with longer races, on a kernel built to find bugs
 	@scripts/test/all.sh --debug
+
+.PHONY: mutants
+mutants: tree ## test the tests: build plausible mistakes, and see whether a test fails
+	@scripts/test/mutants.sh
 
 .PHONY: bench
 bench: tree ## count the instructions of calls and page faults, against budgets
@@ -113,6 +117,7 @@ help: ## this list
 ## ADD='path...'        shell: put files and folders into the guest
 ## TESTS='pattern...'   test, debug-test: these programs or tests only, as in 'cow_* make_vcpu.*'
 ## MODES='mode...'      test, debug-test: x86_64/x86_64, x86_64/i386, i386/i386
+## AREA=name MUTANT='pattern'  mutants: these only, as in AREA=tracker MUTANT='parent-*'
 ## HANDOUT=1            the numbers and programs of the handouts (run, test, shell)
 ## LINUX=dir            build on a tree of your own (never modified)
 ## LINUX_TARBALL=file   build on a kernel tarball of your own

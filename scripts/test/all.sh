@@ -66,29 +66,6 @@ part() {
 		>"$results/$_title.xml"
 }
 
-# choose LIST: write the programs of a kselftest-list.txt that TESTS names to $run/list,
-# what the guest needs for it to $run/choice, and the skips to expect to $run/skips.
-choose() {
-	set -f
-	for _pattern in $TESTS; do
-		_test=''
-		case $_pattern in *.?*) _test=${_pattern#*.} ;; esac
-		[ "$_test" != '*' ] || _test=''
-		while IFS=: read -r _collection _program; do
-			# shellcheck disable=SC2254 # a pattern
-			case $_program in ${_pattern%%.*}) echo "$_collection:$_program $_program $_test" ;; esac
-		done <"$1"
-	done | sort -u >"$run/chosen"
-	set +f
-	[ -s "$run/chosen" ] || die "TESTS=$TESTS: there are no such tests"
-	cut -d' ' -f1 "$run/chosen" | uniq >"$run/list"
-	awk '{ args[$2] = args[$2] " " $3; print "set -- \"$@\" -t " $1 }
-		END { for (p in args) print "export KSELFTEST_" toupper(p) "_ARGS=\"" args[p] "\"" }' \
-		"$run/chosen" | uniq >"$run/choice"
-	awk '{ print " " $2 "\\." ($3 ? $3 : "[^ ]*") " " }' "$run/chosen" >"$run/rows"
-	grep -f "$run/rows" "$TOP/scripts/test/expected-skips" >"$run/skips" || :
-}
-
 # build_ahead: build the kernel of a later mode while the guest runs, which mostly sleeps.
 # That mode runs kernel.sh again, which repeats and reports any failure.
 build_ahead() {
