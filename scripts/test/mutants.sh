@@ -29,7 +29,7 @@ touch "$results.tsv"
 mutants=$TOP/scripts/test/mutants BUILD=$TOP/build TREE=$TOP/build/linux
 load_toolchain
 with_lock
-[ -d "$TREE" ] || git -C "$git" worktree add -q --detach "$TREE"
+[ -d "$TREE" ] || git -C "$git" worktree add -qf --detach "$TREE"
 git -C "$TREE" checkout -qf --detach "$(git -C "$git" rev-parse HEAD)"
 tree=$(git -C "$TREE" rev-parse 'HEAD^{tree}')
 guest='' prepared=''
@@ -66,12 +66,12 @@ build_all() {
 # failures KTAP [LIST [SKIPS]]: the tests that have not passed, one a line.
 failures() {
 	awk -f "$TOP/scripts/test/ktap.awk" -v mode=mutants -v list="${2:-}" -v skips="${3:-}" "$1" |
-		sed -n 's/^FAIL mutants: \([^ ]*\): .*/\1/p; s/^FAIL mutants: //p'
+		sed -n 's/^FAIL mutants: \([a-z0-9_]*\.[a-z0-9_]*\).*/\1/p; s/^FAIL mutants: //p'
 }
 
 # noticed: something has failed in the guest; what is in the kernel's log goes to $run/trouble.
 noticed() {
-	grep -qaE '(^|[] #])not ok [0-9]' "$run/console.log" "$run/output" ||
+	grep -qsaE '(^|[] #])not ok [0-9]' "$run/console.log" "$run/output" ||
 		"$TOP/scripts/guest/trouble.sh" "$run/console.log" >"$run/trouble" 2>/dev/null
 }
 
@@ -85,7 +85,7 @@ in_guest() {
 		"$out" "$run/initramfs" >"$run/output" 2>"$run/errors" 7>&- 9>&- &
 	guest=$! status=0
 	while kill -0 $guest 2>/dev/null; do
-		! noticed || kill -- -$guest || :
+		! noticed || kill -- -$guest 2>/dev/null || :
 		sleep 1
 	done
 	wait $guest || status=$?
@@ -107,11 +107,11 @@ try() {
 	if [ "$2" != /dev/null ]; then git -C "$TREE" apply "$2" || return 0; fi
 	attempt "$log" "$1" build
 	if [ "$status" = 0 ] && ! grep -E '(^|: )warning: ' "$log" >&2; then
-		{
-			[ ! "$TESTS" ] || in_guest
-			host >"$log" 2>&1 </dev/null || sed -En 's/^(not ok|FAIL) //p; $p' "$log"
-		} >"$BUILD/log/failures.log"
-		detail=$(sed 1q "$BUILD/log/failures.log" | tr -d '\t`\r')
+		failures=$BUILD/log/failures.log
+		if [ "$TESTS" ]; then in_guest; fi >"$failures"
+		[ -s "$failures" ] || host >"$log" 2>&1 </dev/null ||
+			sed -En 's/^(not ok|FAIL) //p; $p' "$log" >"$failures"
+		detail=$(sed 1q "$failures" | tr -d '\t`\r')
 		if [ "$detail" ]; then verdict=dead; else verdict=LIVES; fi
 	elif [ "$refusal" ] && grep -q "$refusal" "$log"; then
 		verdict=dead detail='the build'
@@ -129,42 +129,37 @@ result() {
 	[ "$_known" ]
 }
 
-# mutant AREA NAME PATCH: the same, and try it if need be.
+# mutant AREA NAME PATCH: the same; try it if nothing is known.
 mutant() {
 	! result "$@" || return 0
 	[ "$prepared" = "$1" ] || prepare "$1"
 	_begin=$(date +%s)
 	try "$1/$2" "$3"
+	# Without a mutant, all tests must pass.
+	[ "$2" != unchanged ] || [ "$verdict" = LIVES ] || die "$1 fails without a mutant: $detail"
+	[ "$verdict" != FAIL ] || return 0
 	printf '%s\t' "$key" "$1" "$2" "$verdict" "$detail" >>"$results.tsv"
 	echo $(($(date +%s) - _begin)) >>"$results.tsv"
 }
 
-# reason: why $patch may live.
-reason() {
-	sed -n '/^--- /q; s/^Lives: //p' "$patch"
-}
-
-for patch in "$mutants"/${AREA:-*}/${MUTANT:-*}.patch; do
-	[ -r "$patch" ] || die "there is no mutant $patch"
-	area=${patch%/*} area=${area##*/} name=${patch##*/} name=${name%.patch}
-	# Without a mutant, all tests must pass.
-	mutant "$area" unchanged /dev/null
-	[ "$verdict" = LIVES ] || die "$area: without a mutant, too: $verdict: $detail"
-	mutant "$area" "$name" "$patch"
-	case $verdict$(reason) in
-	dead* | LIVES?*) passed=$((passed + 1)) && echo "$verdict $area/$name: $detail$(reason)" ;;
-	LIVES) failed=$((failed + 1)) && echo "LIVES $area/$name" ;;
-	*) fail "$area/$name: $detail" ;;
+printf '.. list-table::\n   :header-rows: 1\n\n   * - Area\n     - Mistake\n     - Noticed by\n' >"$results.rst"
+for patch in "$mutants"/*/*.patch; do
+	area=${patch%/*} area=${area##*/} name=$(basename "$patch" .patch)
+	reason=$(sed -n '/^--- /q; s/^Lives: //p' "$patch")
+	# shellcheck disable=SC2254 # patterns
+	case $area/$name in
+	${AREA:-*}/${MUTANT:-*})
+		mutant "$area" unchanged /dev/null
+		mutant "$area" "$name" "$patch"
+		case $verdict$reason in
+		dead*) passed=$((passed + 1)) && echo "dead $area/$name: $detail" ;;
+		LIVES?*) passed=$((passed + 1)) && echo "LIVES $area/$name: $reason" ;;
+		LIVES) failed=$((failed + 1)) && echo "LIVES $area/$name" ;;
+		*) fail "$area/$name: $detail" ;;
+		esac ;;
 	esac
+	result "$area" "$name" "$patch" || continue
+	[ "$verdict" = dead ] && by="\`\`$detail\`\`" || by="nothing${reason:+: $reason}"
+	printf '   * - %s\n     - %s\n     - %s\n' "$area" "$(sed 1q "$patch")" "$by" >>"$results.rst"
 done
-
-{
-	printf '.. list-table::\n   :header-rows: 1\n\n   * - Area\n     - Mistake\n     - Noticed by\n'
-	for patch in "$mutants"/*/*.patch; do
-		area=${patch%/*} area=${area##*/}
-		result "$area" '' "$patch" || continue
-		printf '   * - %s\n     - %s\n     - %s\n' "$area" "$(sed 1q "$patch")" \
-			"$([ "$verdict" = dead ] && echo "\`\`$detail\`\`" || echo "nothing: $(reason)")"
-	done
-} >"$results.rst"
 total
