@@ -433,7 +433,7 @@ same 'and why the one that is there is not used' "$(grep -c 'is of Rust 1.94, ru
 
 # What make is given
 refuses 'a variable that there is not' 'No such variable: ARC' make run ARC=i386
-for script in setup/deps series/tree build/kernel guest/qemu test/all; do
+for script in setup/deps series/tree build/kernel guest/qemu test/all test/mutants; do
 	says "$script.sh --help" "^(usage: | ).*${script#*/}.sh" scripts/$script.sh --help
 done
 says 'make help' "From the environment: TESTS='x'" env -u MAKEFLAGS TESTS=x make help
