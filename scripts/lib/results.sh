@@ -40,12 +40,17 @@ judge() {
 	add_sum "$1" "$_judged"
 }
 
-# judge_kunit MODE: count the results that KUnit wrote to the guest's console at boot;
-# they go to kunit.ktap in $run. A missing console is a failure.
-judge_kunit() {
+# kunit_results: write what KUnit wrote to the guest's console at boot to kunit.ktap in
+# $run. A missing console is a failure.
+kunit_results() {
 	awk '{ sub(/\r$/, ""); sub(/^\[ *[0-9.]*\](\[ *[TC][0-9]*\])? /, "") }
 		/^KTAP version/ { on = 1 }
-		on && /^ *(KTAP version |1\.\.[0-9]|(not )?ok [0-9]|# )/' "$run/console.log" >"$run/kunit.ktap" || :
+		on && /^ *(KTAP version |1\.\.[0-9]|(not )?ok [0-9]|# )/' "$run/console.log" >"$run/kunit.ktap"
+}
+
+# judge_kunit MODE: count them.
+judge_kunit() {
+	kunit_results || :
 	judge "$1" "$run/kunit.ktap"
 }
 

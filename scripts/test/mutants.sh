@@ -90,13 +90,13 @@ in_guest() {
 	done
 	wait $guest || status=$?
 	guest=''
-	awk -f "$TOP/scripts/test/kunit.awk" "$run/console.log" >"$run/kunit" || :
+	kunit_results || :
 	if ! noticed && [ $status != 0 ]; then
 		sed -n 's/.*still running.*/hangs/; $p' "$run/errors"
 	elif [ -s "$run/trouble" ]; then
 		sed 's/^\(\[[^]]*\]\)* //; 1q' "$run/trouble"
 	else
-		failures "$run/kunit"
+		failures "$run/kunit.ktap"
 		failures "$run/output" "$run/list" "$run/skips"
 	fi
 }
