@@ -12,8 +12,8 @@
 # tests, and a failure unless the patch has a line 'Lives: REASON' above the change. A
 # mutant that does not apply, or does not build without a warning, is a failure, too.
 #
-# Results are kept in build/mutants.tsv, as long as the tree, the patch and AREA/tests
-# stay the same. The table of all results is build/mutants.rst.
+# Results are kept in build/mutants.tsv, as long as the tree (but for Documentation), the
+# patch and AREA/tests stay the same. The table of all results is build/mutants.rst.
 #
 # The last line is 'N passed, N failed'; the exit status agrees.
 
@@ -31,7 +31,7 @@ load_toolchain
 with_lock
 [ -d "$TREE" ] || git -C "$git" worktree add -qf --detach "$TREE"
 git -C "$TREE" checkout -qf --detach "$(git -C "$git" rev-parse HEAD)"
-tree=$(git -C "$TREE" rev-parse 'HEAD^{tree}')
+tree=$(git -C "$TREE" ls-tree HEAD | grep -v Documentation | sha256sum)
 guest='' prepared=''
 # shellcheck disable=SC2016 # when it exits
 at_exit 'kill -- "-$guest" 2>/dev/null || :; git -C "$TREE" checkout -qf'
