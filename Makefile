@@ -7,8 +7,8 @@ CONFIG ?= lean
 JOBS   ?= $(shell nproc)
 GOALS  := $(MAKECMDGOALS)
 
-variables := ARCH BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES DEADLINE LINUX LINUX_TARBALL LLVM RUST_LIB_SRC \
-	KERNEL_ORG KVM SMP MEM JOBS V PATCHES REPORT ALL
+variables := ARCH BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES AREA MUTANT DEADLINE LINUX LINUX_TARBALL LLVM \
+	RUST_LIB_SRC KERNEL_ORG KVM SMP MEM JOBS V PATCHES REPORT ALL
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 unknown := $(filter-out $(variables) GOALS,$(given))
 ifneq ($(unknown),)
@@ -20,6 +20,11 @@ endif
 override CMD := $(value CMD)
 ifneq ($(origin LLVM),command line)
 override undefine LLVM
+endif
+
+inherited := $(strip $(foreach v,$(variables),$(if $(filter environment,$(origin $v)),$v='$(value $v)')))
+ifneq ($(inherited),)
+$(warning From the environment: $(inherited))
 endif
 
 # Export only what is set: for the kernel's make, unset and empty differ.
@@ -56,7 +61,11 @@ kunit: tree ## run the kernel's own tests of Rust; for ARCH=i386 compare them wi
 
 .PHONY: debug-test
 debug-test: tree ## all tests, with longer races, on a kernel built to find bugs
-	@scripts/test/debug.sh
+	@scripts/test/all.sh --debug
+
+.PHONY: mutants
+mutants: tree ## test the tests: build plausible mistakes, and see whether a test fails
+	@scripts/test/mutants.sh
 
 .PHONY: bench
 bench: tree ## count the instructions of calls and page faults, against budgets
@@ -130,3 +139,24 @@ clean: ## remove what was built; the tree build/linux and the cache stay
 .PHONY: help
 help: ## this list
 	@awk -f scripts/setup/help.awk Makefile
+
+##@ Variables
+
+## ARCH=x86_64|i386     CONFIG=lean|defconfig|running|NAME|FILE     JOBS=N
+## PROG=file.c|file.rs  run: your program, as /program in the guest
+## CMD='command'        run: this in the guest, with PROG= or without
+## ADD='path...'        shell: put files and folders into the guest
+## TESTS='pattern...'   test, debug-test: these programs or tests only, as in 'cow_* make_vcpu.*'
+## MODES='mode...'      test, debug-test: x86_64/x86_64, x86_64/i386, i386/i386
+## AREA=name MUTANT='pattern'  mutants: these only, as in AREA=tracker MUTANT='parent-*'
+## HANDOUT=1            the numbers and programs of the handouts (run, test, shell)
+## HANDOUT=NAME         tp4, info0940, xxxhal, modules or new-syscall as an exercise
+## PATCHES=path         grade: these   REPORT=file  submission: with this   ALL=1  grade-test: all
+## LINUX=dir            build on a tree of your own (never modified)
+## LINUX_TARBALL=file   build on a kernel tarball of your own
+## KERNEL_ORG=url       a mirror of kernel.org, if there is no Debian package
+## BUSYBOX=file         a static busybox for the guest, where Debian's cannot be had
+## LLVM=-N|1            which LLVM   RUST_LIB_SRC=dir  the source of Rust's library
+## KVM=on|off           use KVM or not, without probing
+## SMP=N MEM=size       the guest's CPUs and memory   DEADLINE=s  the guest's time limit
+## V=1                  show all output

@@ -23,6 +23,11 @@ use kernel::{
     }, //
 };
 
+use core::{
+    mem::MaybeUninit,
+    ptr, //
+};
+
 /// Marks all threads of a process as vCPUs.
 ///
 /// `pid` is the id of any of its threads in the caller's pid namespace, or 0 for the caller's own
@@ -42,7 +47,8 @@ fn make_vcpu(pid: Pid) -> Result {
         return Err(EINVAL);
     }
 
-    let mut listed = [0; LISTED_MAX];
+    // Left uninitialized: most processes have few threads.
+    let mut listed = [MaybeUninit::uninit(); LISTED_MAX];
     let marked = loop {
         let task = find(pid).ok_or(ESRCH)?;
         // Permission that is checked now would no longer hold after an exec.
@@ -104,23 +110,25 @@ struct Marked<'a> {
 
 impl<'a> Marked<'a> {
     /// Marks the live threads of `group`, and stores the ids of the first ones in `list`.
-    fn mark(group: &ThreadGroupGuard<'_>, list: &'a mut [Pid]) -> Self {
+    fn mark(group: &ThreadGroupGuard<'_>, list: &'a mut [MaybeUninit<Pid>]) -> Self {
         let mut threads = 0;
         for thread in group.threads().filter(|thread| thread.is_live()) {
             thread.set_vcpu(true);
 
             if let Some(listed) = list.get_mut(threads) {
-                *listed = thread.pid();
+                listed.write(thread.pid());
             }
             threads += 1;
         }
 
+        let listed = &list[..threads.min(list.len())];
         let leader = group.leader();
         Self {
             process: leader.tgid(),
             name: leader.comm(),
             threads,
-            listed: &list[..threads.min(list.len())],
+            // SAFETY: The loop has written these. `MaybeUninit<Pid>` has the layout of `Pid`.
+            listed: unsafe { &*(ptr::from_ref(listed) as *const [Pid]) },
         }
     }
 
@@ -185,7 +193,7 @@ mod tests {
         let current = current!();
         let group = current.lock_thread_group().ok_or(ESRCH)?;
 
-        let mut listed = [0; 1];
+        let mut listed = [MaybeUninit::uninit(); 1];
         let marked = Marked::mark(&group, &mut listed);
         let is_vcpu = current.is_vcpu();
         group.threads().for_each(|thread| thread.set_vcpu(false));

@@ -2,7 +2,7 @@
 #
 # Judge the results of `make bench`. The first file has budgets, the second a line
 # 'COLUMN<tab>CASE<tab>TICKS' for each result. Print a table, what exceeds its budget, and
-# 'N passed, N failed'. All results are also written to -v json=FILE.
+# 'N passed, N failed'.
 
 BEGIN {
 	split("base off idle others tracked tracked-64 traceable +tracked +kprobe", columns)
@@ -66,19 +66,6 @@ END {
 		print ""
 	}
 	print ""
-
-	printf "{\n\t\"arch\": \"%s\",\n\t\"cases\": {", arch >json
-	for (i = 1; i <= count; i++) {
-		printf "%s\n\t\t\"%s\": {", (i > 1 ? "," : ""), cases[i] >json
-		between = ""
-		for (c = 1; c < n; c++)
-			if ((columns[c], cases[i]) in value) {
-				printf "%s \"%s\": %s", between, columns[c], value[columns[c], cases[i]] >json
-				between = ","
-			}
-		printf " }" >json
-	}
-	print "\n\t}\n}" >json
 
 	for (b = 1; b <= budgets; b++) {
 		found = 0

@@ -3,7 +3,8 @@
 #
 # usage: [ARCH=x86_64|i386] [CONFIG=...] initramfs.sh OUT [FILE:PATH]...
 #
-# Pack a guest's root file system into OUT, a cpio archive: busybox, the first
+# Pack a guest's root file system into OUT, a cpio archive: busybox (BUSYBOX=file or
+# Debian's), the first
 # process (scripts/guest/inside/init), the modules of the kernel that ARCH and
 # CONFIG choose, and each FILE or folder of this machine as PATH. The same files
 # give the same archive, byte for byte.
@@ -27,7 +28,24 @@ put() {
 	fi
 }
 
-busybox=$("$TOP/scripts/build/busybox.sh")
+# find_busybox: set $busybox to a statically linked one for ARCH. That for i386 is Debian's,
+# unpacked in the cache.
+find_busybox() {
+	busybox=${BUSYBOX:-}
+	[ "$busybox" ] || [ "$ARCH" != x86_64 ] || busybox=$(command -v busybox) ||
+		die "busybox (package busybox-static) is missing: run 'make deps'"
+	[ ! "$busybox" ] || return 0
+	busybox=$(cache_dir)/busybox-$ARCH
+	[ ! -x "$busybox" ] || return 0
+	_deb=$("$TOP/scripts/setup/apt.sh" --arch="$ARCH" "$(. /etc/os-release && echo "$VERSION_CODENAME")" busybox-static) ||
+		die "there is no busybox for $ARCH; give BUSYBOX=file"
+	dpkg-deb -x "$_deb" "$root"
+	mv "$(find "$root" -path '*/bin/busybox')" "$busybox.$$"
+	mv "$busybox.$$" "$busybox"
+	rm -r "${root:?}"/*
+}
+
+find_busybox
 put "$busybox" /bin/busybox
 put "$TOP/scripts/guest/inside/init" /init
 put "$TOP/scripts/guest/inside/timeout" /usr/bin/timeout

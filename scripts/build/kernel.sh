@@ -15,7 +15,7 @@
 #   FILE       a complete .config, or a fragment to merge into lean
 #
 # 'config' only configures. 'menuconfig' opens the configuration for changes by hand;
-# they last until CONFIG changes, or 'make clean'.
+# they last until what CONFIG says changes, and are then in .config.yours.
 
 . "$(dirname "$0")/../lib/lib.sh"
 
@@ -69,15 +69,13 @@ choose() {
 			else
 				fragments="$fragments $kconfig/base.config $out/asked.config"
 			fi
-		elif [ -f "$kconfig/$CONFIG.config" ]; then
-			fragments="$fragments $kconfig/base.config $kconfig/$CONFIG.config"
 		else
-			die "CONFIG=$CONFIG: neither lean, defconfig, running, kconfig/$CONFIG.config nor a file"
+			fragments="$fragments $kconfig/base.config $kconfig/$CONFIG.config"
 		fi ;;
 	esac
 	[ ! "$HANDOUT" ] || fragments="$fragments $kconfig/handout.config"
 	for f in $fragments; do
-		[ -r "$f" ] || die "$f is missing: is this a tree with the series applied?"
+		[ -r "$f" ] || die "CONFIG=$CONFIG: $f is missing"
 	done
 }
 
@@ -152,7 +150,10 @@ configure() {
 	}
 	verify || die "CONFIG=$CONFIG asks for what this kernel cannot have"
 	if [ ! -e "$out/.config" ] || ! cmp -s "$out/.config.generated" "$out/.config.accepted"; then
-		[ ! -e "$out/.config" ] || say "the configuration has changed: build/${out##*/}/.config is overwritten"
+		[ ! -e "$out/.config" ] || cmp -s "$out/.config" "$out/.config.accepted" || {
+			say "the configuration is a new one; yours is now build/${out##*/}/.config.yours"
+			mv "$out/.config" "$out/.config.yours"
+		}
 		cp "$out/.config.generated" "$out/.config"
 		cp "$out/.config.generated" "$out/.config.accepted"
 	fi
@@ -182,20 +183,9 @@ outputs() {
 		find "$out/vmlinux" "$out/installed" -type f -printf '%p %s %T@\n' 2>/dev/null | sort | sha256sum
 }
 
-# ticker TITLE BEGIN LOG: instead of the one in lib/steps.sh; show how far the build is:
-# on a terminal every second, elsewhere a line every half minute.
-ticker() {
-	if [ -t 2 ]; then pause=1 form='\r\033[K%s ... %d s, step %d: %.50s'
-	else pause=30 form='\n%s ... %d s, step %d: %.50s'; fi
-	while sleep $pause && kill -0 $$ 2>/dev/null; do
-		now=$(tail -n 1 "$3" | tr -s ' \t' ' ')
-		# shellcheck disable=SC2059 # one of the two above
-		printf "$form" "$1" $(($(date +%s) - $2)) "$(wc -l <"$3")" "${now# }" >&2
-	done
-}
-
 # make_all: build the kernel, and install its modules for the guest's modprobe.
 make_all() {
+	not_from_the_future "$out"
 	kmake "$out" all
 	rm -rf "$out/installed"
 	grep -q '^CONFIG_MODULES=y' "$out/.config" || return 0

@@ -13,7 +13,6 @@
 load_toolchain
 
 source=$1
-check_prog "$source"
 program=$BUILD/prog/$(basename "${source%.*}")-$ARCH
 mkdir -p "$BUILD/prog"
 cc=clang${LLVM#1}
@@ -22,22 +21,12 @@ x86_64) bits=64 ;;
 i386) bits=32 ;;
 esac
 
-# can_link: is there a static libc of this width?
-can_link() {
-	echo 'int main(void) { return 0; }' |
-		"$cc" -m"$bits" -static -x c - -o "$program.try" 2>/dev/null
-	status=$?
-	rm -f "$program.try"
-	return $status
-}
-
 case $source in
 *.c)
-	can_link || die "there is no static $bits-bit C library: install gcc-multilib"
 	# The system's headers lack the series' numbers and structures.
 	"$cc" -m"$bits" -static -O2 -Wall -pthread -isystem "$(kernel_dir)/arch/x86/include/generated/uapi" \
 		-idirafter "$TREE/include/uapi" "$source" -lm -o "$program" >&2 ||
-		die "PROG=$source does not build" ;;
+		die "PROG=$source does not build; the static $bits-bit C library is in libc6-dev or gcc-multilib" ;;
 *.rs)
 	if grep -q '^#!\[no_std\]' "$source"; then
 		"$TOP/scripts/build/selftests.sh" "$ARCH" "$source" "$program"
@@ -47,5 +36,6 @@ case $source in
 			-Clinker="$cc" "$source" -o "$program" >&2 ||
 			die "PROG=$source does not build (needs Rust's standard library for $target)"
 	fi ;;
+*) misused ;;
 esac
 echo "$program"

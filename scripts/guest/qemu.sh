@@ -63,7 +63,7 @@ accelerator() {
 	'') ;;
 	*) die "KVM=$KVM: there is only KVM=on and KVM=off" ;;
 	esac
-	if [ ! -r "$BUILD/accelerator" ]; then
+	if [ ! -s "$BUILD/accelerator" ]; then
 		if (set +e; probe_kvm); then echo kvm; else echo tcg; fi >"$BUILD/accelerator"
 		say "qemu: guests run on $(cat "$BUILD/accelerator") (KVM=on and KVM=off override)"
 	fi
@@ -86,8 +86,8 @@ if [ "$accel" = tcg ] && ! grep -q '^# CONFIG_JUMP_LABEL is not set' "$config" 2
 fi
 set -- "$qemu" -accel "$accel" -cpu "$cpu" -smp "${SMP:-2}" -m "${MEM:-512M}" \
 	-nodefaults -display none -no-reboot -kernel "$kernel" -initrd "$initramfs" "$@"
-# On a busy host the guest must not conclude that its timer or clock is broken.
-append="console=ttyS0 panic=-1 oops=panic no_timer_check tsc=nowatchdog $append"
+# The console must have warnings, whatever CONFIG=FILE says. On a busy host the guest must not conclude that its timer or clock is broken.
+append="console=ttyS0 loglevel=7 panic=-1 oops=panic no_timer_check tsc=nowatchdog $append"
 
 if [ "$interactive" ]; then
 	# Ctrl-A X ends QEMU; everything else, including Ctrl-C, goes to the guest.
@@ -121,7 +121,10 @@ relay() {
 qemu_status=$(cat "$dir/qemu.status")
 failure=''
 case $qemu_status in
-0) [ -s "$dir/status" ] || failure="the guest ended without a result: it powered off, rebooted or died" ;;
+0)
+	[ -s "$dir/status" ] || failure="the guest ended without a result: it powered off, rebooted or died"
+	# On a full disk QEMU goes on, and what the kernel says is lost.
+	[ "$failure" ] || tail -n 5 "$console" | grep -qa 'reboot: ' || failure="the console is cut short: is the disk full?" ;;
 124 | 137) failure="the guest was still running after $deadline s and was stopped" ;;
 *) failure="QEMU failed with status $qemu_status: $(cat "$dir/qemu.log")" ;;
 esac
@@ -138,7 +141,7 @@ $found"
 		say "the end of the console:"
 		tail -n 25 "$console" | sed 's/\r$//' >&2
 	} ;;
-*) [ "$failure" ] || failure="the kernel has logged nothing" ;;
+*) [ "$failure" ] || failure="the kernel's log cannot be searched" ;;
 esac
 [ ! "$failure" ] || die "$failure (console: $console)"
 exit "$(cat "$dir/status")"

@@ -20,8 +20,9 @@ elif [ "$HANDOUT" ]; then
 	work=handout
 	for isa in $([ "$ARCH" = i386 ] || echo x86_64) i386; do
 		file=$("$TOP/scripts/build/selftests.sh" "$isa")
-		# shellcheck disable=SC2046 # one word per file
-		set -- "$@" "$file/rust_syscalls/handouts:/handouts/$isa" $("$TOP/scripts/build/libc.sh" "$isa")
+		libc=$(libc "$isa")
+		# shellcheck disable=SC2086 # one word per file
+		set -- "$@" "$file/rust_syscalls/handouts:/handouts/$isa" $libc
 	done
 else
 	work=demo
@@ -49,8 +50,5 @@ status=0
 # A real program, if available.
 redis=0
 [ $work != demo ] || "$TOP/scripts/test/redis.sh" "$file" || redis=$?
-case $redis in
-0 | 3) ;;
-*) say "the demo with Redis ended with status $redis"; status=1 ;;
-esac
+[ $redis = 0 ] || [ $redis = 3 ] || { say "the demo with Redis ended with status $redis"; status=1; }
 exit $status

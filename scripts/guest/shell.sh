@@ -19,14 +19,15 @@ cat >"$run/motd" <<EOF
 
 A shell in the guest. 'exit' or Ctrl-A X ends it; Ctrl-C goes to the guest.
 The selftests are in /kselftest (/kselftest/rust_syscalls/demo shows the system calls)${ADD:+,
-your files in /root}. After resizing the terminal: stty rows N cols N
+your files in /root}. 'cowstat -- COMMAND' shows what the forks of a command copy.
+After resizing the terminal: stty rows N cols N
 EOF
 tests=$("$TOP/scripts/build/selftests.sh" "$ARCH")
-# shellcheck disable=SC2046 # one word per file
+libc=$([ ! "$HANDOUT" ] || libc "$ARCH")
+# shellcheck disable=SC2086 # one word per file
 set -- "$TOP/scripts/guest/inside/profile:/etc/profile" "$run/motd:/etc/motd" "$tests:/kselftest" \
-	$([ ! "$HANDOUT" ] || "$TOP/scripts/build/libc.sh" "$ARCH")
+	"$tests/rust_syscalls/cowstat:/usr/bin/cowstat" $libc
 for path in ${ADD:-}; do
-	check_add "$path"
 	set -- "$@" "$path:/root/$(basename "$path")"
 done
 "$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$@"

@@ -19,8 +19,7 @@ rcu: (INFO|BUG|ERROR)
 Kernel panic
 Oops
 kernel BUG at
-[^ ]*: ?(general protection fault|double fault|stack segment)
-(general protection fault|double fault|divide error|invalid opcode|int3|stack segment|traps: PANIC)
+([^ ]*: ?)?(general protection fault|double fault|divide error|invalid opcode|int3|stack segment|traps: PANIC)
 (unable to handle|Unable to handle)
 (UBSAN|KASAN|KCSAN|KMSAN|KFENCE):
 kmemleak: [0-9]+ new
@@ -39,5 +38,5 @@ head='((<[0-9]+>)?\[ *[0-9]+\.[0-9]+\](\[ *[TC][0-9]+\])? )?'
 [ -s "$1" ] || { say "${0##*/}: $1 is missing or empty"; exit 2; }
 
 pattern=$(printf '%s\n' "$reports" | sed '/^$/d' | paste -s -d '|')
-found=$(sed 's/\r$//' "$1" | grep -a -m 1 -A 40 -E "^$head($pattern)") || exit 1
+found=$(sed 's/\r$//' "$1" | grep -a -m 1 -A 40 -E "^$head($pattern)") || exit $?
 printf '%s\n' "$found"

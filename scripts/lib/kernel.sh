@@ -14,18 +14,10 @@ own_work() {
 	[ ! "$(git -C "$TREE" status --porcelain)" ] || echo changes
 }
 
-# check_prog FILE, check_add PATH: the values of PROG= and ADD=.
-check_prog() {
-	plain_path PROG= "$1"
-	case $1 in
-	*.c | *.rs) [ -r "$1" ] || die "PROG=$1: there is no such file" ;;
-	*) die "PROG=$1: neither a .c nor a .rs file" ;;
-	esac
-}
-
-check_add() {
-	plain_path ADD= "$1"
-	[ -e "$1" ] || die "ADD=$1: there is no such file or folder"
+# all_written: stop if there are any, or if there is no build/linux.
+all_written() {
+	[ -d "$TREE" ] || die "there is no build/linux: run 'make tree' first"
+	[ ! "$(own_work)" ] || die "build/linux has work that is not in patches/: commit it and run 'make series' first"
 }
 
 # load_toolchain: the choices of scripts/setup/deps.sh: PATH, LLVM, CC, RUSTC, RUST_LIB_SRC.
@@ -44,6 +36,25 @@ kernel_dir() {
 	*) _kernel=kernel-$ARCH-$(basename "$CONFIG" .config) ;;
 	esac
 	echo "$BUILD/$_kernel${HANDOUT:+-handout}"
+}
+
+# libc x86_64|i386: the C library and the loader that dynamically linked programs need in
+# the guest, as FILE:PATH for initramfs.sh.
+libc() {
+	case $1 in
+	x86_64) _width=64 _loader=/lib64/ld-linux-x86-64.so.2 ;;
+	i386) _width=32 _loader=/lib/ld-linux.so.2 ;;
+	esac
+	for _file in "$_loader" "$(realpath -s "$(gcc -m"$_width" -print-file-name=libc.so.6)")"; do
+		[ -r "$_file" ] || die "there is no $_width-bit C library: run 'make deps HANDOUT=1'"
+		echo "$_file:$_file"
+	done
+}
+
+# not_from_the_future FOLDER: if the clock was set back, make would take what it has built
+# for newer than any edit: let it build that again.
+not_from_the_future() {
+	find "$1" -newermt now ! -name '.config*' -exec touch -h -d @0 {} +
 }
 
 # kvariables OUT: the variables of the kernel's make for a build in OUT, one a line.

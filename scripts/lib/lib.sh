@@ -46,10 +46,11 @@ misused() {
 	exit 2
 }
 
-# plain_path WHAT PATH: refuse a path that make would split.
+# plain_path WHAT PATH: refuse a path that make or a shell would split or expand.
 plain_path() {
 	case $2 in
-	*[[:space:]:]*) die "$1 $2: make cannot take a path with a space or a colon" ;;
+	*[][:space:]:\'\"\`\$\#%\&\;\|\(\)\<\>\*\?\[\\]*)
+		die "$1 $2: make cannot take a path with a space, a colon or another special character" ;;
 	esac
 }
 
@@ -75,6 +76,7 @@ esac
 same_world() {
 	[ "${SAME_WORLD:-}" != "$TOP" ] || return 0
 	plain_path 'the folder' "$TOP"
+	plain_path TMPDIR= "${TMPDIR:-}"
 	mkdir -p "$BUILD"
 	_config=$BUILD/.gitconfig
 	: >"$_config.$$"
@@ -100,7 +102,7 @@ cache_dir() {
 	_cache=${XDG_CACHE_HOME:-$HOME/.cache}/rust-syscalls
 	plain_path 'the cache' "$_cache"
 	mkdir -p "$_cache"
-	echo "$_cache"
+	realpath "$_cache"
 }
 
 # need_space DIRECTORY MIB WHAT: stop if the disk has less.

@@ -6,6 +6,11 @@
 # Scripts that run tests count in these, and end with total.
 passed=0 failed=0
 
+# pass: count a success.
+pass() {
+	passed=$((passed + 1))
+}
+
 # fail TEXT…: report and count a failure.
 fail() {
 	echo "FAIL $*"
@@ -25,22 +30,52 @@ add_sum() {
 }
 
 # judge MODE OUTPUT [LIST]: count the results in the KTAP file OUTPUT (see ktap.awk), and
-# write them to build/junit, for CI systems.
+# write them for CI systems, to MODE.xml in $results or else in $run.
+# shellcheck disable=SC2154 # claim sets $run
 judge() {
-	mkdir -p "$BUILD/junit"
 	_judged=$(awk -f "$TOP/scripts/test/ktap.awk" -v mode="$1" -v list="${3:-}" \
-		-v junit="$BUILD/junit/$(echo "$1" | tr / -).xml" \
+		-v junit="${results:-$run}/$(echo "$1" | tr / -).xml" \
 		-v skips="${skips:-$TOP/scripts/test/expected-skips}" "$2") || :
 	printf '%s\n' "$_judged"
 	add_sum "$1" "$_judged"
 }
 
-# judge_kunit MODE: count the results that KUnit wrote to the guest's console at boot;
-# they go to kunit.ktap in $run. A missing console is a failure.
-# shellcheck disable=SC2154 # claim sets it
+# kunit_results: write what KUnit wrote to the guest's console at boot to kunit.ktap in
+# $run. A missing console is a failure.
+kunit_results() {
+	awk '{ sub(/\r$/, ""); sub(/^\[ *[0-9.]*\](\[ *[TC][0-9]*\])? /, "") }
+		/^KTAP version/ { on = 1 }
+		on && /^ *(KTAP version |1\.\.[0-9]|(not )?ok [0-9]|# )/' "$run/console.log" >"$run/kunit.ktap"
+}
+
+# judge_kunit MODE: count them.
 judge_kunit() {
-	awk -f "$TOP/scripts/test/kunit.awk" "$run/console.log" >"$run/kunit.ktap" || :
+	kunit_results || :
 	judge "$1" "$run/kunit.ktap"
+}
+
+# choose LIST: write the programs of a kselftest-list.txt that TESTS names to $run/list,
+# what the guest needs for it to $run/choice, and the skips to expect to $run/skips.
+# shellcheck disable=SC2154 # claim sets run
+choose() {
+	set -f
+	for _pattern in $TESTS; do
+		_test=''
+		case $_pattern in *.?*) _test=${_pattern#*.} ;; esac
+		[ "$_test" != '*' ] || _test=''
+		while IFS=: read -r _collection _program; do
+			# shellcheck disable=SC2254 # a pattern
+			case $_program in ${_pattern%%.*}) echo "$_collection:$_program $_program $_test" ;; esac
+		done <"$1"
+	done | sort -u >"$run/chosen"
+	set +f
+	[ -s "$run/chosen" ] || die "TESTS=$TESTS: there are no such tests"
+	cut -d' ' -f1 "$run/chosen" | uniq >"$run/list"
+	awk '{ args[$2] = args[$2] " " $3; print "set -- \"$@\" -t " $1 }
+		END { for (p in args) print "export KSELFTEST_" toupper(p) "_ARGS=\"" args[p] "\"" }' \
+		"$run/chosen" | uniq >"$run/choice"
+	awk '{ print " " $2 "\\." ($3 ? $3 : "[^ ]*") " " }' "$run/chosen" >"$run/rows"
+	grep -f "$run/rows" "$TOP/scripts/test/expected-skips" >"$run/skips" || :
 }
 
 # total: print the sum and return the status. No tests at all is a failure.

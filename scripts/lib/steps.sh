@@ -24,11 +24,15 @@ isolated() {
 	set -e
 }
 
-# ticker TITLE BEGIN LOG: show on a terminal how long a step has been running.
+# ticker TITLE BEGIN LOG: show how long a step has been running and the end of its log: on
+# a terminal every second, elsewhere every half minute.
 ticker() {
-	[ -t 2 ] || return 0
-	while sleep 1 && kill -0 $$ 2>/dev/null; do
-		printf '\r%s ... %d s' "$1" $(($(date +%s) - $2)) >&2
+	if [ -t 2 ]; then _pause=1 _form='\r\033[K%s ... %d s: %.50s'
+	else _pause=30 _form='\n%s ... %d s: %.50s'; fi
+	while sleep $_pause >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+		_now=$(tail -n 1 "$3" 2>/dev/null | tr -s '[:space:]' ' ' | tr -cd '[:print:]')
+		# shellcheck disable=SC2059 # one of the two above
+		printf "$_form" "$1" $(($(date +%s) - $2)) "$_now" >&2
 	done
 }
 
@@ -44,13 +48,14 @@ attempt() {
 	fi
 	_begin=$(date +%s)
 	printf '%s ...' "$_title" >&2
-	ticker "$_title" "$_begin" "$_log" 9>&- & # its sleep must not keep the lock
+	# Its sleep outlives it, and must not keep the locks.
+	ticker "$_title" "$_begin" "$_log" 6>&- 7>&- 8>&- 9>&- &
 	_ticker=$!
 	isolated "$@" >"$_log" 2>&1 </dev/null
 	kill "$_ticker" 2>/dev/null || :
 	wait "$_ticker" 2>/dev/null || :
 	_ticker=''
-	[ ! -t 2 ] || printf '\r%s ...' "$_title" >&2
+	[ ! -t 2 ] || printf '\r\033[K%s ...' "$_title" >&2
 	if [ $status = 0 ]; then
 		say " $(($(date +%s) - _begin)) s"
 	else

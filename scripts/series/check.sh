@@ -96,10 +96,8 @@ check_names() {
 		{
 			# shellcheck disable=SC2016 # apt fills it in
 			apt-get indextargets --format '$(REPO_URI)' || :
-			pip config get global.index-url || :
-			npm config get registry || :
 			cat "${CARGO_HOME:-$HOME/.cargo}/config.toml" || :
-			env | grep -E '^(RUSTUP|PIP|CARGO|GOPROXY)' || :
+			env | grep -E '^(RUSTUP|PIP|CARGO)_' || :
 		} 2>/dev/null | grep -oE 'https?://[^/" ,]+' | sed 's|.*[/@]||' | sort -u
 	} | grep -vxE '/|(static\.)?(crates|rust-lang)\.(io|org)' >"$work/names"
 	! git -C "$TOP" grep -nFf "$work/names" -- . ':!COPYING'
@@ -117,8 +115,7 @@ load_toolchain
 work=$(mktemp -d "$BUILD/check.XXXXXX")
 at_exit "rm -rf '$work'"
 
-[ -d "$TREE" ] || die "there is no build/linux: run 'make tree' first"
-[ ! "$(own_work)" ] || die "build/linux has work that is not in patches/: commit it and run 'make series' first"
+all_written
 
 failed=
 [ $# != 0 ] || set -- apply mirrors checkpatch rustfmt shellcheck mandoc names clippy

@@ -16,16 +16,16 @@ case ${1:-} in
 esac
 
 with_lock
-[ -d "$TREE" ] || die "there is no build/linux: run 'make tree' first"
 name=$(git config user.name || :) email=$(git config user.email || :)
 if [ ! "$name" ] || [ ! "$email" ]; then
 	die "who are you? Set git config --global user.name 'Your Name', and user.email"
 fi
-[ ! "$(own_work)" ] || die "build/linux has work that is not in patches/: commit it and run 'make series' first"
+all_written
 [ "$(git -C "$TREE" rev-list --count base..series)" != 0 ] || die "the series has no patch"
 
 out=$BUILD/submission
-rm -rf "$out"
+# You may have edited the last one.
+[ ! -e "$out" ] || mv -T --backup=numbered "$out" "$out.old"
 GIT_COMMITTER_NAME=$name GIT_COMMITTER_EMAIL=$email git -C "$TREE" \
 	-c branch.series.description="$(cat "$TOP/scripts/series/cover-letter")" \
 	format-patch -q -o "$out" --cover-letter --cover-from-description=subject --signoff \

@@ -73,6 +73,7 @@ for part in patches rust-src selftests Documentation; do
 	diff -rq "$new/$part" "$to/$part" >/dev/null 2>&1 && continue
 	[ ! -e "$to/$part" ] || mv "$to/$part" "$new/$part.old"
 	mv "$new/$part" "$to/$part" || {
+		rm -rf "${to:?}/$part"
 		[ ! -e "$new/$part.old" ] || mv "$new/$part.old" "$to/$part"
 		die "$part/ cannot be written"
 	}

@@ -49,6 +49,9 @@ cache=$(cache_dir)
 state=$cache/apt/$suite-$arch
 downloads=$cache/downloads
 mkdir -p "$state/lists/partial" "$state/cache/archives/partial" "$downloads/partial"
+# Other clones share them: one at a time.
+exec 5>>"$cache/apt/.lock"
+flock 5
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 signed=$([ ! -r $keyring ] || echo "signed-by=$keyring")
 echo "deb [arch=$arch $signed] $uri $suite main" >"$state/sources.list"

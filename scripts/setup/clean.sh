@@ -10,4 +10,4 @@
 [ $# = 0 ] || misused
 
 with_lock
-find "$BUILD" -mindepth 1 -maxdepth 1 ! -name linux ! -name .lock -exec rm -rf {} +
+find "$BUILD/" -mindepth 1 -maxdepth 1 ! -name linux ! -name .lock -exec rm -rf {} +

@@ -271,10 +271,16 @@ check_arguments() {
 	*) [ -f "$CONFIG" ] || [ -f "$TOP/kconfig/$CONFIG.config" ] ||
 		die "CONFIG=$CONFIG: neither lean, defconfig, running, a name in kconfig/ nor a file" ;;
 	esac
-	[ ! "${PROG:-}" ] || check_prog "$PROG"
+	plain_path PROG= "${PROG:-}"
+	case ${PROG:-} in
+	'') ;;
+	*.c | *.rs) [ -r "$PROG" ] || die "PROG=$PROG: there is no such file" ;;
+	*) die "PROG=$PROG: neither a .c nor a .rs file" ;;
+	esac
 	[ ! "${BUSYBOX:-}" ] || [ -x "$BUSYBOX" ] || die "BUSYBOX=$BUSYBOX: there is no such program"
 	for _path in ${ADD:-}; do
-		check_add "$_path"
+		plain_path ADD= "$_path"
+		[ -e "$_path" ] || die "ADD=$_path: there is no such file or folder"
 	done
 }
 

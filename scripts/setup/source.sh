@@ -188,14 +188,13 @@ from_kernel_org() {
 		need_space "$cache" 3000 "downloading and unpacking the kernel source"
 		# If the part is of another file, or the server cannot resume, start over
 		# once.
-		matches "$_line" "$_part" || attempt "$log" "Downloading $_file" fetch "$_file" "$_part"
-		if ! matches "$_line" "$_part"; then
+		for _ in 1 2; do
+			matches "$_line" "$_part" || attempt "$log" "Downloading $_file" fetch "$_file" "$_part"
+			! matches "$_line" "$_part" || break
 			rm -f "$_part"
-			attempt "$log" "Downloading $_file from the start" fetch "$_file" "$_part"
-			[ "$status" = 0 ] || return 0
-		fi
-		matches "$_line" "$_part" || { rm -f "$_part"; die "the checksum of $_file is not the one in kernel.org's list"; }
-		mv "$_part" "$downloads/$_file"
+		done
+		[ "$status" = 0 ] || return 0
+		mv "$_part" "$downloads/$_file" || die "the checksum of $_file is not the one in kernel.org's list"
 	fi
 	from_tarball "$downloads/$_file" "kernel.org-${_file%.tar.xz}" "$_file"
 }

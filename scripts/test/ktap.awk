@@ -7,7 +7,7 @@
 #	awk -f ktap.awk -v mode=MODE [-v list=FILE] [-v skips=FILE] [-v junit=FILE] OUTPUT
 #
 # list:  COLLECTION:PROGRAM lines: what must have run (kselftest-list.txt)
-# skips: the skips that are expected: MODE PROGRAM.TEST REASON, * for any mode
+# skips: the skips that are expected: MODE (a regular expression) PROGRAM.TEST REASON
 # junit: where to write the results as JUnit's XML
 #
 # Each failure is shown with what the test said; the last line is the sum.
@@ -124,7 +124,7 @@ BEGIN {
 		if (line ~ /^(#|[ \t]*$)/)
 			continue
 		n = split(line, field)
-		if (field[1] != "*" && field[1] != mode)
+		if (mode !~ "^(" field[1] ")$")
 			continue
 		row_id[++rows] = field[2]
 		sub(/^[^ \t]+[ \t]+[^ \t]+[ \t]*/, "", line)

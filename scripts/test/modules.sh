@@ -31,7 +31,7 @@ run() {
 	shift
 	isolated "$@" >"$work/log" 2>&1 </dev/null
 	if [ "$status" = 0 ]; then
-		passed=$((passed + 1))
+		pass
 		echo "ok $_title"
 	else
 		fail "$_title:"

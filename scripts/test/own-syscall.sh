@@ -90,24 +90,15 @@ carry_out() {
 	esac
 }
 
-# title BLOCK: the files of a diff, or the first line of anything else.
-title() {
-	case $1 in
-	*.diff) sed -n 's|^+++ b/||p' "$1" | paste -sd' ' ;;
-	*) sed q "$1" ;;
-	esac
-}
-
 copy
 blocks
 for block in "$work"/blocks/*; do
-	[ -e "$block" ] || die "$page has no code block"
 	name=${block##*/}
 	began=$(date +%s)
 	isolated carry_out "$block" >"$work/log" 2>&1 </dev/null
 	if [ "$status" = 0 ]; then
-		passed=$((passed + 1))
-		echo "ok $name ($(($(date +%s) - began)) s): $(title "$block")"
+		pass
+		echo "ok $name ($(($(date +%s) - began)) s): $(sed q "$block")"
 	else
 		fail "$name"
 		sed 's/^/    /' "$block"

@@ -5,8 +5,8 @@
 #
 # Boot the kernel with Debian's Redis, count the copy-on-write faults of a BGSAVE
 # during writes, and compare them with Redis' own count and with the kernel's smaps.
-# SELFTESTS is the output of selftests.sh, if it has just been run. The last line is
-# 'N passed, N failed'.
+# Then show what cowstat says. SELFTESTS is the output of selftests.sh, if it has just
+# been run. The last line is 'N passed, N failed'.
 #
 # exit status: 0 they agree, 1 they do not, 3 Redis is not available
 
@@ -46,15 +46,14 @@ if [ ! -d "$root" ]; then
 		exit 3
 	fi
 	say " done"
-	mv -T "$tmp/root" "$root"
+	mv -T "$tmp/root" "$root" || [ -d "$root" ] # another clone's
 	rm -rf "$tmp"
 fi
 
 with_lock
-tests=${1:-}
-[ "$tests" ] || tests=$("$TOP/scripts/build/selftests.sh" "$ARCH")
+tests=${1:-$("$TOP/scripts/build/selftests.sh" "$ARCH")}
 claim "redis-$ARCH"
 "$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$root:/" "$TOP/scripts/guest/inside/redis:/work" \
-	"$tests/rust_syscalls/pf:/usr/bin/pf"
+	"$tests/rust_syscalls/pf:/usr/bin/pf" "$tests/rust_syscalls/cowstat:/usr/bin/cowstat"
 drop_lock
 exec "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-120}" "$(kernel_dir)" "$run/initramfs"

@@ -62,12 +62,12 @@ hostile() (
 	"$@"
 )
 
+# verdict PROBLEM: of the test $what
 verdict() {
-	if [ "$1" = 0 ]; then
-		passed=$((passed + 1))
+	if [ ! "$1" ]; then
+		pass
 	else
-		failed=$((failed + 1))
-		say "FAIL $what"
+		fail "$what: $1" >&2
 		cat "$tmp/output" >&2
 	fi
 }
@@ -84,41 +84,37 @@ snapshot() {
 
 # works WHAT COMMAND…
 works() {
-	what=$1
+	what=$1 problem=''
 	shift
-	if hostile "$@" >"$tmp/output" 2>&1 </dev/null; then verdict 0; else verdict 1; fi
+	hostile "$@" >"$tmp/output" 2>&1 </dev/null || problem="status $?"
+	verdict "$problem"
+}
+
+# says WHAT PATTERN COMMAND…: it works, and says this
+says() {
+	what=$1 pattern=$2 problem=''
+	shift 2
+	hostile "$@" >"$tmp/output" 2>&1 </dev/null || problem="status $?"
+	grep -qE "$pattern" "$tmp/output" || problem="nothing says '$pattern'"
+	verdict "$problem"
 }
 
 # refuses WHAT PATTERN COMMAND…: it fails, says so, and changes nothing.
 refuses() {
-	what=$1 pattern=$2
+	what=$1 pattern=$2 problem=''
 	shift 2
 	before=$(snapshot)
-	if hostile "$@" >"$tmp/output" 2>&1 </dev/null; then
-		echo "(it did not fail)" >>"$tmp/output"
-		verdict 1
-	elif ! grep -qE "$pattern" "$tmp/output"; then
-		echo "(nothing says '$pattern')" >>"$tmp/output"
-		verdict 1
-	elif [ "$(snapshot)" != "$before" ]; then
-		echo "(something is changed)" >>"$tmp/output"
-		verdict 1
-	else
-		verdict 0
-	fi
+	! hostile "$@" >"$tmp/output" 2>&1 </dev/null || problem='it did not fail'
+	grep -qE "$pattern" "$tmp/output" || problem="nothing says '$pattern'"
+	[ "$(snapshot)" = "$before" ] || problem='something is changed'
+	verdict "$problem"
 }
 
 # same WHAT A B
 same() {
-	what=$1
-	echo "'$2' is not '$3'" >"$tmp/output"
-	if [ "$2" = "$3" ]; then verdict 0; else verdict 1; fi
-}
-
-run() {
-	_script=$1
-	shift
-	"scripts/$_script" "$@"
+	what=$1 problem=''
+	[ "$2" = "$3" ] || problem="'$2' is not '$3'"
+	verdict "$problem"
 }
 
 commit() {
@@ -170,7 +166,7 @@ kernel() {
 }
 
 mkdir -p "$repo" "$tmp/fake" "$repo/patches" "$repo/rust-src" "$repo/selftests" "$repo/Documentation"
-cp -r "$TOP/scripts" "$TOP/Makefile" "$TOP/kconfig" "$TOP/.gitattributes" "$repo"
+cp -r "$TOP/.ci" "$TOP/scripts" "$TOP/Makefile" "$TOP/kconfig" "$TOP/.gitattributes" "$repo"
 git init -q "$repo"
 echo /build/ >"$repo/.gitignore"
 kernel "$tmp/linux" 4
@@ -191,7 +187,7 @@ tar -C "$tmp" -cJf "$tmp/linux-7.3.4.tar.xz" --transform 's/^linux/linux-7.3.4/'
 works 'a tarball as LINUX_TARBALL=' env LINUX_TARBALL="$tmp/linux-7.3.4.tar.xz" scripts/series/tree.sh
 same 'tarball and plain tree are the same base' "$(git -C "$tree" rev-parse base)" "$plain"
 same 'the tree has no changes' "$(git -C "$tree" status --porcelain)" ''
-works 'make tree again, without LINUX=' run series/tree.sh
+works 'make tree again, without LINUX=' scripts/series/tree.sh
 same 'whatever the umask' "$(stat -c %a "$tree/kernel/fork.c")" 644
 if [ "$(id -u)" = 0 ]; then
 	rm -rf "$tree"
@@ -212,18 +208,16 @@ commit 'kernel: add hello'
 echo test >"$tree/tools/testing/selftests/rust_syscalls/hello.rs"
 echo 'text, with …' >"$tree/Documentation/rust/hello.rst"
 commit 'selftests: test hello …'
-works 'make series' run series/write.sh
+works 'make series' scripts/series/write.sh
 sum=$(series_sum)
 same 'the mirrors have what the series adds' \
 	"$(cd "$repo" && find rust-src selftests Documentation -type f | sort | paste -sd' ')" \
 	'Documentation/rust/hello.rst rust-src/kernel/hello.rs selftests/rust_syscalls/hello.rs'
 same 'patches have nothing of this machine' \
 	"$(grep -nE 'Signed-off|^-- $|^\+\+\+ kernel|\[PATCH [0-9]|mine' "$repo"/patches/*)" ''
-works 'make series again' run series/write.sh
-same 'nothing changed, the same bytes' "$(series_sum)" "$sum"
 rm -rf "$tree"
 works 'make tree from the patches' env LINUX="$tmp/linux" scripts/series/tree.sh
-works 'and back' run series/write.sh
+works 'and back' scripts/series/write.sh
 same 'there and back, the same bytes' "$(series_sum)" "$sum"
 head=$(git -C "$tree" rev-parse HEAD)
 rm -rf "$tree"
@@ -236,14 +230,14 @@ works 'plain git am takes the patches' env -i PATH="$PATH" GIT_COMMITTER_NAME=a 
 # make check
 echo 'export LLVM=-19' >"$repo/build/toolchain.env"
 git -C "$repo" add -A
-works 'make check: patches and mirrors agree' run series/check.sh apply mirrors names
+works 'make check: patches and mirrors agree' scripts/series/check.sh apply mirrors names
 same 'make check is silent' "$(cat "$tmp/output")" ''
 echo >>"$repo/rust-src/kernel/hello.rs"
 refuses 'make check: a mirror that differs' 'rust-src/kernel/hello.rs' scripts/series/check.sh mirrors
-(cd "$repo" && run series/write.sh 2>/dev/null)
+(cd "$repo" && scripts/series/write.sh 2>/dev/null)
 touch "$repo/selftests/stale"
 refuses 'make check: a file too many' 'selftests: stale' scripts/series/check.sh mirrors
-works 'make series removes it' run series/write.sh
+works 'make series removes it' scripts/series/write.sh
 same 'as before' "$(series_sum)" "$sum"
 echo "see $repo/build" >"$repo/README.md"
 git -C "$repo" add README.md
@@ -251,14 +245,17 @@ refuses 'make check: a path of this machine' README.md scripts/series/check.sh n
 git -C "$repo" rm -qf README.md
 git -C "$repo" commit -qm 'All'
 git clone -q -c core.autocrlf=true "$repo" "$tmp/windows"
-works 'a clone made on Windows' "$tmp/windows/scripts/setup/clean.sh"
+mkdir -p "$tmp/scratch/log"
+ln -s "$tmp/scratch" "$tmp/windows/build"
+works 'a clone made on Windows, make clean' "$tmp/windows/scripts/setup/clean.sh"
+same 'which cleans a build/ on another disk, too' "$(ls "$tmp/scratch")" ''
 same 'has the line ends of Unix' "$(git -C "$tmp/windows" ls-files --eol | grep -c w/crlf)" 0
 
 # Work of the user's own
 echo '// mine' >>"$tree/kernel/hello.rs"
 refuses 'make series with uncommitted changes' 'not committed' scripts/series/write.sh
 refuses 'make check with uncommitted changes' 'make series' scripts/series/check.sh apply
-works 'make tree leaves changes alone' run series/tree.sh
+works 'make tree leaves changes alone' scripts/series/tree.sh
 same 'they are still there' "$(git -C "$tree" status --porcelain)" ' M kernel/hello.rs'
 git -C "$tree" checkout -q kernel/hello.rs
 touch "$tree/kernel/new.rs"
@@ -275,12 +272,12 @@ touch "$tree/.git/refs/series/written.lock"
 refuses 'a git that fails in the middle' 'whole log' scripts/series/tree.sh
 rm "$tree/.git/refs/series/written.lock"
 refuses 'make series over patches that have changed' 'would be overwritten' scripts/series/write.sh
-works 'make tree follows the patches' run series/tree.sh
+works 'make tree follows the patches' scripts/series/tree.sh
 same 'the new message is there' "$(git -C "$tree" log -1 --format=%b HEAD~1)" Since.
 sed -i 's/^-\tc;/-\tx;/' "$repo"/patches/0001*
 refuses 'a patch that does not apply' 'does not apply' scripts/series/tree.sh
 cp "$tmp"/patches/* "$repo/patches"
-works 'make tree with the old patches' run series/tree.sh
+works 'make tree with the old patches' scripts/series/tree.sh
 git -C "$tree" checkout -q -b side base
 echo side >"$tree/side"
 commit side
@@ -293,64 +290,63 @@ git -C "$tree" reset -q --hard HEAD~1
 echo '// changed' >>"$tree/kernel/hello.rs"
 git -C "$tree" commit -qa --fixup=:/'add hello'
 GIT_SEQUENCE_EDITOR=: git -C "$tree" rebase -q -i --autosquash base
-works 'make series with a changed patch' run series/write.sh
+works 'make series with a changed patch' scripts/series/write.sh
 same 'there are as many patches, and the first has it' "$(grep -c '^+// changed' "$repo"/patches/* | cut -d: -f2 | paste -sd' ')" '1 0'
 cp "$tmp"/patches/* "$repo/patches"
-works 'make tree with the old patches again' run series/tree.sh
+works 'make tree with the old patches again' scripts/series/tree.sh
 
 echo '// more' >>"$tree/kernel/hello.rs"
 commit 'kernel: more'
-echo "case \$1=\$2 in */patches=*/patches) exit 1 ;; esac; exec $(command -v mv) \"\$@\"" | fake mv
+echo "case \$1=\$2 in */patches=*/patches) mkdir -p \"\$2/half\"; exit 1 ;; esac; exec $(command -v mv) \"\$@\"" | fake mv
 refuses 'make series that cannot write' 'cannot be written' with_fakes scripts/series/write.sh
 rm "$tmp/fake/mv"
 git -C "$tree" reset -q --hard HEAD~1
 
 # LINUX= and LINUX_TARBALL= that will not do; and one that will, later.
-tree_of() {
-	"$@" scripts/series/tree.sh
-}
 kernel "$tmp/linux.old" 12 1
-refuses 'LINUX= of another version' 'is Linux 7\.1\.12; the series is for 7\.3' tree_of env LINUX="$tmp/linux.old"
-refuses 'LINUX= is no kernel' 'no Linux source tree' tree_of env LINUX="$tmp/fake"
-refuses 'LINUX= is nothing' 'no directory' tree_of env LINUX="$tmp/none"
+refuses 'LINUX= of another version' 'is Linux 7\.1\.12; the series is for 7\.3' env LINUX="$tmp/linux.old" scripts/series/tree.sh
+refuses 'LINUX= is no kernel' 'no Linux source tree' env LINUX="$tmp/fake" scripts/series/tree.sh
+refuses 'LINUX= is nothing' 'no directory' env LINUX="$tmp/none" scripts/series/tree.sh
 echo x >>"$tmp/linux.git/kernel/fork.c"
-refuses 'LINUX= with changes' 'uncommitted changes' tree_of env LINUX="$tmp/linux.git"
+refuses 'LINUX= with changes' 'uncommitted changes' env LINUX="$tmp/linux.git" scripts/series/tree.sh
 git -C "$tmp/linux.git" checkout -q .
 kernel "$tmp/linux.applied" 4
 echo 'RUST SYSTEM CALLS' >>"$tmp/linux.applied/MAINTAINERS"
-refuses 'LINUX= with the series applied' 'already has the series' tree_of env LINUX="$tmp/linux.applied"
+refuses 'LINUX= with the series applied' 'already has the series' env LINUX="$tmp/linux.applied" scripts/series/tree.sh
 kernel "$tmp/linux.built" 4
 touch "$tmp/linux.built/.config"
-refuses 'LINUX= that was built in' 'built in' tree_of env LINUX="$tmp/linux.built"
+refuses 'LINUX= that was built in' 'built in' env LINUX="$tmp/linux.built" scripts/series/tree.sh
 head -c 200 "$tmp/linux-7.3.4.tar.xz" >"$tmp/half.tar.xz"
-refuses 'half a tarball' 'cannot be unpacked' tree_of env LINUX_TARBALL="$tmp/half.tar.xz"
+refuses 'half a tarball' 'cannot be unpacked' env LINUX_TARBALL="$tmp/half.tar.xz" scripts/series/tree.sh
 tar -C "$tmp" -cf "$tmp/other.tar" fake
-refuses 'a tarball of something else' 'no kernel tarball' tree_of env LINUX_TARBALL="$tmp/other.tar"
-refuses 'no tarball' 'cannot be read' tree_of env LINUX_TARBALL="$tmp/none"
+refuses 'a tarball of something else' 'no kernel tarball' env LINUX_TARBALL="$tmp/other.tar" scripts/series/tree.sh
+refuses 'no tarball' 'cannot be read' env LINUX_TARBALL="$tmp/none" scripts/series/tree.sh
 kernel "$tmp/linux.new" 5
 echo '// mine' >>"$tree/kernel/hello.rs"
-refuses 'another base over own work' 'changes of its own' tree_of env LINUX="$tmp/linux.new"
+refuses 'another base over own work' 'changes of its own' env LINUX="$tmp/linux.new" scripts/series/tree.sh
 git -C "$tree" checkout -q .
-works 'another base' tree_of env LINUX="$tmp/linux.new"
+works 'another base' env LINUX="$tmp/linux.new" scripts/series/tree.sh
 same 'is the base now' "$(git -C "$tree" show base:Makefile | grep SUBLEVEL)" 'SUBLEVEL = 5'
-works 'make series on another base' run series/write.sh
+works 'make series on another base' scripts/series/write.sh
 same 'gives the same bytes' "$(series_sum)" "$sum"
 touch "$tmp/linux.new/kernel/added"
-works 'a plain tree that has changed' tree_of env LINUX="$tmp/linux.new"
+works 'a plain tree that has changed' env LINUX="$tmp/linux.new" scripts/series/tree.sh
 same 'is seen' "$(git -C "$tree" ls-files kernel/added)" kernel/added
 
 # The lock
 mkdir -p "$repo/build"
-flock "$repo/build/.lock" sleep 2 &
-sleep 0.3
-works 'a second make waits' run series/write.sh
-same 'and says so' "$(grep -c '^waiting: .* is using build/' "$tmp/output")" 1
+flock "$repo/build/.lock" timeout 60 sh -c "until grep -q ^waiting '$tmp/output'; do sleep 0.1; done" &
+while flock -n "$repo/build/.lock" true; do sleep 0.1; done
+says 'a second make waits' '^waiting: .* is using build/' scripts/series/write.sh
 
 # Handing in
-works 'make submission' run series/submission.sh v2
+works 'make submission' scripts/series/submission.sh v2
 same 'all patches are signed off' "$(grep -l '^Signed-off-by: A User <user@localhost>' \
 	"$repo"/build/submission/v2-000[12]* | wc -l)" 2
 same 'patches/ is not' "$(series_sum)" "$sum"
+sed -i '$a mine' "$repo"/build/submission/v2-0000*
+works 'make submission again' scripts/series/submission.sh v2
+same 'an edited cover letter is kept' "$(tail -n 1 "$repo"/build/submission.old/v2-0000*)" mine
 refuses 'make submission of nobody' 'who are you' env GIT_CONFIG_GLOBAL=/dev/null scripts/series/submission.sh
 
 # An exercise, and what is handed in
@@ -454,7 +450,8 @@ refuses 'make tree on a full disk' 'needs [0-9]+ MiB, and .* has 100 MiB free' \
 mv "$tmp/tree" "$tree"
 rm "$tmp/fake/df"
 cp -r "$repo" "$tmp/my repo"
-refuses 'a path with a space' 'a space or a colon' "$tmp/my repo/scripts/series/tree.sh"
+refuses 'a path with a space' 'special character' "$tmp/my repo/scripts/series/tree.sh"
+refuses 'TMPDIR with a quote' 'special character' env TMPDIR="$tmp/it's" scripts/series/tree.sh
 echo Linux aarch64 | sed 's/^/echo /' | fake uname
 refuses 'another architecture' 'need Linux on x86-64' with_fakes scripts/setup/deps.sh
 rm "$tmp/fake/uname"
@@ -477,7 +474,7 @@ echo 'echo bindgen 0.72.0' | fake bindgen
 rust_is 1.95.0
 library_is "$sysroot" 1.95.0
 works 'make deps with all that is needed' with_fakes scripts/setup/deps.sh
-works 'is quick and silent then' with_fakes timeout 5 scripts/setup/deps.sh
+works 'needs no answer then' with_fakes timeout 60 scripts/setup/deps.sh
 same 'it says nothing' "$(cat "$tmp/output")" ''
 rust_is 1.84.1
 refuses 'rustc too old' 'rustc 1.84.1 is too old, the kernel needs 1.85.0' with_fakes scripts/setup/deps.sh
@@ -502,7 +499,7 @@ works 'a nightly' with_fakes scripts/setup/deps.sh
 rust_is 1.95.0
 library_is "$sysroot" 1.95.0
 echo exit | fake ldd
-works 'a busybox that ldd does not call dynamic' with_fakes timeout 5 scripts/setup/deps.sh
+works 'a busybox that ldd does not call dynamic' with_fakes timeout 60 scripts/setup/deps.sh
 rm "$tmp/fake/ldd"
 works 'LLVM= in the environment of make is for others' with_fakes env -u MAKEFLAGS LLVM=-3 make deps
 refuses 'LLVM= that is not there' 'no complete LLVM' with_fakes env LLVM=-3 scripts/setup/deps.sh
@@ -511,7 +508,7 @@ refuses 'LLVM= that is not there' 'no complete LLVM' with_fakes env LLVM=-3 scri
 cat <<-'END' | fake apt-get
 	case $* in
 	*indextargets*) . /etc/os-release; echo "http://localhost:9/debian/ $VERSION_CODENAME" ;;
-	*update*) [ ! "$FAKE_OFFLINE" ] ;;
+	*update*) mkdir "$TMPDIR/busy" && sleep 0.5 && rmdir "$TMPDIR/busy" && [ ! "$FAKE_OFFLINE" ] ;;
 	*) exit 1 ;;
 	esac
 END
@@ -519,6 +516,8 @@ if grep -q '^ID=debian' /etc/os-release; then
 	refuses 'no network for apt' 'cannot be reached' with_fakes env FAKE_OFFLINE=1 scripts/setup/apt.sh suite package
 	echo : | fake apt-cache
 	refuses 'a package that is gone' 'suite has no package \(any more\)' with_fakes env FAKE_OFFLINE= scripts/setup/apt.sh suite package
+	works 'two clones ask apt at once' with_fakes env FAKE_OFFLINE= sh -c \
+		'set -- scripts/setup/apt.sh suite package; "$@" & "$@"; status=$?; wait $!; [ $?$status = 33 ]'
 fi
 refuses 'no package and no kernel.org' 'give LINUX=dir or LINUX_TARBALL=file' \
 	with_fakes env FAKE_OFFLINE=1 KERNEL_ORG=http://127.0.0.1:9 scripts/setup/source.sh --update
@@ -529,11 +528,10 @@ same 'and why the one that is there is not used' "$(grep -c 'is of Rust 1.94, ru
 
 # What make is given
 refuses 'a variable that there is not' 'No such variable: ARC' make run ARC=i386
-for script in setup/deps series/tree build/kernel guest/qemu test/all; do
-	works "$script.sh --help" run $script.sh --help
-	same 'says how it is called' "$(grep -cE "^(usage: | ).*${script#*/}.sh" "$tmp/output")" 1
+for script in setup/deps series/tree build/kernel guest/qemu test/all test/mutants; do
+	says "$script.sh --help" "^(usage: | ).*${script#*/}.sh" scripts/$script.sh --help
 done
-works 'make help' env -u MAKEFLAGS make help
+says 'make help' "From the environment: TESTS='x'" env -u MAKEFLAGS TESTS=x make help
 same 'make help has every variable' "$(sed -n '/^variables :=/,/^given/{/^given/d; s/.*:=//; s/\\//; p}' "$repo/Makefile" |
 	tr -s ' \t' '\n' | while read -r name; do grep -q "\<$name=" "$tmp/output" || echo "$name"; done)" ''
 for argument in BUSYBOX=none PROG=none.c PROG=Makefile ADD=/none CONFIG=none CONFIG='a b/c.config'; do
@@ -541,39 +539,50 @@ for argument in BUSYBOX=none PROG=none.c PROG=Makefile ADD=/none CONFIG=none CON
 	same "$argument, nothing built" "$(grep -c '^kernel' "$tmp/output")" 0
 done
 
+# CI, with a disk that takes nothing, and well
+echo '[ "$1" = check ] || { rm -r build/log; exit 1; }' | fake make
+refuses 'CI that can write nothing' FAILED with_fakes .ci/run
+echo 'echo 3 passed, 0 failed' | fake make
+says CI '^3 passed, 0 failed' with_fakes .ci/run
+rm "$tmp/fake/make"
+
 # Kernels
 out=$repo/build/kernel-x86_64
-# builds WHAT TIMES: whether it is up to date
+# builds WHAT [PATTERN]: make the kernel; the default is that it is built
 builds() {
-	works "a kernel, $1" with_fakes scripts/build/kernel.sh
-	same "$1" "$(grep -c 'up to date' "$tmp/output")" "$2"
+	says "a kernel, $1" "${2:-[.][.][.] [0-9]+ s}" with_fakes scripts/build/kernel.sh
 }
-builds 'the first time' 0
-builds 'nothing has changed' 1
+builds 'the first time'
+builds 'nothing has changed' 'up to date'
 rm "$out/.built"
 library_is "$sysroot" 1.95.0
 works 'make kernel' with_fakes env -u MAKEFLAGS FAKE_BUILD=env make kernel
 same 'does not set what is not given' "$(grep -a '^RUST_LIB_SRC=' "$out/arch/x86/boot/bzImage")" ''
 echo x >>"$tree/kernel/hello.rs"
-builds 'a change' 0
-builds 'the same change' 1
+touch -d tomorrow "$out/a.o"
+builds 'a change'
+same 'after the clock was set back, too' "$(find "$out" -newermt now)" ''
+builds 'the same change' 'up to date'
 echo x >>"$tree/kernel/hello.rs"
 refuses 'a change during the build' 'while it was built' \
 	with_fakes env FAKE_BUILD="sed -i s/x/y/w/dev/stdout $tree/kernel/hello.rs" scripts/build/kernel.sh
 git -C "$tree" checkout -q .
-builds 'after that' 0
+builds 'after that'
 rm -r "$out/installed"
-builds 'the modules are missing' 0
+builds 'the modules are missing'
 rm "$out/arch/x86/boot/bzImage"
 refuses 'a build without a kernel' 'gave no kernel' with_fakes env FAKE_BUILD="rm $out/arch/x86/boot/bzImage" scripts/build/kernel.sh
-builds 'the kernel is missing' 0
+builds 'the kernel is missing'
 configured() {
 	with_fakes env "$@" scripts/build/kernel.sh config
 }
 printf 'CONFIG_MINE=y\r\n' >"$repo/my.config"
 gzip -k "$repo/my.config"
+mkdir "$out-my"
+echo mine >"$out-my/.config"
 works 'CONFIG= beside us, as Windows writes it' configured CONFIG=my.config
 same 'is in it' "$(grep -c '^CONFIG_MINE=y$' "$out-my/.config")" 1
+same 'what was there is kept' "$(cat "$out-my/.config.yours")" mine
 works 'CONFIG= compressed' configured CONFIG=my.config.gz
 same 'is in it, too' "$(grep -c '^CONFIG_MINE=y$' "$out-my.config.gz/.config")" 1
 refuses 'CONFIG= is something else' 'is not a configuration' configured CONFIG=Makefile
@@ -597,8 +606,9 @@ cat <<-'END' | fake qemu-system-x86_64
 	. "${FAKE_GUEST:-$initrd}"
 END
 cd "$tmp"
-echo 'echo Linux >"$console"; printf "well\n\001exit 0\n"' >good
-echo 'echo "BUG: KASAN: bad" >"$console"; printf "\001exit 1\n"; sleep 1' >bad
+echo 'case $* in *loglevel=7*) printf "Linux\nreboot: now\n" >"$console"; printf "well\n\001exit 0\n" ;; esac' >good
+echo 'echo Linux >"$console"; printf "\001exit 0\n"' >full
+echo 'printf "BUG: KASAN: bad\nreboot: now\n" >"$console"; printf "\001exit 1\n"; sleep 1' >bad
 echo 'printf "\001exit 0\n"' >mute
 echo 'echo the address is in use >&2; exit 1' >dead
 guest() {
@@ -606,7 +616,8 @@ guest() {
 }
 works 'a guest' guest good
 refuses 'a report without a time' 'shows trouble' guest bad
-refuses 'a guest without a log' 'logged nothing' guest mute
+refuses 'a guest without a log' 'cut short' guest mute
+refuses 'a guest beside a full disk' 'cut short' guest full
 { hostile guest bad >two 2>&1 || echo $? >two; } &
 bad=$!
 sleep 0.5
@@ -618,11 +629,18 @@ cd "$repo/build/run/program-x86_64"
 same 'the command is in the guest' "$(cpio --quiet -i --to-stdout command <initramfs)" '/program $1'
 same 'and all is for everybody' "$(cpio --quiet -tv <initramfs | grep -c '^.......---')" 0
 cd "$tmp"
-echo 'echo Linux >"$console"; printf "TAP version 13\n1..1\n# TAP version 13\n# 1..1\n# ok 1 x\nok 1 selftests: c: a_2\n\001exit 0\n"' >ktap
+echo 'printf "Linux\nreboot: now\n" >"$console"; printf "TAP version 13\n1..1\n# TAP version 13\n# 1..1\n# ok 1 x\nok 1 selftests: c: a_2\n\001exit 0\n"' >ktap
 works 'make test TESTS=' with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='*_2.x a_2.y' scripts/test/all.sh
 same 'the choice is in the guest' "$(cpio --quiet -i --to-stdout choice <"$repo/build/run/test-x86_64-x86_64/initramfs" |
 	paste -sd';')" 'set -- "$@" -t c:a_2;export KSELFTEST_A_2_ARGS=" x y"'
-same 'CI can read the results' "$(grep -c '<testcase' "$repo/build/junit/x86_64-x86_64.xml")" 1
+mkdir -p "$repo/build/run/debug-test"
+exec 4>>"$repo/build/run/debug-test/.lock"
+flock 4
+says 'make debug-test TESTS= beside another' '^debug-x86_64/x86_64: 1 passed' \
+	with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS=a_2 scripts/test/all.sh --debug
+same 'has its own results' "$(find "$repo/build/run/debug-test.2" -name '*.xml' | wc -l)" 1
+same 'and kernel' "$(grep -c KASAN= "$out-debug/.config")" 1
+exec 4>&-
 cp "$tmp/fake/qemu-system-x86_64" "$tmp/fake/qemu-system-i386"
 { echo "until [ -s '$repo/build/kernel-i386/.built' ]; do sleep 1; done"; cat ktap; } >patient
 works 'make test of two kernels' with_fakes env DEADLINE=100 FAKE_GUEST="$tmp/patient" MODES='x86_64/x86_64 i386/i386' TESTS=a_2 \
@@ -699,8 +717,7 @@ echo "echo \"\$*\" >>$tmp/apt; case \$* in *update*) echo E: a source is bad; ex
 echo 'echo "  Candidate: 1.0"' | fake apt-cache
 echo 'echo 1000' | fake id
 echo "echo sudo \$1 \$2 >>$tmp/apt; exec \"\$@\"" | fake sudo
-works 'a source of apt that is bad' with_fakes env GOALS=menuconfig scripts/setup/deps.sh
-same 'is shown' "$(grep -c 'E: a source is bad' "$tmp/output")" 1
+says 'a source of apt that is bad' 'E: a source is bad' with_fakes env GOALS=menuconfig scripts/setup/deps.sh
 same 'sudo asks first' "$(head -n 1 "$tmp/apt")" 'sudo apt-get --version'
 same 'no package is removed, and menuconfig has its own' \
 	"$(grep -c 'install .*--no-remove .*libelf-dev libncurses-dev' "$tmp/apt")" 1

@@ -57,6 +57,8 @@
 //!    would expect of a library: files and formatted text, memory, processes and threads, the
 //!    kernel log, trace events, kernel modules, and control groups.
 //!
+//! The first two levels and the beginning of the third are in `tools/lib/rust`.
+//!
 //! There is no heap: buffers have a fixed size or are [`Mapping`]s.
 
 #![no_std]
@@ -64,24 +66,16 @@
 // The kernel's clippy.toml disallows methods because of the kernel's own `c_char`.
 #![allow(clippy::disallowed_methods)]
 
-#[cfg(target_arch = "x86")]
-#[path = "i386.rs"]
-pub mod arch;
-#[cfg(target_arch = "x86_64")]
-#[path = "x86_64.rs"]
-pub mod arch;
 pub mod calls;
 pub mod cgroup;
 pub mod cow;
 pub mod failslab;
-pub mod io;
 pub mod klog;
 pub mod maps;
 pub mod mem;
 pub mod meminfo;
 pub mod module;
 pub mod race;
-pub mod sys;
 pub mod task;
 pub mod taskstats;
 pub mod test;
@@ -89,104 +83,27 @@ pub mod trace;
 pub mod uring;
 pub mod vcpu;
 
-pub use io::File;
-pub use io::Text;
 pub use klog::Log;
 pub use mem::Mapping;
 pub use module::Module;
-pub use sys::Errno;
-pub use sys::Status;
+pub use rt::arch;
+pub use rt::io;
+pub use rt::io::File;
+pub use rt::io::Text;
+pub use rt::println;
+pub use rt::program;
+pub use rt::sys;
+pub use rt::sys::Errno;
+pub use rt::sys::Status;
+pub use rt::syscall;
+pub use rt::text;
+pub use rt::Args;
 pub use task::Child;
 pub use task::Thread;
 pub use task::Turnstile;
 pub use trace::Trace;
 
-use core::ffi::c_char;
-use core::ffi::CStr;
 use core::panic::PanicInfo;
-
-/// The arguments of the program, without its name.
-#[derive(Clone, Copy)]
-pub struct Args {
-    /// C's `argv`.
-    argv: *const *const c_char,
-}
-
-impl Args {
-    /// Creates an empty list.
-    pub fn none() -> Args {
-        // No name, and the null pointers that end the arguments and the environment.
-        const NONE: &[usize; 3] = &[0; 3];
-        Args {
-            argv: NONE.as_ptr().cast(),
-        }
-    }
-
-    /// Returns the arguments as the kernel passed them.
-    pub fn c_strs(self) -> impl Iterator<Item = &'static CStr> {
-        // SAFETY: The kernel puts a null pointer after the last one, and never changes or frees
-        // them.
-        let args = (1..).map_while(move |i| unsafe {
-            let arg = *self.argv.add(i);
-            (!arg.is_null()).then(|| CStr::from_ptr(arg))
-        });
-        // The environment follows the null pointer.
-        args.fuse()
-    }
-
-    /// Returns the arguments. An argument that is not UTF-8 is replaced by "?".
-    pub fn iter(self) -> impl Iterator<Item = &'static str> {
-        self.c_strs().map(|arg| arg.to_str().unwrap_or("?"))
-    }
-
-    /// Returns the value of an environment variable, if it is UTF-8.
-    pub fn env(self, name: &str) -> Option<&'static str> {
-        // The environment follows the arguments and their null pointer.
-        let argc = self.iter().count() + 1;
-        (argc + 1..)
-            .map_while(|i| {
-                // SAFETY: The kernel puts a null pointer after the last one, and never changes or
-                // frees them.
-                unsafe {
-                    let var = *self.argv.add(i);
-                    (!var.is_null()).then(|| CStr::from_ptr(var).to_str().unwrap_or(""))
-                }
-            })
-            .filter_map(|var| var.split_once('='))
-            .find(|(var, _)| *var == name)
-            .map(|(_, value)| value)
-    }
-
-    /// Returns whether there are no arguments.
-    pub fn is_empty(self) -> bool {
-        self.iter().next().is_none()
-    }
-}
-
-/// Defines the program as a function from [`Args`] to its exit status: `program!(main)`.
-#[macro_export]
-macro_rules! program {
-    ($main:expr) => {
-        /// Called by the harness.
-        #[no_mangle]
-        fn program(args: $crate::Args) -> i32 {
-            let main: fn($crate::Args) -> i32 = $main;
-            main(args)
-        }
-    };
-}
-
-/// Called by `_start` with the stack as the kernel set it up.
-extern "C" fn start(stack: *const usize) -> ! {
-    extern "Rust" {
-        fn program(args: Args) -> i32;
-    }
-
-    // The stack starts with argc. SAFETY: The kernel sets it up this way.
-    let argv = unsafe { stack.add(1) }.cast();
-    // SAFETY: `program!` defines it with this signature.
-    sys::exit_group(unsafe { program(Args { argv }) })
-}
 
 /// A panic is a failed test, in whichever of its threads or processes it occurs.
 #[panic_handler]

@@ -244,6 +244,14 @@ macro_rules! why {
     };
 }
 
+/// Prints a diagnostic line, which KTAP parsers treat as a comment.
+#[macro_export]
+macro_rules! diag {
+    ($($arg:tt)*) => {
+        $crate::io::print_line("# ", ::core::format_args!($($arg)*))
+    };
+}
+
 /// Ends the test as skipped, with the reason: `skip!("no tracefs: {err:?}")`.
 #[macro_export]
 macro_rules! skip {

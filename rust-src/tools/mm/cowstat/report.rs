@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A report on a name: its images, what each fork has copied, and where.
+
+use crate::maps::Maps;
+use crate::maps::Names;
+use crate::out::Count;
+use crate::out::Mib;
+use crate::out::Out;
+use crate::out::Safe;
+use crate::out::Seconds;
+use crate::put;
+use crate::view::Image;
+use crate::view::Name;
+use crate::view::Process;
+use crate::view::Snapshot;
+use core::fmt;
+
+/// How many ended processes the kernel remembers, and how many VMAs of an image that has ended.
+pub const PAST: usize = 32;
+const KEPT: usize = 128;
+/// How many places are told apart, and how many are listed.
+const PLACES: usize = 256;
+const LISTED: usize = 12;
+
+/// What of a name is shown: images that began after the one with this ID.
+#[derive(Clone, Copy)]
+pub struct Since(pub u64);
+
+impl Since {
+    /// Returns what is shown if only images that begin later are of interest.
+    pub fn now(snapshot: &Snapshot<'_>, name: &[u8]) -> Self {
+        let images = snapshot.find(name).into_iter().flat_map(|name| {
+            let of_processes = name.processes().map(|process| process.image);
+            name.images().map(|image| image.id).chain(of_processes)
+        });
+        Since(images.max().unwrap_or(0))
+    }
+
+    pub fn images<'a>(self, name: &Name<'a>) -> impl Iterator<Item = Image> + use<'a> {
+        name.images().filter(move |image| image.id > self.0)
+    }
+}
+
+/// What the kernel could not tell about a name.
+#[derive(Default)]
+pub struct Gaps {
+    missed: u64,
+    unplaced: u64,
+    /// It has forgotten processes that ended, or VMAs of an image that has ended.
+    processes: bool,
+    vmas: bool,
+    is_cut: bool,
+}
+
+impl Gaps {
+    pub fn of(name: &Name<'_>, is_cut: bool) -> Self {
+        let ended = name.images().filter(|image| image.live == 0).last();
+        Gaps {
+            missed: name.missed,
+            unplaced: name.images().map(|image| image.unplaced).sum(),
+            processes: name.processes().filter(|process| !process.live).count() >= PAST,
+            vmas: ended.is_some_and(|image| name.vmas(&image).count() >= KEPT),
+            is_cut,
+        }
+    }
+
+    pub fn is_none(&self) -> bool {
+        self.missed == 0 && self.unplaced == 0 && !(self.processes || self.vmas || self.is_cut)
+    }
+}
+
+impl fmt::Display for Gaps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.missed != 0 {
+            let missed = Count(self.missed);
+            writeln!(f, "Not complete: {missed} processes not tracked: no memory")?;
+        }
+        if self.unplaced != 0 {
+            let unplaced = Count(self.unplaced);
+            writeln!(
+                f,
+                "Not complete: {unplaced} faults without a place: no free counters \
+                 (see cow_track.blocks=)"
+            )?;
+        }
+        if self.processes {
+            writeln!(
+                f,
+                "Not complete: of processes that ended, only the last {PAST} are listed"
+            )?;
+        }
+        if self.vmas {
+            writeln!(
+                f,
+                "Not complete: of an image that has ended, only {KEPT} mappings are kept"
+            )?;
+        }
+        if self.is_cut {
+            writeln!(f, "Not complete: /proc/cow_track is too long")?;
+        }
+        Ok(())
+    }
+}
+
+/// Prints the report.
+pub fn print(out: &mut Out, name: &Name<'_>, since: Since, maps: &mut Maps, is_cut: bool) {
+    let mut listed = 0;
+    for image in since.images(name) {
+        listed += 1;
+        let copied = (Count(image.faults), Mib(image.faults));
+        put!(out, "\n{}, image {}: ", Safe(name.name), image.id);
+        put!(out, "{} faults, {} MiB copied, ", copied.0, copied.1);
+        match image.live {
+            0 => put!(out, "ended\n"),
+            live => put!(out, "{live} live, the newest is {}\n", image.pid),
+        }
+        forks(out, name, &image);
+        places(out, name, &image, maps.of(&image));
+    }
+    if listed == 0 {
+        let comm = "the name of a process is in /proc/PID/comm";
+        let name = Safe(name.name);
+        put!(out, "\n{name}: no process has had this name yet ({comm})\n");
+    }
+    put!(out, "{}", Gaps::of(name, is_cut));
+}
+
+fn forks(out: &mut Out, name: &Name<'_>, image: &Image) {
+    let of_image = |process: &Process| process.image == image.id;
+    let mut forks = name
+        .processes()
+        .filter(|process| of_image(process) && process.parent != 0)
+        .peekable();
+    if forks.peek().is_some() {
+        put!(
+            out,
+            "\n    FORK  PARENT    IN CHILD   IN PARENT       MiB     SECONDS\n"
+        );
+    }
+    for fork in forks {
+        put!(
+            out,
+            "{:8}{:8}{:12}{:12}{:10}{:12}{}\n",
+            fork.pid,
+            fork.parent,
+            Count(fork.faults),
+            Count(fork.parent_faults),
+            Mib(fork.total()),
+            Seconds(fork.ns),
+            if fork.live { "  live" } else { "" }
+        );
+    }
+}
+
+/// Faults in mappings with the same name.
+#[derive(Clone, Copy, Default)]
+struct Place<'a> {
+    /// `None` if it is not known.
+    name: Option<&'a [u8]>,
+    faults: u64,
+    mappings: u64,
+}
+
+fn places(out: &mut Out, name: &Name<'_>, image: &Image, mut names: Names<'_>) {
+    let mut places = [Place::default(); PLACES];
+    let mut len = 0;
+    let mut others = 0;
+
+    for vma in name.vmas(image).filter(|vma| vma.faults != 0) {
+        let of = names.of(&vma);
+        let known = places[..len].iter().position(|place| place.name == of);
+        let place = known.unwrap_or(len);
+        if place == PLACES {
+            others += vma.faults;
+            continue;
+        }
+        len = len.max(place + 1);
+        places[place].name = of;
+        places[place].faults += vma.faults;
+        places[place].mappings += 1;
+    }
+
+    let places = &mut places[..len];
+    places.sort_unstable_by_key(|place| core::cmp::Reverse(place.faults));
+    if image.faults != 0 {
+        put!(out, "\n      FAULTS       MiB  WHERE\n");
+    }
+    for (i, place) in places.iter().enumerate() {
+        if i >= LISTED {
+            others += place.faults;
+            continue;
+        }
+        put!(out, "{:12}{:10}  ", Count(place.faults), Mib(place.faults));
+        match place.name {
+            None => put!(out, "(name not known)"),
+            Some(b"") => put!(out, "anonymous"),
+            Some(name) => put!(out, "{}", Safe(name)),
+        }
+        match place.mappings {
+            1 => put!(out, "\n"),
+            mappings => put!(out, " ({mappings} mappings)\n"),
+        }
+    }
+    for (faults, text) in [
+        (others, "other mappings"),
+        (image.unmapped(), "no longer mapped, or mapped again"),
+        (image.unplaced, "without a place"),
+    ] {
+        if faults != 0 {
+            put!(out, "{:12}{:10}  {text}\n", Count(faults), Mib(faults));
+        }
+    }
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Making names tracked, for as long as this program wants to see them.
+
+use crate::fail;
+use crate::out::message;
+use crate::out::Safe;
+use crate::view::is_name;
+use crate::view::open;
+use crate::view::Source;
+use crate::view::NAMES_MAX;
+use crate::Fail;
+use rt::calls;
+use rt::sys;
+use rt::File;
+
+/// The names that this program has made tracked. Forgotten when dropped.
+pub struct Tracking {
+    names: [&'static [u8]; NAMES_MAX],
+    count: usize,
+}
+
+impl Tracking {
+    /// Makes these names tracked, until this is dropped.
+    pub fn start(source: &mut Source, names: &[&'static [u8]]) -> Fail<Self> {
+        let mut tracking = Tracking {
+            names: [&[]; NAMES_MAX],
+            count: 0,
+        };
+        // This and `drop()` of another cowstat wait for each other.
+        let _lock = lock()?;
+        let snapshot = source.read()?;
+        let count = snapshot.names().count();
+        for &name in names {
+            let is_ours = tracking.names[..tracking.count].contains(&name);
+            if is_ours || snapshot.find(name).is_some() {
+                continue;
+            }
+            match calls::pf_set_param(name.as_ptr() as usize, name.len()) {
+                Ok(_) => {
+                    tracking.names[tracking.count] = name;
+                    tracking.count += 1;
+                }
+                Err(sys::ENOMEM) if count + tracking.count >= NAMES_MAX => {
+                    fail!("{NAMES_MAX} names are tracked, which is the limit: see 'cowstat stop'")
+                }
+                Err(err) => fail!("{} cannot be tracked: {err:?}", Safe(name)),
+            }
+        }
+        Ok(tracking)
+    }
+
+    /// Leaves the names tracked.
+    pub fn keep(mut self) {
+        self.count = 0;
+    }
+}
+
+impl Drop for Tracking {
+    fn drop(&mut self) {
+        let ours = &self.names[..self.count];
+        if ours.is_empty() {
+            return;
+        }
+        let _lock = lock();
+        let only_ours = Source::new(None).is_ok_and(|mut source| {
+            source.read().is_ok_and(|snapshot| {
+                let is_ours = |name: &[u8]| ours.iter().any(|ours| is_name(name, ours));
+                snapshot.names().all(|name| is_ours(name.name))
+            })
+        });
+        if only_ours {
+            let _ = calls::pf_cleanup();
+        } else {
+            message(format_args!(
+                "other names are tracked, too, and the kernel can only forget all at once: \
+                 nothing is forgotten; see 'cowstat stop'"
+            ));
+        }
+    }
+}
+
+/// Waits until no other cowstat changes what is tracked, and keeps others from it.
+fn lock() -> Fail<File> {
+    let file = open()?;
+    while sys::flock(file.fd, sys::LOCK_EX) == Err(sys::EINTR) {}
+    Ok(file)
+}

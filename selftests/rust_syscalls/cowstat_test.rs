@@ -1,0 +1,557 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of `tools/mm/cowstat`: what it reports, on what, to whom, and what it leaves behind.
+//!
+//! The numbers must be those of `/proc/cow_track`, which the harness parses independently.
+
+#![no_std]
+#![no_main]
+
+use core::ffi::CStr;
+use core::str;
+use harness::cow;
+use harness::cow::Area;
+use harness::cow::Subject;
+use harness::cow::View;
+use harness::sys::MAP_PRIVATE;
+use harness::task::become_user;
+use harness::*;
+
+const NAME: &CStr = c"subject";
+const TARGET: &CStr = c"./cow_target";
+
+/// A running cowstat.
+struct Run {
+    child: Child,
+    input: File,
+    /// Its output and its messages.
+    output: File,
+}
+
+impl Run {
+    fn start(args: &[&CStr]) -> Run {
+        let [stdin, input] = io::pipe().expect("pipe");
+        let [output, stdout] = io::pipe().expect("pipe");
+        let child = Child::fork(|| {
+            // Nobody but us may keep these open.
+            let _ = sys::close(input.fd);
+            let _ = sys::close(output.fd);
+            exec(args, &stdin, &stdout)
+        });
+        Run {
+            child: child.expect("fork"),
+            input,
+            output,
+        }
+    }
+
+    /// Waits for the end. Returns the status, and the output up to what fits in `buf`.
+    fn end(self, buf: &mut [u8]) -> (&str, Status) {
+        drop(self.input);
+        let output = self.output.read_all(buf).expect("output");
+        let output = str::from_utf8(output).expect("UTF-8");
+        (output, self.child.wait().expect("wait"))
+    }
+}
+
+/// Executes cowstat, on a terminal that knows colours.
+fn exec(args: &[&CStr], stdin: &File, stdout: &File) {
+    for (from, to) in [(stdin, 0), (stdout, 1), (stdout, 2)] {
+        sys::dup2(from.fd, to).expect("dup2");
+    }
+    let mut argv = [sys::addr(c"cowstat"); 80];
+    argv[args.len() + 1] = 0;
+    for (to, arg) in argv[1..].iter_mut().zip(args) {
+        *to = sys::addr(arg);
+    }
+    let envp = [sys::addr(c"TERM=xterm"), sys::addr(c"PATH=."), 0];
+    // SAFETY: The kernel only reads memory.
+    let ret = unsafe {
+        let path = sys::addr(c"./cowstat");
+        syscall!(sys::nr::EXECVE, path, argv.as_ptr(), envp.as_ptr())
+    };
+    panic!("./cowstat: {:?}", sys::check(ret));
+}
+
+/// Runs cowstat to its end, and calls `look` with its output and its status.
+fn cowstat(args: &[&CStr], look: impl FnOnce(&str, Status)) {
+    let mut buf = Mapping::new(64, MAP_PRIVATE).expect("memory");
+    let (output, status) = Run::start(args).end(buf.bytes());
+    look(output, status);
+}
+
+/// Runs cowstat, which must succeed, or fail, with each of `parts` in its output.
+#[track_caller]
+fn expect_output(args: &[&CStr], status: i32, parts: &[&str]) {
+    cowstat(args, |output, ended| {
+        expect_eq!(ended, Status::Exited(status), "{output}");
+        for part in parts {
+            expect!(output.contains(part), "no {part} in {output}");
+        }
+    });
+}
+
+/// Calls `look` with the contents of `/proc/cow_track`.
+fn view<T>(look: impl FnOnce(&View<'_>) -> T) -> T {
+    let mut buf = Mapping::new(64, MAP_PRIVATE).expect("memory");
+    look(&View::read(buf.bytes()))
+}
+
+fn is_tracked(name: &str) -> bool {
+    view(|view| view.missed(name)).is_some()
+}
+
+/// A process with a tracked name that has forked: the child has written to 5 pages, and the process
+/// to 3.
+fn subject() -> Subject {
+    cow::set(NAME).expect("a name");
+    Subject::start(NAME, |stops| {
+        let area = Area::written(8);
+        let stop = mem::shared::<Turnstile>().expect("memory");
+        let child = Child::fork(|| {
+            area.write(0..5);
+            stop.wait_for(1);
+        });
+        let child = child.expect("fork");
+        area.write(5..8);
+        stop.pass();
+        expect_eq!(child.wait(), Ok(Status::Exited(0)));
+        stops.stop();
+    })
+}
+
+/// A terminal that somebody uses.
+struct Terminal {
+    master: File,
+    child: Child,
+    /// The modes before cowstat was started.
+    before: [u32; 9],
+    /// What was written, and how much of it has been looked at.
+    buf: Mapping,
+    len: usize,
+    seen: usize,
+}
+
+impl Terminal {
+    /// Starts cowstat on a terminal of this size.
+    fn start(size: (u16, u16), args: &[&CStr]) -> Terminal {
+        const TIOCSPTLCK: u32 = 0x4004_5431;
+        const TIOCGPTPEER: u32 = 0x5441;
+
+        let master = match File::open(c"/dev/ptmx", sys::O_RDWR | sys::O_NOCTTY) {
+            Ok(master) => master,
+            Err(err) => skip!("no terminals: {err:?}"),
+        };
+        let unlocked = [0u32];
+        // SAFETY: These are what the calls expect.
+        let peer = unsafe {
+            let unlocked = unlocked.as_ptr() as usize;
+            sys::ioctl_at(master.fd, TIOCSPTLCK, unlocked).expect("a terminal");
+            let flags = sys::O_RDWR | sys::O_NOCTTY;
+            sys::ioctl_at(master.fd, TIOCGPTPEER, flags as usize).expect("a terminal")
+        };
+        let peer = File { fd: peer as i32 };
+        set_size(&master, size);
+        let before = modes(&master);
+        let child = Child::fork(|| exec(args, &peer, &peer)).expect("fork");
+        Terminal {
+            master,
+            child,
+            before,
+            buf: Mapping::new(64, MAP_PRIVATE).expect("memory"),
+            len: 0,
+            seen: 0,
+        }
+    }
+
+    fn press(&self, key: &[u8]) {
+        self.master.write(key).expect("a key");
+    }
+
+    /// Waits until `text` has been written. Returns what precedes it, from the last such text on.
+    #[track_caller]
+    fn until(&mut self, text: &str) -> &str {
+        self.buf.bytes().copy_within(self.seen..self.len, 0);
+        self.len -= self.seen;
+        for _ in 0..300 {
+            let new = &self.buf.bytes()[..self.len];
+            let mut places = new.windows(text.len());
+            if let Some(end) = places.position(|part| part == text.as_bytes()) {
+                self.seen = end + text.len();
+                return str::from_utf8(&self.buf.bytes()[..end]).expect("UTF-8");
+            }
+            let ready = sys::poll(self.master.fd, sys::POLLIN, 100);
+            if ready.is_ok_and(|ready| ready & sys::POLLIN != 0) {
+                let room = &mut self.buf.bytes()[self.len..];
+                self.len += sys::read(self.master.fd, room).unwrap_or(0);
+            }
+        }
+        let new = str::from_utf8(&self.buf.bytes()[..self.len]).unwrap_or("?");
+        panic!("no {text:?} in {new:?}");
+    }
+}
+
+fn set_size(master: &File, (rows, cols): (u16, u16)) {
+    const TIOCSWINSZ: u32 = 0x5414;
+    let size = [rows, cols, 0, 0];
+    // SAFETY: This is C's `struct winsize`.
+    let set = unsafe { sys::ioctl_at(master.fd, TIOCSWINSZ, size.as_ptr() as usize) };
+    expect_eq!(set, Ok(0));
+}
+
+fn modes(master: &File) -> [u32; 9] {
+    const TCGETS: u32 = 0x5401;
+    let mut modes = [0; 9];
+    // SAFETY: This is as large as the kernel's `struct termios`.
+    let got = unsafe { sys::ioctl_at(master.fd, TCGETS, modes.as_mut_ptr() as usize) };
+    expect_eq!(got, Ok(0));
+    modes
+}
+
+const FRAME: &str = "\x1b[H\x1b[K";
+const LAST_LINE: &str = "q quit";
+const ENTER: &str = "\x1b[?1049h";
+const LEAVE: &str = "\x1b[?1049l";
+
+tests! {
+    setup {
+        cow::reset();
+    }
+
+    fn reports_on_a_command() {
+        let run = Run::start(&[c"-j", c"-i", c"0.01", c"--", TARGET, c"10"]);
+        let mut byte = [0];
+        assert_eq!(run.output.read_all(&mut byte), Ok(&b"r"[..]));
+        // Let cowstat read the names of mappings.
+        sys::sleep_ms(500);
+        let image = view(|view| {
+            let image = view.images().next().expect("an image");
+            (image.id, image.pid, image.faults)
+        });
+        run.input.write(b"g").expect("a pipe");
+
+        let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
+        let (output, status) = run.end(buf.bytes());
+        expect_eq!(status, Status::Exited(0));
+        let (id, pid, faults) = image;
+        let process = text!("{{\"pid\":{pid},\"uid\":0,\"image\":{id},\"faults\":{faults},");
+        for part in [
+            "{\"version\":1,",
+            "\"complete\":true,",
+            "\"status\":0,",
+            "\"names\":[{\"name\":\"cow_target\",\"missed\":0,\"images\":[{",
+            "{\"start\":\"50000000\",\"end\":\"50040000\",\"faults\":10,\"name\":\"\"}",
+            text!("\"id\":{id},\"pid\":0,\"live\":0,\"faults\":{faults},").as_str(),
+            process.as_str(),
+        ] {
+            expect!(output.contains(part), "no {part} in {output}");
+        }
+        expect!(!is_tracked("cow_target"));
+    }
+
+    fn names_mappings_of_what_a_command_starts() {
+        let script = c"./cow_target 10; exit 3";
+        let run = Run::start(&[c"-j", c"-n", c"cow_target", c"--", c"/bin/sh", c"-c", script]);
+        let mut byte = [0];
+        assert_eq!(run.output.read_all(&mut byte), Ok(&b"r"[..]));
+        // Let cowstat read the names of mappings.
+        sys::sleep_ms(500);
+        run.input.write(b"g").expect("a pipe");
+
+        let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
+        let (output, status) = run.end(buf.bytes());
+        expect_eq!(status, Status::Exited(3));
+        let area = "{\"start\":\"50000000\",\"end\":\"50040000\",\"faults\":10,\"name\":\"\"}";
+        expect!(output.contains(area), "no {area} in {output}");
+    }
+
+    fn reports_in_words() {
+        expect_output(&[c"--", c"cow_target", c"7"], 0, &["cow_target, image ", " 1 processes, "]);
+        expect!(!is_tracked("cow_target"));
+    }
+
+    fn passes_the_status_on() {
+        expect_output(&[c"--", TARGET], 2, &["cow_target"]);
+        expect_output(&[c"--", c"./no_such_file"], 127, &["./no_such_file: no such file"]);
+        expect_output(&[c"--", c"no_such_file"], 127, &["no_such_file: no such file"]);
+        expect_output(&[c"--", c"/proc"], 126, &["/proc: permission denied"]);
+        expect_output(&[c"--"], 1, &["there is no command"]);
+        expect_eq!(cow::get(c"cow_target").err(), Some(sys::EACCES));
+    }
+
+    fn cleans_up_when_it_is_told_to_end() {
+        let run = Run::start(&[c"--", TARGET, c"1"]);
+        let mut byte = [0];
+        assert_eq!(run.output.read_all(&mut byte), Ok(&b"r"[..]));
+        expect!(is_tracked("cow_target"));
+        expect_eq!(sys::kill(run.child.pid, sys::SIGTERM), Ok(0));
+
+        // The input stays open: the command has no other reason to end.
+        let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
+        let output = run.output.read_all(buf.bytes()).expect("output");
+        let output = str::from_utf8(output).expect("UTF-8");
+        expect_eq!(run.child.wait(), Ok(Status::Exited(128 + sys::SIGTERM)));
+        expect!(output.contains("cow_target, image "), "{output}");
+        expect!(!is_tracked("cow_target"));
+    }
+
+    fn accepts_a_name_more_than_once() {
+        let run = Run::start(&[NAME; 65]);
+        let mut byte = [0];
+        expect_eq!(run.output.read_all(&mut byte), Ok(&b"c"[..]));
+        expect!(is_tracked("subject"));
+        expect_eq!(sys::kill(run.child.pid, sys::SIGTERM), Ok(0));
+
+        let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
+        let (output, status) = run.end(buf.bytes());
+        expect_eq!(status, Status::Exited(0), "{output}");
+        expect!(!is_tracked("subject"));
+    }
+
+    fn forgets_only_its_own_names() {
+        cow::set(NAME).expect("a name");
+        expect_output(&[c"--", TARGET, c"1"], 0, &["other names are tracked, too"]);
+        expect!(is_tracked("subject") && is_tracked("cow_target"));
+
+        // Of a name that was tracked before, it shows only what the command did.
+        expect_output(&[c"--", TARGET, c"1"], 0, &[" 1 processes, "]);
+        expect!(is_tracked("subject") && is_tracked("cow_target"));
+        expect_output(&[c"stop"], 0, &[]);
+        expect!(!is_tracked("subject"));
+        expect_output(&[c"stop"], 0, &[]);
+        expect_output(&[c"start", NAME, c"other"], 0, &[]);
+        expect!(is_tracked("subject") && is_tracked("other"));
+    }
+
+    fn shows_what_a_fork_copied() {
+        let subject = subject();
+        let (child, parent) = view(|view| {
+            let mut forks = view.processes("subject").filter(|process| process.parent.0 != 0);
+            let fork = forks.next().expect("a fork");
+            expect_eq!(fork.parent.0, subject.pid());
+            expect!(fork.faults >= 5 && fork.parent.1 >= 3, "{fork:?}");
+            (fork, fork.parent)
+        });
+        let id = child.image;
+        let line = text!("{:8}{:8}{:12}{:12}", child.pid, parent.0, child.faults, parent.1);
+        expect_output(&[c"-1", NAME], 0, &[line.as_str(), "anonymous"]);
+        let fork = text!(
+            "\"image\":{id},\"faults\":{},\"parent\":{},\"parent_faults\":{},",
+            child.faults,
+            parent.0,
+            parent.1
+        );
+        expect_output(&[c"-1", c"-j", NAME], 0, &[fork.as_str()]);
+        let (pid, faults) = (child.pid, child.faults);
+        let (parent, of_parent) = parent;
+        let fork = text!("fork {pid}: {faults} faults in it, {of_parent} in {parent},");
+        let mut run = Terminal::start((24, 100), &[NAME]);
+        run.until(fork.as_str());
+        subject.end();
+    }
+
+    fn draws_maps() {
+        let subject = subject();
+        expect_output(&[c"map", NAME], 0, &["subject, image ", " # anonymous", "left out"]);
+        expect_output(&[c"-s", c"/tmp/cowstat.svg", c"map", NAME], 0, &[]);
+        let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
+        let svg = io::read_file(c"/tmp/cowstat.svg", buf.bytes()).expect("a file");
+        expect!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{svg}");
+        expect!(svg.contains("in anonymous, 32 KiB</text>"), "{svg}");
+        let _ = sys::unlink(c"/tmp/cowstat.svg");
+        subject.end();
+    }
+
+    fn says_what_to_do(timeout: 300) {
+        expect_output(&[NAME, c"-1"], 1, &["subject is not tracked: 'cowstat start subject'"]);
+        expect_output(&[c"map", NAME], 1, &["subject is not tracked: 'cowstat start subject'"]);
+        expect_output(&[c"0123456789abcdef"], 1, &["at most 15 bytes", "try 0123456789abcde\n"]);
+        expect_output(&[c"-i", c"0"], 1, &["0 is no number of seconds"]);
+        expect_output(&[c"-i", c"1e9"], 1, &["1e9 is no number of seconds"]);
+        expect_output(&[c"-i"], 1, &["-i needs a value"]);
+        expect_output(&[c"-x"], 1, &["no option -x"]);
+        expect_output(&[c"-s", c"/dev/null", NAME], 1, &["no -s with a table"]);
+        expect_output(&[c"-f", c"/dev/null", c"--", TARGET], 1, &["no -f with a command"]);
+        expect_output(&[c"-j", c"map", NAME], 1, &["no -j with 'map'"]);
+        expect_output(&[c"-f", c"/nowhere", c"-1"], 1, &["/nowhere: no such file"]);
+        expect_output(&[c"-f", c"/proc/version", c"-1"], 1, &["another format"]);
+
+        cow::set(NAME).expect("a name");
+        expect_output(&[c"-1", NAME], 0, &["no process has had this name yet"]);
+        expect_output(&[c"map", NAME], 1, &["no process has had the name subject"]);
+
+        for n in 1..64 {
+            cow::set(text!("name{n}").as_cstr()).expect("a name");
+        }
+        expect_output(&[c"start", c"one_more"], 1, &["64 names are tracked", "cowstat stop"]);
+    }
+
+    fn needs_capabilities(timeout: 300) {
+        const PR_CAPBSET_DROP: u32 = 24;
+        let expect_refusal = |why: &str, refuse: fn()| {
+            let child = Child::fork(|| {
+                refuse();
+                for args in [&[c"-1"][..], &[NAME], &[c"--", TARGET, c"1"], &[c"stop"]] {
+                    expect_output(args, 1, &["not permitted: run it as root, or with ", why]);
+                }
+            });
+            expect_eq!(child.expect("fork").wait(), Ok(Status::Exited(0)));
+        };
+        expect_refusal("CAP_DAC_READ_SEARCH", || become_user(1000, &[]));
+        expect_refusal("CAP_PERFMON", || {
+            for cap in [sys::CAP_PERFMON, sys::CAP_SYS_ADMIN] {
+                expect_eq!(sys::prctl(PR_CAPBSET_DROP, cap as usize), Ok(0));
+            }
+        });
+    }
+
+    fn escapes_what_others_have_named() {
+        const HOSTILE: &CStr = c"\x1b[2J<\"&\xff";
+        const FILE: &CStr = c"/tmp/\x1b]0;x\x07<\"&\xff";
+
+        cow::set(HOSTILE).expect("a name");
+        let file = sys::open(FILE, sys::O_RDWR | sys::O_CREAT).expect("a file");
+        let file = File { fd: file };
+        file.write(&[1; sys::PAGE_SIZE]).expect("a file");
+        let subject = Subject::start(HOSTILE, |stops| {
+            let area = Area::of_file(&file, 1, MAP_PRIVATE);
+            area.read(0..1);
+            area.write(0..1);
+            stops.stop();
+        });
+        let is_printable = |byte: u8| matches!(byte, b' '..=b'~' | b'\n');
+        let printable = |output: &str| output.bytes().all(is_printable);
+        for args in [&[c"-1"][..], &[c"map", HOSTILE], &[c"-s", c"/dev/stdout", c"map", HOSTILE]] {
+            cowstat(args, |output, status| {
+                expect_eq!(status, Status::Exited(0));
+                expect!(printable(output), "{output:?}");
+                expect!(output.contains(r"\x1b[2J"), "{output}");
+                expect!(output.contains(r"\x1b]0;x\x07"), "{output}");
+            });
+        }
+        cowstat(&[c"-j", c"-1"], |output, status| {
+            expect_eq!(status, Status::Exited(0));
+            expect!(output.contains(r#""name":"\\x1b[2J<\"&\\xff""#), "{output}");
+            expect!(output.contains(r#"\u001b]0;x\u0007<\"&"#), "{output}");
+        });
+        let _ = sys::unlink(FILE);
+        subject.end();
+    }
+
+    fn says_what_is_missing() {
+        const COPY: &CStr = c"/tmp/cow_track";
+        let file = sys::open(COPY, sys::O_RDWR | sys::O_CREAT | sys::O_TRUNC).expect("a file");
+        let file = File { fd: file };
+        file.write(b"version 1\nblocks 0 2\nname 2 a\n\
+            image 7 pid 5 live 1 faults 9 mapped 1 unplaced 3\n00001000-00002000 1\n\
+            what later kernels may show\n\
+            process 5 uid 0 image 7 faults 9 parent 0 0 ns 1000000 live\n").expect("a file");
+        expect_output(&[c"-f", COPY, c"-1"], 0, &[
+            "a, image 7: 9 faults",
+            "Not complete: 2 processes not tracked",
+            "Not complete: 3 faults without a place",
+            "           5       0.0  no longer mapped",
+        ]);
+        expect_output(&[c"-f", COPY, c"-1", c"-j"], 0, &["\"complete\":false,"]);
+        expect_output(&[c"-f", COPY], 0, &["NOT COMPLETE: 2 processes missed, and 3 faults"]);
+        let _ = sys::unlink(COPY);
+    }
+
+    fn restores_the_terminal() {
+        let subject = subject();
+        for key in [&b"q"[..], b"\x03", b""] {
+            let mut terminal = Terminal::start((24, 80), &[c"-i", c"0.1", NAME, c"other"]);
+            terminal.until(ENTER);
+            terminal.until(LAST_LINE);
+            expect!(modes(&terminal.master) != terminal.before, "keys are not read one by one");
+            expect!(is_tracked("other"));
+            if key == b"q" {
+                terminal.press(b"p");
+                terminal.until(", paused");
+                terminal.press(b" ");
+                terminal.press(b"t");
+                terminal.until("sorted by faults, ");
+                terminal.press(b"n");
+                terminal.until("sorted by name");
+                terminal.press(b"f");
+                terminal.until(LAST_LINE);
+                terminal.press(key);
+            } else {
+                // There is no controlling terminal whose keys send signals.
+                let signal = if key.is_empty() { sys::SIGTERM } else { sys::SIGINT };
+                expect_eq!(sys::kill(terminal.child.pid, signal), Ok(0));
+            }
+            terminal.until(LEAVE);
+            expect_eq!(modes(&terminal.master), terminal.before);
+            let Terminal { child, .. } = terminal;
+            expect_eq!(child.wait(), Ok(Status::Exited(0)));
+            // This was not tracked by cowstat: neither can be forgotten without the other.
+            expect!(is_tracked("subject") && is_tracked("other"));
+        }
+        subject.end();
+    }
+
+    fn fits_narrow_terminals() {
+        let subject = subject();
+        let mut terminal = Terminal::start((24, 80), &[c"-i", c"100", NAME]);
+        terminal.until(LAST_LINE);
+        for (rows, cols) in [(3, 10), (1, 1), (1, 80), (6, 30), (50, 200)] {
+            set_size(&terminal.master, (rows, cols));
+            for _ in 0..2 {
+                expect_eq!(sys::kill(terminal.child.pid, sys::SIGWINCH), Ok(0));
+                terminal.until(FRAME);
+            }
+            expect_eq!(sys::kill(terminal.child.pid, sys::SIGWINCH), Ok(0));
+            let frame = terminal.until(FRAME);
+            let mut lines = 0;
+            for line in frame.split("\r\n") {
+                // Without the escape sequences, all of which end in a letter.
+                let mut len = 0;
+                for (i, part) in line.split('\x1b').enumerate() {
+                    let text = match i {
+                        0 => part,
+                        _ => {
+                            let end = part.trim_start_matches(|c: char| !c.is_ascii_alphabetic());
+                            end.get(1..).unwrap_or("")
+                        }
+                    };
+                    len += text.len();
+                }
+                expect!(len <= cols.into(), "{len} of {cols} columns: {line:?}");
+                lines += 1;
+            }
+            expect!(lines <= rows, "{lines} lines of {rows}");
+        }
+        terminal.press(b"q");
+        terminal.until(LEAVE);
+        subject.end();
+    }
+
+    fn does_not_grow(timeout: 300) {
+        let subject = subject();
+        let run = Run::start(&[c"-i", c"0.01", NAME]);
+        let memory = || {
+            let mut buf = [0; 4096];
+            let path = text!("/proc/{}/status", run.child.pid);
+            let status = io::read_file(path.as_cstr(), &mut buf).expect("a status");
+            let kb = |key| {
+                let value = io::field(status, key).expect("a field").trim_end_matches(" kB");
+                value.parse::<usize>().expect("a number")
+            };
+            (kb("VmData"), kb("VmRSS"))
+        };
+        let refresh = |times| {
+            let mut buf = Mapping::new(4, MAP_PRIVATE).expect("memory");
+            let mut seen = 0;
+            while seen < times {
+                let len = sys::read(run.output.fd, buf.bytes()).expect("output");
+                seen += buf.bytes()[..len].windows(4).filter(|part| part == b"NAME").count();
+            }
+        };
+        refresh(20);
+        let before = memory();
+        refresh(200);
+        expect_eq!(memory(), before);
+        subject.end();
+    }
+}
