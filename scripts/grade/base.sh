@@ -3,43 +3,46 @@
 #
 # usage: HANDOUT=NAME base.sh
 #
-# Make what all submissions of an exercise are graded on, in build/grade/NAME: src, its
-# tree without a repository; out, its kernel as it was built; base.log, what the compiler
-# said. Do nothing if it is there.
+# Make what all submissions are graded on: build/grade/src, the tree of all exercises,
+# without a repository; in build/grade/ARCH its kernel as it was built (out), what the
+# compiler said (base.log), and the members of struct task_struct (members). Do nothing
+# if it is there.
 
 # shellcheck source=scripts/grade/lib.sh
 . "$(dirname "$0")/lib.sh"
 [ $# = 0 ] || misused
-base=$BUILD/grade/$name
-mkdir -p "$base" "$BUILD/grade/ccache"
+grade=$BUILD/grade base=$BUILD/grade/$arch
+mkdir -p "$base" "$grade/ccache"
 
 # One at a time.
-exec 6>>"$base/.lock"
+exec 6>>"$grade/.lock"
 flock 6
 
 tree() {
-	need_space "$BUILD" 4096 "the tree and the kernel of an exercise"
-	rm -rf "$base/src" "$base/root"
-	mkdir "$base/src"
-	git --git-dir="$source" -c tar.umask=0022 archive "$root" | tar -xC "$base/src"
-	echo "$root" >"$base/root"
+	need_space "$BUILD" 4096 "the tree of the exercises"
+	rm -rf "$grade/src" "$grade/root"
+	mkdir "$grade/src"
+	git --git-dir="$source" -c tar.umask=0022 archive "$root" | tar -xC "$grade/src"
+	echo "$root" >"$grade/root"
 }
 
 # in_sandbox ARGUMENT…
 in_sandbox() {
-	"$HERE/sandbox.sh" -r "$HERE:/g/scripts" -r "$base/src:/g/src" -w "$base/out:/g/out" \
-		-w "$BUILD/grade/ccache:/g/ccache" -t 7200 -d 30000 "$@"
+	"$HERE/sandbox.sh" -r "$HERE:/g/scripts" -r "$grade/src:/g/src" -w "$base/out:/g/out" \
+		-w "$grade/ccache:/g/ccache" -t 7200 -d 30000 "$@"
 }
 
 build() {
-	rm -rf "$base/out" "$base/module"
+	need_space "$BUILD" 4096 "the kernel of the exercises"
+	rm -rf "$base/out" "$base/module" "$grade"/*/solved
 	mkdir "$base/out" "$base/module"
 	in_sandbox sh /g/scripts/build.sh "$arch" "$JOBS" config
 	in_sandbox sh /g/scripts/build.sh "$arch" "$JOBS" bzImage modules
 	[ -s "$base/out/arch/x86/boot/bzImage" ]
-	[ -e "$HERE/tests/$name-module.c" ] || return 0
-	in_sandbox -w "$base/module:/g/module" sh /g/scripts/module.sh "$arch" "$name"
+	in_sandbox -w "$base/module:/g/module" sh /g/scripts/module.sh "$arch" tp4
 	[ -s "$base/module/base.members" ]
+	mv "$base/module/base.members" "$base/members"
+	rm -rf "$base/module"
 }
 
 source=$("$TOP/scripts/setup/source.sh")
@@ -47,7 +50,7 @@ root=$(root "$source")
 key="$root $(gcc --version | head -n 1)"
 [ "$(cat "$base/key" 2>/dev/null)" != "$key" ] || exit 0
 rm -f "$base/key"
-[ "$(cat "$base/root" 2>/dev/null)" = "$root" ] ||
-	run_logged "$BUILD/log/grade-tree.log" "The tree of $name" tree
+[ "$(cat "$grade/root" 2>/dev/null)" = "$root" ] ||
+	run_logged "$BUILD/log/grade-tree.log" "The tree of the exercises" tree
 run_logged "$base/base.log" "Its kernel, for $arch" build
 echo "$key" >"$base/key"

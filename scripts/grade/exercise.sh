@@ -3,10 +3,9 @@
 #
 # usage: HANDOUT=NAME exercise.sh
 #
-# Make build/exercise-NAME, the tree to do a handout's exercise in: a git
-# repository of its own, whose one commit is the kernel's source with the numbers
-# of the handout's calls free. exercise/README in it says what is asked, and
-# exercise/kernel.config how the kernel is configured that is graded.
+# Make build/exercise-NAME, the tree to do a handout's exercise in: a git repository of its
+# own, whose one commit is the kernel's source with the numbers of the handouts' calls free.
+# exercise/NAME in it says what is asked, exercise/README how it is built and graded.
 
 # shellcheck source=scripts/grade/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -20,11 +19,11 @@ checkout() {
 	need_space "$BUILD" 2600 "a kernel tree in build/"
 	rm -rf "$tree.new"
 	git clone -q --no-checkout --single-branch -b base "$("$TOP/scripts/setup/source.sh")" "$tree.new"
-	cd "$tree.new"
+	cd "$tree.new" || exit
 	git remote remove origin
 	git checkout -q -B exercise "$(root .git)"
 	git branch -q -D base
 }
 run_logged "$BUILD/log/exercise.log" "The tree of the exercise $name" checkout
 mv "$tree.new" "$tree"
-say "in $tree; begin with exercise/README there"
+say "in $tree; begin with exercise/README and exercise/$name there"

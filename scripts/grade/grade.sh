@@ -51,7 +51,7 @@ HANDOUT=$name "$HERE/base.sh"
 # state PATH: changes when a submission, or what it is graded by, does.
 state() {
 	{
-		cat "$BUILD/grade/$name/key"
+		cat "$BUILD/grade/$arch/key"
 		find "$HERE" -maxdepth 1 -type f | sort | xargs cat
 		cat "$HERE/tests/grade.h" "$HERE/tests/$name"*
 		if [ -d "$1" ]; then

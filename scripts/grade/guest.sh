@@ -32,6 +32,20 @@ program() {
 	fi
 }
 
+# tester: a course's own; what it says is for whoever grades.
+tester() {
+	status=0
+	timeout 120 /tester </dev/null >/tmp/output 2>&1 || status=$?
+	head -c 20000 /tmp/output | sed 's/^/tester: /'
+	if [ $status = 0 ]; then
+		echo "$nonce tester pass it ends with 0"
+	else
+		echo "$nonce tester fail it ends with $status"
+	fi
+}
+
+# glibc would make the call 386 of i386, rseq, for itself.
+export GLIBC_TUNABLES=glibc.pthread.rseq=0
 while read -r group seed; do
 	case $group in
 	program) program "$seed" ;;
@@ -40,4 +54,5 @@ while read -r group seed; do
 	esac
 	sleep 1
 done </tests/run
+[ ! -x /tester ] || tester
 echo "$nonce end pass"

@@ -15,13 +15,13 @@
 . "$(dirname "$0")/lib.sh"
 [ $# = 2 ] || misused
 submission=$1 results=$2
-base=$BUILD/grade/$name
-work=$base/work
-start=${START:-$base}
+grade=$BUILD/grade base=$BUILD/grade/$arch
+work=$grade/$name/work
+start_src=${START:-$grade}/src start_out=${START:-$base}/out
 sandbox=$HERE/sandbox.sh
 ccache=${OWN:+-w} ccache=${ccache:--r}
 
-exec 6>>"$base/.lock"
+exec 6>>"$grade/.lock"
 flock 6
 at_exit "rm -rf '$work'"
 rm -rf "$work" "$results.new"
@@ -77,8 +77,8 @@ take() {
 lay_out() {
 	mkdir "$work/src"
 	tree="$work/src:/g/src"
-	find "$start/src" -mindepth 1 -maxdepth 1 ! -type d -exec cp -al {} "$work/src/" \;
-	for _path in "$start"/src/*/; do
+	find "$start_src" -mindepth 1 -maxdepth 1 ! -type d -exec cp -al {} "$work/src/" \;
+	for _path in "$start_src"/*/; do
 		_dir=$(basename "$_path")
 		if grep -qaE "^(diff|---|\+\+\+|rename|copy) .*[ /]$_dir/" "$work"/in/patch/*.patch; then
 			cp -al "$(where "$_dir")" "$work/src/$_dir"
@@ -91,10 +91,10 @@ lay_out() {
 
 # where FOLDER: its files; what was kept by KEEP, and $work/src, have not all of them.
 where() {
-	for _at in "$work" "$start" "$base"; do
-		[ ! "$(ls -A "$_at/src/$1" 2>/dev/null)" ] || break
+	for _at in "$work/src" "$start_src" "$grade/src"; do
+		[ ! "$(ls -A "$_at/$1" 2>/dev/null)" ] || break
 	done
-	echo "$_at/src/$1"
+	echo "$_at/$1"
 }
 
 apply() {
@@ -123,7 +123,7 @@ none_of() {
 }
 
 build() {
-	cp -a "$start/out" "$work/out"
+	cp -a "$start_out" "$work/out"
 	kernel build.txt "${DEADLINE:-6000}"
 	if [ $status != 0 ] || ! made "$work/out/arch/x86/boot/bzImage"; then
 		row build fail "$(grep -aE 'error:|Error |undefined|duplicate' "$work/log/build.txt" | head -n 1 | cut -c1-200)"
@@ -143,6 +143,14 @@ build() {
 	guest
 }
 
+# program NAME SOURCE…: from C, for the guest.
+program() {
+	_name=$1
+	shift
+	in_sandbox "$work/log/$_name.txt" 60 "$@" -w "$work/user:/g/built" \
+		sh -c "gcc -m$_bits -static -O1 -pthread -o /g/built/$_name /g/$_name/*.c"
+}
+
 # guest_files: what the guest gets: the tests, made of the base's tree, the tests'
 # module, and the program of the submission.
 guest_files() {
@@ -155,13 +163,13 @@ guest_files() {
 	i386) _bits=32 ;;
 	esac
 	gcc -m$_bits -static -nostdlib -ffreestanding -fno-pie -no-pie -fno-stack-protector -O1 -Wall \
-		-I "$base/src/tools/include/nolibc" -idirafter "/usr/include/$(gcc -print-multiarch)" \
+		-I "$grade/src/tools/include/nolibc" -idirafter "/usr/include/$(gcc -print-multiarch)" \
 		-o "$work/test" "$HERE/tests/$name.c" ||
 		die "tests/$name.c does not build"
 	set -- "$@" "$work/test:/tests/test"
 	if [ -e "$HERE/tests/$name-module.c" ]; then
 		mkdir "$work/module"
-		cp "$base/module/base.members" "$work/module/"
+		cp "$base/members" "$work/module/base.members"
 		in_sandbox "$work/log/module.txt" 600 -r $tree -w "$work/out:/g/out" \
 			-w "$work/module:/g/module" sh /g/scripts/module.sh "$arch" "$name"
 		! made "$work/module/grade.ko" || set -- "$@" "$work/module/grade.ko:/grade.ko"
@@ -178,11 +186,11 @@ guest_files() {
 		fi
 	fi
 	_user=$(where user)
-	if ls "$_user"/*.c >/dev/null 2>&1; then
-		in_sandbox "$work/log/program.txt" 60 -r "$_user:/g/user" -w "$work/user:/g/built" \
-			sh -c "gcc -m$_bits -static -O1 -pthread -o /g/built/user /g/user/*.c"
-		! made "$work/user/user" || set -- "$@" "$work/user/user:/user"
-	fi
+	! ls "$_user"/*.c >/dev/null 2>&1 || program user -r "$_user:/g/user"
+	[ ! "${TESTER:-}" ] || program tester -r "$(realpath "$TESTER"):/g/tester/tester.c"
+	for _program in user tester; do
+		! made "$work/user/$_program" || set -- "$@" "$work/user/$_program:/$_program"
+	done
 	HANDOUT='' CONFIG=grade ARCH=$arch "$TOP/scripts/build/initramfs.sh" "$work/initramfs" "$@"
 	cp "$work/initramfs" "$work/boot/"
 	chmod -R a+rX "$work/boot"
@@ -214,7 +222,7 @@ guest() {
 
 # checkpatch: for who grades; from the base, so that nobody changes it.
 checkpatch() {
-	in_sandbox "$work/log/checkpatch.txt" 120 -r "$base/src:/g/src" -r "$work/in:/g/in" \
+	in_sandbox "$work/log/checkpatch.txt" 120 -r "$grade/src:/g/src" -r "$work/in:/g/in" \
 		sh -c 'cd /g/src && ./scripts/checkpatch.pl --no-tree --no-signoff --terse /g/in/patch/*.patch'
 }
 

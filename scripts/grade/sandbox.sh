@@ -84,14 +84,18 @@ reader=$!
 child=$!
 trap 'kill -9 "$child" 2>/dev/null; exit 143' TERM INT HUP
 
-# watch: end the child when it takes too much of what all share.
+# watch: end the child when it takes too much of what all share. What its folders have
+# takes long to count.
 watch() {
-	while sleep 3 && kill -0 "$child" 2>/dev/null; do
+	_n=0 _size=0
+	while sleep 1 && kill -0 "$child" 2>/dev/null; do
+		_n=$((_n + 1))
 		# shellcheck disable=SC2086
-		size=$([ ! "$owned$linked" ] || du -smc $owned $linked 2>/dev/null | tail -n 1 | cut -f1)
-		free=$(df -Pm "$out" | awk 'NR == 2 { print $4 }')
-		memory=$(awk '$1 == "MemAvailable:" { print int($2 / 1024) }' /proc/meminfo)
-		if [ "${size:-0}" -gt "$mib" ] || [ "$free" -lt 500 ] || [ "$memory" -lt 1000 ]; then
+		[ $((_n % 10)) != 5 ] || _size=$([ ! "$owned$linked" ] || du -smc $owned $linked 2>/dev/null | tail -n 1 | cut -f1)
+		# shellcheck disable=SC2086
+		_free=$(df -Pm "$out" $owned $linked | awk 'NR == 2 || NR > 2 && $4 < free { free = $4 } END { print free }')
+		_memory=$(awk '$1 == "MemAvailable:" { print int($2 / 1024) }' /proc/meminfo)
+		if [ "${_size:-0}" -gt "$mib" ] || [ "$_free" -lt 500 ] || [ "$_memory" -lt 1000 ]; then
 			: >"$out/stopped"
 			kill "$child" 2>/dev/null
 			sleep 2

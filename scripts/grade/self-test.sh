@@ -5,67 +5,76 @@
 #
 # Grade our own: the handout's solution, which has to get all required points, and a
 # planted fault, which has to fail the row that is the first part of its name. ALL=1:
-# all solutions and all faults. The last line is 'N passed, N failed'.
+# all solutions and all faults. Each has a line with what was found and how long it took,
+# in build/grade/NAME/self-test/matrix, too. The last line is 'N passed, N failed'.
 
+# shellcheck disable=SC2016 # Awk's
 # shellcheck source=scripts/grade/lib.sh
 . "$(dirname "$0")/lib.sh"
-export OWN=1
 HANDOUT=$name "$HERE/base.sh"
 results=$BUILD/grade/$name/self-test solved=$BUILD/grade/$name/solved
-rm -rf "$results" "$solved"
 mkdir -p "$results"
 
-# own ID: grade one of ours. A fault is a patch on top of the handout's solution, whose
-# tree and kernel are kept for that.
-own() {
-	_id=$1 _from=$HERE/solutions/$name/$1
-	set -- env HANDOUT="$name"
-	if [ ! -d "$_from" ]; then
-		[ -f "$HERE/faults/$name/$_id.patch" ] || die "$_id: neither a solution nor a fault of $name"
-		[ -d "$solved" ] || own handout
-		_id=$asked _from=$results/$asked.fault
-		mkdir -p "$_from"
-		cp "$HERE/faults/$name/$_id.patch" "$_from/"
-		set -- env HANDOUT="$name" START="$solved"
-	elif [ "$_id" = handout ]; then
-		set -- env HANDOUT="$name" KEEP="$solved"
+# one ID FROM VARIABLE=VALUE…: grade what is in the folder FROM.
+one() {
+	_id=$1 _from=$2
+	shift 2
+	rm -rf "${results:?}/$_id"
+	run_logged "$BUILD/log/grade.log" "$name: $_id" \
+		env HANDOUT="$name" OWN=1 "$@" "$HERE/one.sh" "$_from" "$results/$_id"
+}
+
+# solve: the handout's solution. Its tree and kernel are kept: a fault is a patch on them.
+solve() {
+	rm -rf "$solved"
+	one handout "$HERE/solutions/$name/handout" KEEP="$solved"
+}
+
+# rows ID CONDITION: the rows of its verdicts for which it holds.
+rows() {
+	awk -F'\t' "$2 { printf \"%s \", \$1 }" "$results/$1/verdicts"
+}
+
+# judge_own ID EXPECTED FOUND TEXT: count it; both have to be the same.
+judge_own() {
+	_seconds=$(sed -n 's/.*"seconds": \([0-9]*\).*/\1/p' "$results/$1/result.json")
+	if [ "$2" = "$3" ]; then
+		passed=$((passed + 1)) _verdict=ok
+	else
+		failed=$((failed + 1)) _verdict=WRONG
 	fi
-	[ -e "$results/$_id/verdicts" ] ||
-		run_logged "$BUILD/log/grade.log" "$name: $_id" "$@" "$HERE/one.sh" "$_from" "$results/$_id"
+	echo "$_verdict $name $1: $4, $_seconds s" | tee -a "$results/matrix"
 }
 
 if [ $# = 0 ]; then
 	if [ "${ALL:-}" ]; then
-		for _path in "$HERE/solutions/$name"/* "$HERE/faults/$name"/*; do
-			set -- "$@" "$(basename "$_path" .patch)"
+		for path in "$HERE/solutions/$name"/* "$HERE/faults/$name"/*; do
+			set -- "$@" "$(basename "$path" .patch)"
 		done
 	else
 		set -- handout "$(basename "$(find "$HERE/faults/$name" -type f | sort | head -n 1)" .patch)"
 	fi
 fi
-for asked; do own "$asked"; done
-
-# not_passed ID: the required rows that it has not.
-not_passed() {
-	awk -F'\t' '$4 == "required" && $5 != "pass" { printf "%s ", $1 }' "$results/$1/verdicts"
-}
-# verdict ID ROW
-verdict() {
-	awk -F'\t' -v row="$2" '$1 == row { print $5 }' "$results/$1/verdicts"
-}
-
 for id; do
-	if [ -d "$HERE/solutions/$name/$id" ]; then
-		bad=$(not_passed "$id")
-		if [ ! "$bad" ]; then
-			passed=$((passed + 1))
-		else
-			fail "the solution $id misses $bad"
-		fi
-	elif [ "$(verdict "$id" "${id%%.*}")" = fail ]; then
-		passed=$((passed + 1))
+	fault=$HERE/faults/$name/$id.patch
+	if [ -f "$fault" ]; then
+		[ -d "$solved" ] || solve
+		rm -rf "$results/fault"
+		mkdir "$results/fault"
+		cp "$fault" "$results/fault/"
+		one "$id" "$results/fault" START="$solved"
+		row=${id%%.*}
+		judge_own "$id" "$row " "$(rows "$id" "\$1 == \"$row\" && \$5 == \"fail\"")" \
+			"fails $(rows "$id" '$5 == "fail"')"
 	else
-		fail "the fault $id: its row is $(verdict "$id" "${id%%.*}"); not passed: $(not_passed "$id")"
+		[ -d "$HERE/solutions/$name/$id" ] || die "$id: neither a solution nor a fault of $name"
+		if [ "$id" = handout ]; then
+			solve
+		else
+			one "$id" "$HERE/solutions/$name/$id"
+		fi
+		judge_own "$id" '' "$(rows "$id" '$4 == "required" && $5 != "pass"')" \
+			"fails $(rows "$id" '$5 == "fail"')"
 	fi
 done
 total
