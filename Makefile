@@ -8,7 +8,7 @@ JOBS   ?= $(shell nproc)
 GOALS  := $(MAKECMDGOALS)
 
 variables := ARCH BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES AREA MUTANT DEADLINE LINUX LINUX_TARBALL LLVM \
-	RUST_LIB_SRC KERNEL_ORG KVM SMP MEM JOBS V PATCHES REPORT ALL
+	RUST_LIB_SRC KERNEL_ORG KVM SMP MEM JOBS V PATCHES REPORT TESTER ALL
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 unknown := $(filter-out $(variables) GOALS,$(given))
 ifneq ($(unknown),)
@@ -151,7 +151,8 @@ help: ## this list
 ## AREA=name MUTANT='pattern'  mutants: these only, as in AREA=tracker MUTANT='parent-*'
 ## HANDOUT=1            the numbers and programs of the handouts (run, test, shell)
 ## HANDOUT=NAME         tp4, info0940, xxxhal, modules or new-syscall as an exercise
-## PATCHES=path         grade: these   REPORT=file  submission: with this   ALL=1  grade-test: all
+## PATCHES=path         grade: these   TESTER=file.c  with a course's own tester
+## REPORT=file          submission: with this   ALL=1  grade-test: all of ours
 ## LINUX=dir            build on a tree of your own (never modified)
 ## LINUX_TARBALL=file   build on a kernel tarball of your own
 ## KERNEL_ORG=url       a mirror of kernel.org, if there is no Debian package

@@ -15,6 +15,7 @@
 . "$(dirname "$0")/lib.sh"
 [ $# = 1 ] || [ $# = 2 ] || misused
 patches=$1 results=${2:-$BUILD/grades-$name}
+[ ! "${TESTER:-}" ] || [ -f "$TESTER" ] || die "TESTER=$TESTER: there is no such file"
 [ -e "$patches" ] || die "PATCHES=$patches: there is no such file or folder"
 "$HERE/sandbox.sh" -r "$HERE:/g/scripts" true || die "nothing is graded without a sandbox"
 mkdir -p "$results"
@@ -53,7 +54,7 @@ state() {
 	{
 		cat "$BUILD/grade/$arch/key"
 		find "$HERE" -maxdepth 1 -type f | sort | xargs cat
-		cat "$HERE/tests/grade.h" "$HERE/tests/$name"*
+		cat "$HERE/tests/grade.h" "$HERE/tests/$name"* ${TESTER:+"$TESTER"}
 		if [ -d "$1" ]; then
 			find "$1" "$1/patch" -maxdepth 1 -type f -name '*.patch' 2>/dev/null | sort | tr '\n' '\0' | xargs -0 cat
 		else

@@ -7,7 +7,8 @@
 # Grade one SUBMISSION, an archive or a folder with patches, on the base that base.sh
 # has made. RESULTS becomes a folder with feedback.txt for the student, result.json,
 # gradescope.json, verdicts, and the logs behind them.
-# DEADLINE=SECONDS is for the build, and again for the guest (6000 and 1800).
+# DEADLINE=SECONDS is for the build, and again for the guest (6000 and 1800). TESTER=FILE.c,
+# a course's own, runs last in the guest; give the rubric a row "tester" to count it.
 # For our own ones, OWN=1 lets them fill the compiler's cache. KEEP=FOLDER keeps the
 # tree and the built kernel there, and START=FOLDER begins with what was kept.
 
@@ -33,12 +34,17 @@ raw=$work/raw
 row() {
 	_row="$1 $2"
 	shift 2
-	echo "$_row $*" >>"$raw"
+	printf '%s %s\n' "$_row" "$*" >>"$raw"
 }
 
 # last FILE: its last line that says something, for a verdict's text.
 last() {
 	grep -a '[[:alnum:]]' "$1" | tail -n 1 | cut -c1-200
+}
+
+# plain: nothing that a terminal would obey.
+plain() {
+	tr -d '\000-\010\013-\037\177'
 }
 
 # in_sandbox LOG SECONDS ARGUMENT…: $status says how it went.
@@ -242,9 +248,10 @@ else
 fi
 rm -f "$work"/log/*.new
 cp -R "$work/log" "$results.new/log"
-{ cat "$work"/in/patch/*.patch 2>/dev/null || :; } | sed -nE 's/^(From|Author): (.* <.*@.*>)$/\2/p' | sort -u | head -n 5 >"$results.new/authors"
+plain <"$raw" >"$raw.plain"
+{ cat "$work"/in/patch/*.patch 2>/dev/null || :; } | plain | sed -nE 's/^(From|Author): (.* <.*@.*>)$/\2/p' | sort -u | head -n 5 >"$results.new/authors"
 awk -v name="$name" -v ID="$(basename "$results")" -v seconds=$(($(date +%s) - begin)) -v out="$results.new" \
-	-f "$HERE/verdicts.awk" "$HERE/$name.rubric" "$results.new/authors" "$raw"
+	-f "$HERE/verdicts.awk" "$HERE/$name.rubric" "$results.new/authors" "$raw.plain"
 rm -rf "$results"
 mv "$results.new" "$results"
 [ ! "${KEEP:-}" ] || {
