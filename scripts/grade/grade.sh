@@ -8,8 +8,9 @@
 # build/grades-NAME, has a folder for each: feedback.txt, result.json,
 # gradescope.json and logs; and for all grades.csv and grades.json.
 #
-# What has been graded is not graded again while neither it nor the exercise changes,
-# so that a batch that was interrupted goes on where it was.
+# What has been graded is not built again while neither it nor the exercise changes, so
+# that a batch that was interrupted goes on where it was. Other points in a rubric only
+# change the results.
 
 # shellcheck source=scripts/grade/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -20,7 +21,7 @@ patches=$1 results=${2:-$BUILD/grades-$name}
 "$HERE/sandbox.sh" -r "$HERE:/g/scripts" true || die "nothing is graded without a sandbox"
 mkdir -p "$results"
 list=$(mktemp)
-at_exit "rm -f '$list'"
+at_exit "rm -f '$list' '$list.graded'"
 
 # has_patches FOLDER: is this one submission?
 has_patches() {
@@ -53,7 +54,8 @@ HANDOUT=$name "$HERE/base.sh"
 state() {
 	{
 		cat "$BUILD/grade/$arch/key"
-		find "$HERE" -maxdepth 1 -type f | sort | xargs cat
+		find "$HERE" -maxdepth 1 -type f ! -name '*.rubric' ! -name self-test.sh | sort | xargs cat
+		awk '{ print $1 }' "$HERE/$name.rubric"
 		cat "$HERE/tests/grade.h" "$HERE/tests/$name"* ${TESTER:+"$TESTER"}
 		if [ -d "$1" ]; then
 			find "$1" "$1/patch" -maxdepth 1 -type f -name '*.patch' 2>/dev/null | sort | tr '\n' '\0' | xargs -0 cat
@@ -70,15 +72,22 @@ while read -r id path <&5; do
 	now=$(state "$path")
 	if [ "$(cat "$results/$id/state" 2>/dev/null)" != "$now" ]; then
 		attempt "$BUILD/log/grade.log" "$n of $count: $id" env HANDOUT="$name" "$HERE/one.sh" "$path" "$results/$id"
-		[ "$status" = 0 ] || die "$id could not be graded"
+		if [ "$status" != 0 ]; then
+			fail "$id could not be graded"
+			rm -rf "${results:?}/$id"
+			continue
+		fi
 		echo "$now" >"$results/$id/state"
 	fi
+	verdicts "$results/$id"
+	echo "$id" >>"$list.graded"
 	sed -n 's/^required  \(.*\) points$/   required \1/p; s/^bonus   *\(.*\)$/   bonus \1/p' "$results/$id/feedback.txt" |
 		paste -sd' ' | sed "s/^/$id:/"
 done 5<"$list"
+[ -s "$list.graded" ] || exit 1
 
 # The class: a line, or an object, for each that is in this batch.
-while read -r id _; do sed "s/^/$id\t/" "$results/$id/verdicts"; done <"$list" |
+while read -r id; do sed "s/^/$id\t/" "$results/$id/verdicts"; done <"$list.graded" |
 	awk -F'\t' -v OFS=, '
 	!($1 in seen) { seen[$1]; order[++n] = $1 }
 	!($2 in rows) { rows[$2]; columns[++m] = $2 }
@@ -96,11 +105,12 @@ while read -r id _; do sed "s/^/$id\t/" "$results/$id/verdicts"; done <"$list" |
 {
 	printf '{"version": 1, "exercise": "%s", "submissions": [\n' "$name"
 	first=1
-	while read -r id _; do
+	while read -r id; do
 		[ "$first" ] || echo ,
 		first=''
 		cat "$results/$id/result.json"
-	done <"$list"
+	done <"$list.graded"
 	echo ']}'
 } >"$results/grades.json"
 say "in $results: grades.csv, grades.json, and a folder for each"
+[ "$failed" = 0 ]

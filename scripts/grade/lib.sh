@@ -40,3 +40,10 @@ add() {
 	_blob=$(git hash-object -w --stdin)
 	git update-index --add --cacheinfo "100644,$_blob,$1"
 }
+
+# verdicts FOLDER: write the results of a submission anew, by the rubric as it is now, from
+# the files raw, authors and seconds in FOLDER.
+verdicts() {
+	awk -v name="$name" -v ID="$(basename "$1" .new)" -v seconds="$(cat "$1/seconds")" -v out="$1" \
+		-f "$HERE/verdicts.awk" "$HERE/$name.rubric" "$1/authors" "$1/raw"
+}

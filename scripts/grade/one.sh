@@ -24,8 +24,14 @@ ccache=${OWN:+-w} ccache=${ccache:--r}
 
 exec 6>>"$grade/.lock"
 flock 6
-at_exit "rm -rf '$work'"
-rm -rf "$work" "$results.new"
+# wipe: a submission may have forbidden to enter its folders.
+wipe() {
+	[ ! -d "$work" ] || find "$work" -type d ! -perm -700 -exec chmod 700 {} \;
+	rm -rf "$work"
+}
+at_exit wipe
+wipe
+rm -rf "$results.new"
 mkdir -p "$work/in" "$work/log" "$work/user" "$results.new"
 raw=$work/raw
 : >"$raw"
@@ -115,7 +121,7 @@ warnings() {
 
 # kernel LOG SECONDS: build it; a submission only reads the compiler's cache.
 kernel() {
-	in_sandbox "$work/log/$1" "$2" -r $tree -w "$work/out:/g/out" "$ccache" \
+	in_sandbox "$work/log/$1" "$2" -d 4000 -r $tree -w "$work/out:/g/out" "$ccache" \
 		"$BUILD/grade/ccache:/g/ccache" sh /g/scripts/build.sh "$arch" "$JOBS" bzImage modules
 }
 
@@ -248,10 +254,11 @@ else
 fi
 rm -f "$work"/log/*.new
 cp -R "$work/log" "$results.new/log"
-plain <"$raw" >"$raw.plain"
-{ cat "$work"/in/patch/*.patch 2>/dev/null || :; } | plain | sed -nE 's/^(From|Author): (.* <.*@.*>)$/\2/p' | sort -u | head -n 5 >"$results.new/authors"
-awk -v name="$name" -v ID="$(basename "$results")" -v seconds=$(($(date +%s) - begin)) -v out="$results.new" \
-	-f "$HERE/verdicts.awk" "$HERE/$name.rubric" "$results.new/authors" "$raw.plain"
+plain <"$raw" >"$results.new/raw"
+{ cat "$work"/in/patch/*.patch 2>/dev/null || :; } | plain |
+	sed -nE 's/^(From|Author): (.* <.*@.*>)$/\2/p' | sort -u | head -n 5 >"$results.new/authors"
+echo $(($(date +%s) - begin)) >"$results.new/seconds"
+verdicts "$results.new"
 rm -rf "$results"
 mv "$results.new" "$results"
 [ ! "${KEEP:-}" ] || {

@@ -12,8 +12,8 @@ Run COMMAND without a network, in namespaces of its own, with an empty environme
 It sees /usr, read-only, an empty /tmp, and each FOLDER as PATH: with -r it can read
 it, with -w write it, with -l replace files in it, but not write to those that are
 there: they may be links to other folders' files. What it prints comes out up to BYTES (4000000). It is stopped
-after SECONDS (600), when the folders of -w and -l have grown beyond MIB (8000) together,
-and when the machine's memory or disk runs short. The exit status is COMMAND's;
+after SECONDS (600), when the folders of -w and -l have grown beyond MIB (8000) together or
+by a million files, and when the machine's memory or disk runs short. The exit status is COMMAND's;
 124 when it was stopped, 125 when there is no sandbox.
 EOF
 }
@@ -84,18 +84,24 @@ reader=$!
 child=$!
 trap 'kill -9 "$child" 2>/dev/null; exit 143' TERM INT HUP
 
+# free FIELD: the least of df's FIELD that is free where a folder that may be written is.
+free() {
+	# shellcheck disable=SC2086
+	df -BM --output="$1" "$out" $owned $linked |
+		awk '/[0-9]/ && (!n++ || $1 + 0 < free) { free = $1 + 0 } END { print free + 0 }'
+}
+
 # watch: end the child when it takes too much of what all share. What its folders have
 # takes long to count.
 watch() {
-	_n=0 _size=0
+	_n=0 _size=0 _files=$(free iavail)
 	while sleep 1 && kill -0 "$child" 2>/dev/null; do
 		_n=$((_n + 1))
 		# shellcheck disable=SC2086
 		[ $((_n % 10)) != 5 ] || _size=$([ ! "$owned$linked" ] || du -smc $owned $linked 2>/dev/null | tail -n 1 | cut -f1)
-		# shellcheck disable=SC2086
-		_free=$(df -Pm "$out" $owned $linked | awk 'NR == 2 || NR > 2 && $4 < free { free = $4 } END { print free }')
 		_memory=$(awk '$1 == "MemAvailable:" { print int($2 / 1024) }' /proc/meminfo)
-		if [ "${_size:-0}" -gt "$mib" ] || [ "$_free" -lt 500 ] || [ "$_memory" -lt 1000 ]; then
+		if [ "${_size:-0}" -gt "$mib" ] || [ "$(free avail)" -lt 500 ] || [ "$_memory" -lt 1000 ] ||
+			[ $((_files - $(free iavail))) -gt 1000000 ]; then
 			: >"$out/stopped"
 			kill "$child" 2>/dev/null
 			sleep 2

@@ -35,15 +35,14 @@ rows() {
 	awk -F'\t' "$2 { printf \"%s \", \$1 }" "$results/$1/verdicts"
 }
 
-# judge_own ID EXPECTED FOUND TEXT: count it; both have to be the same.
+# judge_own ID EXPECTED FOUND TEXT: what was found has to be what was expected.
 judge_own() {
-	_seconds=$(sed -n 's/.*"seconds": \([0-9]*\).*/\1/p' "$results/$1/result.json")
 	if [ "$2" = "$3" ]; then
 		passed=$((passed + 1)) _verdict=ok
 	else
 		failed=$((failed + 1)) _verdict=WRONG
 	fi
-	echo "$_verdict $name $1: $4, $_seconds s" | tee -a "$results/matrix"
+	echo "$_verdict $name $1: $4, $(cat "$results/$1/seconds") s" | tee -a "$results/matrix"
 }
 
 if [ $# = 0 ]; then
