@@ -30,6 +30,7 @@ static inline void nap(long ms)
 /* What the kernel has logged since the last rewind_log(), as /dev/kmsg has it. */
 static int log_fd = -1;
 static char log_text[65536];
+static size_t log_used;
 
 static inline void rewind_log(void)
 {
@@ -37,13 +38,13 @@ static inline void rewind_log(void)
 		close(log_fd);
 	log_fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
 	lseek(log_fd, 0, SEEK_END);
+	log_used = 0;
 }
 
 /* The messages alone, a line each; "PRIORITY," before each with levels. */
 static inline const char *read_log(int levels)
 {
 	static char record[9000];
-	size_t used = 0;
 	ssize_t n;
 
 	while ((n = read(log_fd, record, sizeof(record) - 1)) != 0) {
@@ -61,13 +62,13 @@ static inline const char *read_log(int levels)
 		end = strchr(text, '\n');
 		if (end)
 			*end = 0;
-		if (used + strlen(text) + 32 > sizeof(log_text))
+		if (log_used + strlen(text) + 32 > sizeof(log_text))
 			break;
 		if (levels)
-			used += sprintf(log_text + used, "%d,", atoi(record) & 7);
-		used += sprintf(log_text + used, "%s\n", text);
+			log_used += sprintf(log_text + log_used, "%d,", atoi(record) & 7);
+		log_used += sprintf(log_text + log_used, "%s\n", text);
 	}
-	log_text[used] = 0;
+	log_text[log_used] = 0;
 	return log_text;
 }
 
