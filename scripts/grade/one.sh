@@ -7,7 +7,8 @@
 # Grade one SUBMISSION, an archive or a folder with patches, on the base that base.sh
 # has made. RESULTS becomes a folder with feedback.txt for the student, result.json,
 # gradescope.json, verdicts, and the logs behind them.
-# DEADLINE=SECONDS is for the build, and again for the guest (6000 and 1800). TESTER=FILE.c,
+# DEADLINE=SECONDS is for the build, and again for the guest (6000 and 1800); SPACE=MIB is
+# for the built kernel (4000). TESTER=FILE.c,
 # a course's own, runs last in the guest; give the rubric a row "tester" to count it.
 # For our own ones, OWN=1 lets them fill the compiler's cache. KEEP=FOLDER keeps the
 # tree and the built kernel there, and START=FOLDER begins with what was kept.
@@ -121,7 +122,7 @@ warnings() {
 
 # kernel LOG SECONDS: build it; a submission only reads the compiler's cache.
 kernel() {
-	in_sandbox "$work/log/$1" "$2" -d 4000 -r $tree -w "$work/out:/g/out" "$ccache" \
+	in_sandbox "$work/log/$1" "$2" -d "${SPACE:-4000}" -r $tree -w "$work/out:/g/out" "$ccache" \
 		"$BUILD/grade/ccache:/g/ccache" sh /g/scripts/build.sh "$arch" "$JOBS" bzImage modules
 }
 

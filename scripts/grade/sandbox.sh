@@ -92,15 +92,17 @@ free() {
 }
 
 # watch: end the child when it takes too much of what all share. What its folders have
-# takes long to count.
+# takes long to count: that is done when the disk has less, and now and then.
 watch() {
-	_n=0 _size=0 _files=$(free iavail)
+	_n=0 _size=0 _free=$(free avail) _files=$(free iavail)
 	while sleep 1 && kill -0 "$child" 2>/dev/null; do
-		_n=$((_n + 1))
+		_n=$((_n + 1)) _now=$(free avail)
 		# shellcheck disable=SC2086
-		[ $((_n % 10)) != 5 ] || _size=$([ ! "$owned$linked" ] || du -smc $owned $linked 2>/dev/null | tail -n 1 | cut -f1)
+		if [ $((_free - _now)) -gt "$mib" ] || [ $((_n % 30)) = 0 ]; then
+			_size=$([ ! "$owned$linked" ] || du -smc $owned $linked 2>/dev/null | tail -n 1 | cut -f1)
+		fi
 		_memory=$(awk '$1 == "MemAvailable:" { print int($2 / 1024) }' /proc/meminfo)
-		if [ "${_size:-0}" -gt "$mib" ] || [ "$(free avail)" -lt 500 ] || [ "$_memory" -lt 1000 ] ||
+		if [ "${_size:-0}" -gt "$mib" ] || [ "$_now" -lt 500 ] || [ "$_memory" -lt 1000 ] ||
 			[ $((_files - $(free iavail))) -gt 1000000 ]; then
 			: >"$out/stopped"
 			kill "$child" 2>/dev/null

@@ -441,6 +441,80 @@ chmod +x "$tmp/no-namespaces/bwrap"
 refuses 'grading without namespaces' 'nothing is graded without a sandbox' \
 	env PATH="$tmp/no-namespaces:$PATH" HANDOUT=tp4 scripts/grade/grade.sh "$repo/build/hand-in-tp4/patch.tar.gz"
 
+# A class whose Makefiles run on this machine, on a kernel that is built in no time, and
+# boots nowhere.
+kernel "$tmp/gradeable" 4
+mkdir -p "$tmp/gradeable/tools/include/nolibc" "$tmp/gradeable/scripts"
+cat >"$tmp/gradeable/Makefile" <<'END'
+VERSION = 7
+PATCHLEVEL = 3
+SUBLEVEL = 4
+-include kernel/Makefile
+allnoconfig: ; @cp $(KCONFIG_ALLCONFIG) $(O)/.config
+bzImage: ; @mkdir -p $(O)/arch/x86/boot && cp kernel/fork.c $(O)/arch/x86/boot/bzImage
+grade.o: ; @echo 'struct task_struct { int a; } t;' | gcc -g -x c -c -o $(M)/grade.o -
+modules: ;
+END
+fake gcc <<'END'
+[ "$1" != --version ] || echo gcc
+while [ $# != 0 ]; do
+	[ "$1" != -o ] || : >"$2"
+	shift
+done
+END
+class=$tmp/class
+# student NAME: whose patch adds standard input as kernel/Makefile
+student() {
+	mkdir -p "$class/$1"
+	sed 's/^/+/' >"$tmp/lines"
+	{ printf '%s\n' '--- /dev/null' '+++ b/kernel/Makefile' "@@ -0,0 +1,$(wc -l <"$tmp/lines") @@"; cat "$tmp/lines"; } >"$class/$1/a.patch"
+}
+echo '# nothing' | student plain
+student fills <<'END'
+$(shell i=0; while head -c 100M /dev/zero >$(O)/filled.$$i; do i=$$((i + 1)); done)
+END
+student forks <<'END'
+$(shell (while :; do sleep 98765 & done) >/dev/null 2>&1)
+END
+student hangs <<'END'
+$(shell sleep 98765)
+END
+student shuts <<'END'
+$(shell mkdir -p $(O)/shut/in; chmod 0 $(O)/shut)
+END
+student links <<'END'
+$(shell mkdir -p $(O)/arch/x86/boot; ln -sf /etc/passwd $(O)/arch/x86/boot/bzImage; ln -sf / $(O)/root)
+bzImage: ;
+END
+student changes <<'END'
+$(shell for f in /g/scripts/tests/xxxhal.c /g/scripts/xxxhal.rubric /g/src/kernel/fork.c /g/ccache/f; do echo mine >$$f; rm -f $$f; done)
+END
+student says <<'END'
+$(warning a.c:1:1: warning: \nlog pass\ncall pass)
+$(info log pass)
+END
+tar -C "$tmp" -czPf "$class/leaves.tar.gz" patch/../patch/a.patch
+grade="env PATH=$tmp/fake:$path HANDOUT=xxxhal LINUX=$tmp/gradeable SPACE=500 DEADLINE=20 scripts/grade/grade.sh $class"
+graded=$repo/build/grades-xxxhal
+sum() {
+	find "$repo/scripts" "$repo/build/grade/src" "$tmp/gradeable" -type f -exec sha256sum {} + | sort | sha256sum
+}
+works 'grading nobody yet' env HANDOUT=xxxhal LINUX="$tmp/gradeable" PATH="$tmp/fake:$path" scripts/grade/base.sh
+before_class=$(sum)
+works 'grading a hostile class' $grade
+same 'the machine is as it was' "$(sum) $(pgrep -fx 'sleep 98765')" "$before_class "
+same 'what the class gets' "$(cut -d, -f1,4-6 "$graded/grades.csv" | paste -sd' ')" "id,apply,build,boot \
+changes,pass,pass,fail fills,pass,fail,blocked by build forks,pass,fail,blocked by build \
+hangs,pass,fail,blocked by build leaves,fail,blocked by apply,blocked by build links,pass,fail,blocked by build \
+plain,pass,pass,fail says,pass,pass,fail shuts,pass,pass,fail"
+same 'what is no row' "$(cut -f1 "$graded/says/verdicts" | wc -l) $(grep -c '^log.*pass' "$graded/says/verdicts")" \
+	"$(grep -cE '^[a-z]' "$repo/scripts/grade/xxxhal.rubric") 0"
+works 'JSON that can be read' python3 -c 'import json, sys; [json.load(open(f)) for f in sys.argv[1:]]' \
+	"$graded/grades.json" "$graded/says/gradescope.json"
+sed -i 's/^build\t*2/build\t7/' "$repo/scripts/grade/xxxhal.rubric"
+says 'other points' 'plain: *required 7 of' $grade
+same 'build nothing' "$(grep -c 'of 9' "$tmp/output")" 0
+
 # The disk, the architecture
 printf 'echo Filesystem 1024-blocks Used Available; echo disk 1000 900 102400\n' | fake df
 mv "$tree" "$tmp/tree"
