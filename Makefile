@@ -15,6 +15,11 @@ ifneq ($(unknown),)
 $(error No such variable: $(unknown). 'make help' lists them)
 endif
 
+options := $(firstword -$(MAKEFLAGS))
+ifneq ($(findstring i,$(options))$(findstring t,$(options)),)
+$(error make -i and -t would call a failure a success)
+endif
+
 # A $ in CMD is for the guest's shell. LLVM counts only on the command line: in the
 # environment it is meant for other kernels.
 override CMD := $(value CMD)

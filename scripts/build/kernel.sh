@@ -177,6 +177,12 @@ inputs() {
 	} | sha256sum
 }
 
+# edited: a file of the tree that has changed since the last build began, even if it is now
+# as it was, or if git is told not to look. Editors have their own files.
+edited() {
+	find "$TREE" -name '[.#]*' -prune -o -name __pycache__ -prune -o -type f -cnewer "$out/.begun" -print -quit
+}
+
 # outputs: a checksum of what was built; fails if the kernel is missing.
 outputs() {
 	[ -e "$out/arch/x86/boot/bzImage" ] && sha256sum <"$out/arch/x86/boot/bzImage" &&
@@ -201,12 +207,14 @@ if [ $# != 0 ]; then
 fi
 
 # .built has the checksums of the last successful build.
-if [ -e "$out/.config" ] && built=$(outputs) && printf '%s\n%s\n' "$(inputs)" "$built" | cmp -s - "$out/.built"; then
+if [ -e "$out/.config" ] && built=$(outputs) && news=$(edited) && [ ! "$news" ] &&
+	printf '%s\n%s\n' "$(inputs)" "$built" | cmp -s - "$out/.built"; then
 	say "$title: up to date"
 	exit
 fi
 rm -f "$out/.built"
 configure
+: >"$out/.begun"
 before=$(inputs)
 attempt "$log" "$title" make_all
 if [ "$status" != 0 ]; then
@@ -215,5 +223,5 @@ if [ "$status" != 0 ]; then
 	die "$title: the build failed; the whole log: $log"
 fi
 built=$(outputs) || die "$title: the build gave no kernel; the log: $log"
-[ "$(inputs)" = "$before" ] || die "$title: build/linux or the tools have changed while it was built: run make again"
+[ "$(inputs)$(edited)" = "$before" ] || die "$title: build/linux or the tools have changed while it was built: run make again"
 printf '%s\n%s\n' "$before" "$built" >"$out/.built"

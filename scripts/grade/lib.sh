@@ -9,8 +9,8 @@ HERE=$TOP/scripts/grade
 
 # shellcheck disable=SC2154 # of ../lib/lib.sh
 name=$exercise
+[ "$name" ] || die "which exercise? Say HANDOUT=NAME"
 arch=$(awk -v name="$name" '$1 == name { print $2 }' "$HERE/handouts")
-[ "$arch" ] || die "HANDOUT=$name: there is only $(awk '!/^#/ { print $1 }' "$HERE/handouts" | paste -sd' ')"
 
 # root REPOSITORY: print the commit that all exercises begin with, made in a repository
 # whose branch "base" is the kernel's source: the handouts' numbers are free in both

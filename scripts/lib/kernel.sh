@@ -8,9 +8,12 @@ series_id() {
 	find "$TOP/patches" -name '*.patch' | sort | xargs -r cat | sha256sum | cut -d' ' -f1
 }
 
-# own_work: 'commits' or 'changes' of build/linux that are not in patches/.
+# own_work: 'commits' or 'changes' of build/linux that are not in patches/. An update that
+# was interrupted has left the branch at one of the two refs.
 own_work() {
-	[ "$(git -C "$TREE" rev-parse HEAD)" = "$(git -C "$TREE" rev-parse refs/series/written)" ] || echo commits
+	for _branch in HEAD series; do
+		[ "$(git -C "$TREE" for-each-ref --points-at=$_branch refs/series/written refs/series/next)" ] || echo commits
+	done | uniq
 	[ ! "$(git -C "$TREE" status --porcelain)" ] || echo changes
 }
 

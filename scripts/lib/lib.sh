@@ -22,9 +22,6 @@ ARCH=${ARCH:-x86_64}
 CONFIG=${CONFIG:-lean}
 JOBS=${JOBS:-$(nproc)}
 V=${V:-0}
-# HANDOUT=1 is the series at the handouts' numbers, HANDOUT=NAME an exercise.
-exercise=${HANDOUT:-} exercise=${exercise#1}
-[ ! "$exercise" ] || HANDOUT=''
 HANDOUT=${HANDOUT:-}
 export LC_ALL=C
 umask 022
@@ -70,6 +67,17 @@ case $ARCH in
 x86_64 | i386) ;;
 *) die "ARCH=$ARCH: there is only ARCH=x86_64 (the default) and ARCH=i386" ;;
 esac
+# HANDOUT=1 is the series at the handouts' numbers, HANDOUT=NAME an exercise.
+exercise=''
+case $HANDOUT in
+'' | 1) ;;
+*)
+	exercise=$HANDOUT HANDOUT=''
+	_names=$(awk '!/^#/ { print $1 }' "$TOP/scripts/grade/handouts")
+	echo "$_names" | grep -qxF -e "$exercise" ||
+		die "HANDOUT=$exercise: there is only HANDOUT=1, and the exercises $(echo "$_names" | paste -sd' ')"
+	;;
+esac
 
 # same_world: unset them, and ignore git's configuration except for the user's name
 # and safe.directory. Done once: the scripts that this one calls inherit it.
@@ -77,6 +85,7 @@ same_world() {
 	[ "${SAME_WORLD:-}" != "$TOP" ] || return 0
 	plain_path 'the folder' "$TOP"
 	plain_path TMPDIR= "${TMPDIR:-}"
+	(cd / && [ -w "${TMPDIR:-/tmp}" ]) || die "TMPDIR=${TMPDIR:-/tmp}: no such folder, or nothing can be written there"
 	mkdir -p "$BUILD"
 	_config=$BUILD/.gitconfig
 	: >"$_config.$$"

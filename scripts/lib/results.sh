@@ -60,18 +60,19 @@ judge_kunit() {
 choose() {
 	set -f
 	for _pattern in $TESTS; do
-		_test=''
+		_test='' _none=1
 		case $_pattern in *.?*) _test=${_pattern#*.} ;; esac
 		[ "$_test" != '*' ] || _test=''
 		while IFS=: read -r _collection _program; do
 			# shellcheck disable=SC2254 # a pattern
-			case $_program in ${_pattern%%.*}) echo "$_collection:$_program $_program $_test" ;; esac
+			case $_program in ${_pattern%%.*}) _none='' && echo "$_collection:$_program $_program $_test" ;; esac
 		done <"$1"
-	done | sort -u >"$run/chosen"
+		[ ! "$_none" ] || die "TESTS=$_pattern: there are no such tests"
+	done >"$run/chosen"
 	set +f
-	[ -s "$run/chosen" ] || die "TESTS=$TESTS: there are no such tests"
-	cut -d' ' -f1 "$run/chosen" | uniq >"$run/list"
-	awk '{ args[$2] = args[$2] " " $3; print "set -- \"$@\" -t " $1 }
+	sort -u -o "$run/chosen" "$run/chosen"
+	awk '!seen[$1]++ { print $1 } $3 { print $2 "." $3 }' "$run/chosen" >"$run/list"
+	awk '!$3 { all[$2] } !($2 in all) { args[$2] = args[$2] " " $3 } { print "set -- \"$@\" -t " $1 }
 		END { for (p in args) print "export KSELFTEST_" toupper(p) "_ARGS=\"" args[p] "\"" }' \
 		"$run/chosen" | uniq >"$run/choice"
 	awk '{ print " " $2 "\\." ($3 ? $3 : "[^ ]*") " " }' "$run/chosen" >"$run/rows"

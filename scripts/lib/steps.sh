@@ -10,6 +10,7 @@ at_exit() {
 trap 'kill ${_ticker:-} 2>/dev/null || :; eval "${_at_exit:-}"' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
+trap 'exit 141' PIPE
 trap 'exit 143' TERM
 
 # isolated COMMAND…: run a command or function in a subshell that stops at the first
@@ -43,7 +44,7 @@ attempt() {
 	shift 2
 	if [ "$V" = 1 ]; then
 		say "$_title"
-		isolated "$@" >&2
+		status=$({ { isolated "$@"; echo $status >&4; } 2>&1 | tee "$_log" >&2; } 4>&1)
 		return
 	fi
 	_begin=$(date +%s)
@@ -68,7 +69,7 @@ attempt() {
 # run_logged LOG TITLE COMMAND…: the same; a failure ends this script.
 run_logged() {
 	attempt "$@"
-	[ $status = 0 ] || exit $status
+	[ "$status" = 0 ] || exit "$status"
 }
 
 # with_lock: lock build/ until this script ends. Scripts that it calls share the lock.
@@ -94,6 +95,7 @@ drop_lock() {
 claim() {
 	_n=1 run=$BUILD/run/$1
 	while mkdir -p "$run" && exec 7>>"$run/.lock" && ! flock -n 7; do
+		[ $_n -lt 99 ] || die "$run cannot be locked"
 		_n=$((_n + 1)) run=$BUILD/run/$1.$_n
 	done
 	find "$run" -mindepth 1 ! -name .lock -delete

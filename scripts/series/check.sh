@@ -50,17 +50,21 @@ check_rustfmt() {
 	rust_files AM | (cd "$TREE" && xargs -r rustfmt --check)
 }
 
-# "prepare" builds the crates in rust/; the other files have objects.
+# "prepare" builds the crates in rust/; the other files have objects. What is built does not
+# warn again: after a warning, start anew.
 check_clippy() {
-	_out=$BUILD/clippy-$ARCH
-	mkdir -p "$_out"
-	cmp -s "$BUILD/kernel-$ARCH/.config" "$_out/.config.from" || {
-		cp "$BUILD/kernel-$ARCH/.config" "$_out/.config"
-		cp "$_out/.config" "$_out/.config.from"
+	_out=$BUILD/clippy-$ARCH _from=$(kernel_dir)/.config
+	cmp -s "$_from" "$_out/.config.from" || {
+		rm -rf "$_out"
+		mkdir "$_out"
+		cp "$_from" "$_out/.config"
 	}
+	rm -f "$_out/.config.from"
+	not_from_the_future "$_out"
 	# shellcheck disable=SC2046 # one word per object
 	run_quietly kmake "$_out" -s CLIPPY=1 prepare \
 		$(rust_files A | grep -vE '^(rust|tools|scripts|Documentation)/' | objects)
+	cp "$_from" "$_out/.config.from"
 }
 
 # objects: the object of each file, except of the modules of another file: a/b.rs is one

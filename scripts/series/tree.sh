@@ -12,14 +12,22 @@
 . "$(dirname "$0")/../lib/lib.sh"
 [ $# = 0 ] || misused
 
-# switch REPOSITORY: check out the new branches in a tree without changes. Unchanged files
-# keep their times, so that the next build compiles only what changed.
+# switch REPOSITORY [OPTION]: check out the new branches in a tree without changes. Unchanged
+# files keep their times, so that the next build compiles only what changed.
 switch() {
 	git -C "$1" fetch -q "$BUILD/apply" +refs/remotes/origin/base:refs/series/base \
-		+refs/heads/series:refs/series/written
-	git -C "$1" checkout -q -f -B series refs/series/written
+		+refs/heads/series:refs/series/next
+	git -C "$1" checkout -q ${2:+"$2"} -B series refs/series/next
+	git -C "$1" update-ref refs/series/written series
 	git -C "$1" branch -q -f base refs/series/base
 	git -C "$1" config series.patches "$(series_id)"
+}
+
+# no_own_work: stop if there is any.
+no_own_work() {
+	work=$(own_work | paste -sd' ')
+	[ ! "$work" ] || die "build/linux has $work of its own, and ${base:+the base or }patches/ has changed" \
+		"meanwhile: save your work in 'make series' or elsewhere, or remove build/linux; nothing is changed"
 }
 
 with_lock
@@ -33,9 +41,7 @@ if [ -d "$TREE" ]; then
 	if [ ! "$base" ] && [ "$(git -C "$TREE" config series.patches)" = "$(series_id)" ]; then
 		exit
 	fi
-	work=$(own_work | paste -sd' ')
-	[ ! "$work" ] || die "build/linux has $work of its own, and ${base:+the base or }patches/ has changed" \
-		"meanwhile: save your work in 'make series' or elsewhere, or remove build/linux; nothing is changed"
+	no_own_work
 	base=${base:-$TREE}
 else
 	base=$("$TOP/scripts/setup/source.sh")
@@ -47,6 +53,8 @@ git -C "$base" rev-parse -q --verify base >/dev/null || die "git cannot read $ba
 attempt "$BUILD/log/apply.log" "Applying patches/ to $what" "$TOP/scripts/series/apply.sh" "$base" "$BUILD/apply"
 [ "$status" = 0 ] || die "patches/ does not apply to $what; nothing is changed"
 if [ -d "$TREE" ]; then
+	# That took a while.
+	no_own_work
 	run_logged "$BUILD/log/tree.log" "Updating build/linux" switch "$TREE"
 else
 	rm -rf "$TREE.new" "$TREE.git"
@@ -58,7 +66,7 @@ else
 		mv "$base/index" "$TREE.git/.git/index"
 	fi
 	mv "$TREE.git/.git" "$TREE.new/.git"
-	run_logged "$BUILD/log/tree.log" "Checking out build/linux" switch "$TREE.new"
+	run_logged "$BUILD/log/tree.log" "Checking out build/linux" switch "$TREE.new" -f
 	cp "$base/description" "$TREE.new/.git/description"
 	mv "$TREE.new" "$TREE"
 fi

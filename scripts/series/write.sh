@@ -26,10 +26,10 @@ mirror() {
 	_name=$1 _prefix=$2
 	shift 2
 	mkdir "$new/$_name" "$new/all"
-	in_tree diff --name-only --diff-filter=A --no-renames base series -- "$@" >"$new/list"
+	in_tree diff --name-only --diff-filter=A --no-renames base "$series" -- "$@" >"$new/list"
 	if [ -s "$new/list" ]; then
 		# shellcheck disable=SC2046 # one word per file
-		in_tree archive series -- $(cat "$new/list") | tar -x -C "$new/all"
+		in_tree archive "$series" -- $(cat "$new/list") | tar -x -C "$new/all"
 		cp -r "$new/all/$_prefix." "$new/$_name"
 	fi
 	rm -r "$new/all" "$new/list"
@@ -48,8 +48,10 @@ fi
 new=$(mktemp -d "$BUILD/series.XXXXXX")
 at_exit "rm -rf '$new'"
 
-in_tree merge-base --is-ancestor base series || die "the branch series is not based on the branch base"
-[ ! "$(in_tree rev-list --merges base..series)" ] || die "the branch series has merges: a series of patches cannot"
+# Whatever the user commits from now on.
+series=$(in_tree rev-parse series)
+in_tree merge-base --is-ancestor base "$series" || die "the branch series is not based on the branch base"
+[ ! "$(in_tree rev-list --merges base.."$series")" ] || die "the branch series has merges: a series of patches cannot"
 
 # What git takes for a function line, which the hunks show, depends on its version:
 # define it.
@@ -57,7 +59,7 @@ mkdir "$new/patches"
 in_tree -c diff.cpp.xfuncname='^[A-Za-z_$].*' \
 	-c diff.rust.xfuncname='^[ \t]*((pub(\([^)]*\))? +)?((const|async|unsafe|extern( +"[^"]*")?) +)*(fn|impl|trait|struct|enum|union|mod|macro_rules!)[ <].*[^;])$' \
 	format-patch -q -o "$new/patches" --zero-commit --no-signature --no-numbered --abbrev=12 \
-	-M --diff-algorithm=histogram --no-ext-diff --no-textconv --encode-email-headers base..series
+	-M --diff-algorithm=histogram --no-ext-diff --no-textconv --encode-email-headers base.."$series"
 mirror rust-src '' '*.rs' ':!tools/testing' ':!Documentation'
 mirror selftests tools/testing/selftests/ tools/testing/selftests
 mirror Documentation Documentation/ Documentation
@@ -67,19 +69,24 @@ if [ "$tree" = "$TREE" ] && [ "$(in_tree config series.patches)" != "$(series_id
 	die "patches/ has changed since build/linux was made from it, and would be overwritten; nothing is" \
 		"written: git stash that change, or rebase your commits onto it (see make tree)"
 fi
-# Replace each folder only once the new one is complete, and never halfway.
+# Replace each folder only once the new one is complete, and never halfway. Who edits a mirror,
+# or adds to it, finds that in the old one.
 trap '' HUP INT TERM
+old=$BUILD/series.old
+[ "$to" = "$TOP" ] || old=$new/old
 for part in patches rust-src selftests Documentation; do
 	diff -rq "$new/$part" "$to/$part" >/dev/null 2>&1 && continue
-	[ ! -e "$to/$part" ] || mv "$to/$part" "$new/$part.old"
+	rm -rf "${old:?}/$part"
+	mkdir -p "$old"
+	[ ! -e "$to/$part" ] || mv "$to/$part" "$old/$part"
 	mv "$new/$part" "$to/$part" || {
 		rm -rf "${to:?}/$part"
-		[ ! -e "$new/$part.old" ] || mv "$new/$part.old" "$to/$part"
+		[ ! -e "$old/$part" ] || mv "$old/$part" "$to/$part"
 		die "$part/ cannot be written"
 	}
-	say "$part/ is written"
+	say "$part/ is written; the old one is in build/series.old/"
 done
 if [ "$tree" = "$TREE" ]; then
-	in_tree update-ref refs/series/written series
+	in_tree update-ref refs/series/written "$series"
 	in_tree config series.patches "$(series_id)"
 fi

@@ -33,6 +33,13 @@ case ${1:-} in
 	export MEM="${MEM:-2G}" DEADLINE="${DEADLINE:-7200}" ;;
 *) misused ;;
 esac
+modes=${MODES:-$all_modes}
+for mode in $modes; do
+	case " $all_modes " in
+	*" $mode "*) ;;
+	*) die "MODES=$mode: there is only $all_modes" ;;
+	esac
+done
 # A folder of this run, for JUnit files. The lock stays when claim takes the next folder.
 claim "${debug}test"
 results=$run
@@ -70,7 +77,7 @@ part() {
 # That mode runs kernel.sh again, which repeats and reports any failure.
 build_ahead() {
 	[ ! "$ahead" ] || return 0
-	for _next in ${MODES:-$all_modes}; do
+	for _next in $modes; do
 		[ "${_next%/*}" != "$_arch" ] || continue
 		ARCH=${_next%/*} setsid nice -n 19 "$TOP/scripts/build/kernel.sh" >"$BUILD/log/ahead.log" 2>&1 6>&- 7>&- &
 		ahead=$!
@@ -126,7 +133,7 @@ redis() {
 
 ahead=''
 [ "${TESTS:-}$debug" ] || part ktap "$TOP/scripts/test/ktap.sh"
-for mode in ${MODES:-$all_modes}; do
+for mode in $modes; do
 	guest "$mode"
 	[ ! "${TESTS:-}$debug" ] || continue
 	case $mode in

@@ -6,7 +6,7 @@
 #
 #	awk -f ktap.awk -v mode=MODE [-v list=FILE] [-v skips=FILE] [-v junit=FILE] OUTPUT
 #
-# list:  COLLECTION:PROGRAM lines: what must have run (kselftest-list.txt)
+# list:  COLLECTION:PROGRAM lines: what must have run (kselftest-list.txt), or PROGRAM.TEST
 # skips: the skips that are expected: MODE (a regular expression) PROGRAM.TEST REASON
 # junit: where to write the results as JUnit's XML
 #
@@ -97,6 +97,7 @@ function result(d, text,   ok, number, name, directive, id, leaf) {
 		ran[name] = 1
 	}
 	id = d ? program "." name : program
+	ran[id] = 1
 
 	if (directive ~ /^(SKIP|skip|XFAIL|xfail|TODO|todo)/) {
 		# Of a program whose tests are skipped, they say why.

@@ -57,6 +57,11 @@ printf 'TAP version 13\n1..1\n# selftests: c: hello\n# TAP version 13\n# 1..2\n#
 judged 'a guest that dies' '1 3 0' <"$tmp/ktap"
 judged 'nothing' '0 2 0' </dev/null
 
+echo hello.c >>"$list"
+program 'a test asked for' '1 0 0' ok/ 1..1 'ok 1 c'
+program 'a test asked for that is not there' '1 1 0' ok/ 1..1 'ok 1 a'
+printf 'c:hello\n' >"$list"
+
 echo 'm hello.b the machine has none' >"$tmp/skips"
 program 'a listed skip' '1 0 1' ok/ 1..2 'ok 1 a' 'ok 2 b # SKIP why'
 program 'a listed skip that runs' '2 1 0' ok/ 1..2 'ok 1 a' 'ok 2 b'

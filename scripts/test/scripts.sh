@@ -147,6 +147,8 @@ kernel() {
 	SUBLEVEL = $2
 	EXTRAVERSION =
 	allnoconfig alldefconfig: ; @sed "\$\$FAKE_KCONFIG" "\$(KCONFIG_ALLCONFIG)" >"\$(KCONFIG_CONFIG)"
+	%.o: ; @:
+	prepare: ; @[ -e \$(O)/built ] || { touch \$(O)/built; echo 'warning: a lint'; }
 	all: ; @mkdir -p \$(O)/arch/x86/boot; [ ! "\$(KCFLAGS)" ] && \$\${FAKE_BUILD:-date +%N} >\$(O)/arch/x86/boot/bzImage
 	modules_install: ; @mkdir -p \$(INSTALL_MOD_PATH)/lib/modules/7; touch \$(INSTALL_MOD_PATH)/lib/modules/7/build \$(INSTALL_MOD_PATH)/lib/modules/7/a.ko
 	END
@@ -238,6 +240,7 @@ refuses 'make check: a mirror that differs' 'rust-src/kernel/hello.rs' scripts/s
 touch "$repo/selftests/stale"
 refuses 'make check: a file too many' 'selftests: stale' scripts/series/check.sh mirrors
 works 'make series removes it' scripts/series/write.sh
+same 'but does not throw it away' "$(ls "$repo/build/series.old/selftests")" "$(printf 'rust_syscalls\nstale')"
 same 'as before' "$(series_sum)" "$sum"
 echo "see $repo/build" >"$repo/README.md"
 git -C "$repo" add README.md
@@ -245,10 +248,10 @@ refuses 'make check: a path of this machine' README.md scripts/series/check.sh n
 git -C "$repo" rm -qf README.md
 git -C "$repo" commit -qm 'All'
 git clone -q -c core.autocrlf=true "$repo" "$tmp/windows"
-mkdir -p "$tmp/scratch/log"
+mkdir -p "$tmp/scratch/log" "$tmp/scratch/submission"
 ln -s "$tmp/scratch" "$tmp/windows/build"
 works 'a clone made on Windows, make clean' "$tmp/windows/scripts/setup/clean.sh"
-same 'which cleans a build/ on another disk, too' "$(ls "$tmp/scratch")" ''
+same 'which cleans a build/ on another disk, too, but for what you may have edited' "$(ls "$tmp/scratch")" submission
 same 'has the line ends of Unix' "$(git -C "$tmp/windows" ls-files --eol | grep -c w/crlf)" 0
 
 # Work of the user's own
@@ -268,16 +271,34 @@ git -C "$tree" reset -q --hard HEAD~1
 git -C "$tree" checkout -q --detach
 refuses 'make series in the middle of a rebase' 'not on its branch' scripts/series/write.sh
 git -C "$tree" checkout -q series
-touch "$tree/.git/refs/series/written.lock"
+touch "$tree/.git/index.lock"
 refuses 'a git that fails in the middle' 'whole log' scripts/series/tree.sh
-rm "$tree/.git/refs/series/written.lock"
-refuses 'make series over patches that have changed' 'would be overwritten' scripts/series/write.sh
+rm "$tree/.git/index.lock"
+refuses 'make series after that' 'would be overwritten' scripts/series/write.sh
 works 'make tree follows the patches' scripts/series/tree.sh
 same 'the new message is there' "$(git -C "$tree" log -1 --format=%b HEAD~1)" Since.
 sed -i 's/^-\tc;/-\tx;/' "$repo"/patches/0001*
 refuses 'a patch that does not apply' 'does not apply' scripts/series/tree.sh
 cp "$tmp"/patches/* "$repo/patches"
+echo '// mine' >>"$tree/kernel/hello.rs"
+git -C "$tree" commit -qam mine
+git -C "$tree" checkout -q --detach HEAD~1
+refuses 'own commits on a branch that is not checked out' 'commits of its own' scripts/series/tree.sh
+git -C "$tree" checkout -q -B series
+# meanwhile PATTERN COMMAND: a git that lets the user work in build/linux when it is called so
+meanwhile() {
+	echo "case \$* in $1) (cd $tree && $2) >&2 ;; esac; exec $(command -v git) \"\$@\"" | fake git
+}
+meanwhile 'am*' 'echo //mine >>kernel/fork.c'
+works 'make tree while somebody edits' with_fakes sh -c '! scripts/series/tree.sh'
+same 'the edit is still there' "$(git -C "$tree" diff --stat | tail -n 1)" ' 1 file changed, 1 insertion(+)'
+git -C "$tree" checkout -q .
 works 'make tree with the old patches' scripts/series/tree.sh
+meanwhile '*format-patch*' 'git commit -q --allow-empty -m mine'
+works 'make series while somebody commits' with_fakes scripts/series/write.sh
+rm "$tmp/fake/git"
+same 'does not take that for written' "$(git -C "$tree" rev-parse refs/series/written)" "$(git -C "$tree" rev-parse series~1)"
+git -C "$tree" reset -q --hard HEAD~1
 git -C "$tree" checkout -q -b side base
 echo side >"$tree/side"
 commit side
@@ -297,7 +318,7 @@ works 'make tree with the old patches again' scripts/series/tree.sh
 
 echo '// more' >>"$tree/kernel/hello.rs"
 commit 'kernel: more'
-echo "case \$1=\$2 in */patches=*/patches) mkdir -p \"\$2/half\"; exit 1 ;; esac; exec $(command -v mv) \"\$@\"" | fake mv
+echo "case \$1=\$2 in */series.??????/patches=*/patches) mkdir -p \"\$2/half\"; exit 1 ;; esac; exec $(command -v mv) \"\$@\"" | fake mv
 refuses 'make series that cannot write' 'cannot be written' with_fakes scripts/series/write.sh
 rm "$tmp/fake/mv"
 git -C "$tree" reset -q --hard HEAD~1
@@ -353,7 +374,7 @@ refuses 'make submission of nobody' 'who are you' env GIT_CONFIG_GLOBAL=/dev/nul
 exercise=$repo/build/exercise-tp4
 hand_in="env HANDOUT=tp4 scripts/grade/hand-in.sh"
 make_exercise="env HANDOUT=tp4 LINUX=$tmp/linux scripts/grade/exercise.sh"
-refuses 'an exercise that there is not' 'there is only tp4' env HANDOUT=tp5 scripts/grade/exercise.sh
+refuses 'an exercise that there is not' 'exercises tp4' env HANDOUT=tp5 scripts/grade/exercise.sh
 refuses 'handing in before make exercise' 'make exercise' $hand_in
 works 'make exercise' $make_exercise
 same 'its number is free' "$(cat "$exercise"/arch/x86/entry/syscalls/*.tbl | cut -f1 | paste -sd' ')" '332 332'
@@ -526,6 +547,7 @@ rm "$tmp/fake/df"
 cp -r "$repo" "$tmp/my repo"
 refuses 'a path with a space' 'special character' "$tmp/my repo/scripts/series/tree.sh"
 refuses 'TMPDIR with a quote' 'special character' env TMPDIR="$tmp/it's" scripts/series/tree.sh
+refuses 'TMPDIR that is not there' 'no such folder' env TMPDIR="$tmp/none" scripts/series/tree.sh
 echo Linux aarch64 | sed 's/^/echo /' | fake uname
 refuses 'another architecture' 'need Linux on x86-64' with_fakes scripts/setup/deps.sh
 rm "$tmp/fake/uname"
@@ -602,10 +624,14 @@ same 'and why the one that is there is not used' "$(grep -c 'is of Rust 1.94, ru
 
 # What make is given
 refuses 'a variable that there is not' 'No such variable: ARC' make run ARC=i386
+for option in -i -t; do
+	refuses "make $option" 'would call a failure a success' env -u MAKEFLAGS make $option help
+done
+refuses 'HANDOUT= of a guess' 'HANDOUT=yes: there is only HANDOUT=1' env HANDOUT=yes scripts/setup/deps.sh
 for script in setup/deps series/tree build/kernel guest/qemu test/all test/mutants; do
 	says "$script.sh --help" "^(usage: | ).*${script#*/}.sh" scripts/$script.sh --help
 done
-says 'make help' "From the environment: TESTS='x'" env -u MAKEFLAGS TESTS=x make help
+says 'make help' "From the environment: .*TESTS='x'" env -u MAKEFLAGS TESTS=x make help
 same 'make help has every variable' "$(sed -n '/^variables :=/,/^given/{/^given/d; s/.*:=//; s/\\//; p}' "$repo/Makefile" |
 	tr -s ' \t' '\n' | while read -r name; do grep -q "\<$name=" "$tmp/output" || echo "$name"; done)" ''
 for argument in BUSYBOX=none PROG=none.c PROG=Makefile ADD=/none CONFIG=none CONFIG='a b/c.config'; do
@@ -641,12 +667,27 @@ echo x >>"$tree/kernel/hello.rs"
 refuses 'a change during the build' 'while it was built' \
 	with_fakes env FAKE_BUILD="sed -i s/x/y/w/dev/stdout $tree/kernel/hello.rs" scripts/build/kernel.sh
 git -C "$tree" checkout -q .
+refuses 'a change that is undone during the build' 'while it was built' \
+	with_fakes env FAKE_BUILD="touch $tree/kernel/hello.rs" scripts/build/kernel.sh
 builds 'after that'
+git -C "$tree" update-index --assume-unchanged kernel/hello.rs
+echo x >>"$tree/kernel/hello.rs"
+builds 'a change that git does not see'
+git -C "$tree" update-index --no-assume-unchanged kernel/hello.rs
+git -C "$tree" checkout -q .
+builds 'and without it'
 rm -r "$out/installed"
 builds 'the modules are missing'
 rm "$out/arch/x86/boot/bzImage"
 refuses 'a build without a kernel' 'gave no kernel' with_fakes env FAKE_BUILD="rm $out/arch/x86/boot/bzImage" scripts/build/kernel.sh
 builds 'the kernel is missing'
+rm "$out/.built"
+refuses 'V=1 and an error' 'cannot access' with_fakes env V=1 FAKE_BUILD='ls /none' scripts/build/kernel.sh
+same 'which is in the log, too' "$(grep -c 'cannot access' "$repo/build/log/kernel-x86_64.log")" 1
+builds 'after an error'
+for time in once twice; do
+	refuses "make check: a lint, $time" 'warning: a lint' with_fakes scripts/series/check.sh clippy
+done
 configured() {
 	with_fakes env "$@" scripts/build/kernel.sh config
 }
@@ -679,6 +720,9 @@ cat <<-'END' | fake qemu-system-x86_64
 	done
 	. "${FAKE_GUEST:-$initrd}"
 END
+echo 'case $* in *7) exit 71 ;; esac; exec /usr/bin/flock "$@"' | fake flock
+refuses 'a disk without locks' 'guest.99 cannot be locked' with_fakes timeout 60 scripts/guest/qemu.sh "$out" /none
+rm "$tmp/fake/flock"
 cd "$tmp"
 echo 'case $* in *loglevel=7*) printf "Linux\nreboot: now\n" >"$console"; printf "well\n\001exit 0\n" ;; esac' >good
 echo 'echo Linux >"$console"; printf "\001exit 0\n"' >full
@@ -703,14 +747,14 @@ cd "$repo/build/run/program-x86_64"
 same 'the command is in the guest' "$(cpio --quiet -i --to-stdout command <initramfs)" '/program $1'
 same 'and all is for everybody' "$(cpio --quiet -tv <initramfs | grep -c '^.......---')" 0
 cd "$tmp"
-echo 'printf "Linux\nreboot: now\n" >"$console"; printf "TAP version 13\n1..1\n# TAP version 13\n# 1..1\n# ok 1 x\nok 1 selftests: c: a_2\n\001exit 0\n"' >ktap
-works 'make test TESTS=' with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='*_2.x a_2.y' scripts/test/all.sh
+echo 'printf "Linux\nreboot: now\n" >"$console"; printf "TAP version 13\n1..1\n# selftests: c: a_2\n# TAP version 13\n# 1..2\n# ok 1 x\n# ok 2 y\nok 1 selftests: c: a_2\n\001exit 0\n"' >ktap
+says 'make test TESTS=' '^2 passed' with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='*_2.x a_2.y' scripts/test/all.sh
 same 'the choice is in the guest' "$(cpio --quiet -i --to-stdout choice <"$repo/build/run/test-x86_64-x86_64/initramfs" |
 	paste -sd';')" 'set -- "$@" -t c:a_2;export KSELFTEST_A_2_ARGS=" x y"'
 mkdir -p "$repo/build/run/debug-test"
 exec 4>>"$repo/build/run/debug-test/.lock"
 flock 4
-says 'make debug-test TESTS= beside another' '^debug-x86_64/x86_64: 1 passed' \
+says 'make debug-test TESTS= beside another' '^debug-x86_64/x86_64: 2 passed' \
 	with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS=a_2 scripts/test/all.sh --debug
 same 'has its own results' "$(find "$repo/build/run/debug-test.2" -name '*.xml' | wc -l)" 1
 same 'and kernel' "$(grep -c KASAN= "$out-debug/.config")" 1
@@ -721,8 +765,15 @@ works 'make test of two kernels' with_fakes env DEADLINE=100 FAKE_GUEST="$tmp/pa
 	BUSYBOX="$(command -v busybox)" scripts/test/all.sh
 same 'the second is built during the guest of the first' \
 	"$(grep -c '^kernel i386 lean ...' "$repo/build/log/ahead.log") $(grep -c 'i386 lean: up to date' "$tmp/output")" '1 1'
-refuses 'a test that there is not' 'no such tests' with_fakes env MODES=x86_64/x86_64 TESTS=b scripts/test/all.sh
-refuses 'a test that did not run' 'a_3: did not run' \
+for tests in b 'a_2 b'; do
+	refuses "a test that there is not in $tests" 'TESTS=b: there are no such tests' \
+		with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS="$tests" scripts/test/all.sh
+done
+refuses 'a mode that there is not' '^all.sh: MODES=i386: there is only' \
+	with_fakes env FAKE_GUEST="$tmp/ktap" MODES='x86_64/x86_64 i386' TESTS=a_2 scripts/test/all.sh
+refuses 'a test that its program has not' 'a_2.z: did not run' \
+	with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='a_2.x a_2.z' scripts/test/all.sh
+refuses 'a program that did not run' 'a_3: did not run' \
 	with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='a_[23]' scripts/test/all.sh
 echo | fake gdb
 refuses 'make gdb without a guest' 'address is in use' with_fakes env FAKE_GUEST="$tmp/dead" scripts/guest/gdb.sh
@@ -730,6 +781,8 @@ echo 'sleep 9' | fake cpio
 works 'Ctrl-C' with_fakes sh -c '! timeout 2 scripts/build/initramfs.sh "$TMPDIR/out"'
 same 'leaves nothing' "$(find "$tmp" -mindepth 1 -maxdepth 1 -name 'tmp.*')" ''
 rm "$tmp/fake/cpio"
+works 'make test | head' with_fakes sh -c 'scripts/test/ktap.sh | :'
+same 'leaves nothing, too' "$(find "$tmp" -mindepth 1 -maxdepth 1 -name 'tmp.*')" ''
 cd "$TOP"
 
 # kernel.org: a folder, which curl reads from any offset, and a curl that can refuse to

@@ -682,9 +682,13 @@ tests! {
         expect_eq!(marks(pid), Marks { live: 3, marked: 3 });
         let mut buf = [0; vcpu::MAX_THREADS];
         let worker = vcpu::threads(pid, &mut buf)[2];
-        let mut buf = [0; 4096];
-        let status = status(pid, worker, &mut buf).unwrap();
-        expect_eq!(io::field(status, "Name"), Some(text!("iou-wrk-{pid}").as_str()));
+        // A worker gives itself its name.
+        let is_named = || {
+            let mut buf = [0; 4096];
+            let status = status(pid, worker, &mut buf).unwrap();
+            io::field(status, "Name") == Some(text!("iou-wrk-{pid}").as_str())
+        };
+        expect!(vcpu::eventually(is_named));
         expect_eq!(calls::make_vcpu(worker), Ok(0));
     }
 

@@ -9,11 +9,12 @@
 
 use crate::{
     bindings,
+    c_call,
     macros::{
         c_callback,
         export,
         paste, //
-    },
+    }, //
 };
 use core::mem::MaybeUninit;
 
@@ -71,6 +72,20 @@ macro_rules! hash {
     }};
 }
 
+/// Whether a C function, called by name or through a pointer, does not return what is expected.
+macro_rules! is_bad {
+    ($name:ident $f:ident($($arg:expr),*) != $expected:expr) => { paste! { {
+        let expected = $expected.hash(0);
+
+        // SAFETY: The functions only read their arguments, and nobody writes to the pointers.
+        unsafe {
+            bindings::[<call_abi_ $name _ $f>]($($arg),*).hash(0) != expected
+                || c_call!(bindings::[<call_abi_ $name _c_ops>].$f.unwrap(), $($arg),*).hash(0)
+                    != expected
+        }
+    } } };
+}
+
 /// The functions for one type, in both directions.
 macro_rules! shape {
     ($($name:ident)*) => { paste! { $(
@@ -109,7 +124,7 @@ macro_rules! shape {
 
                 #[c_callback]
                 extern "C" fn mixed(a: u8, v: T, b: u64, x: u16) -> u32 {
-                    hash!(6, a, v, b, x)
+                    hash!(6 + u32::from(a) + u32::from(x), a, v, b, x)
                 }
 
                 #[c_callback]
@@ -120,6 +135,11 @@ macro_rules! shape {
                 #[c_callback]
                 extern "C" fn result(seed: u32, a: u64) -> T {
                     T::new(hash!(seed, a))
+                }
+
+                #[c_callback]
+                extern "C" fn from(seed: u32) -> T {
+                    T::new(seed)
                 }
             }
 
@@ -134,32 +154,29 @@ macro_rules! shape {
                     mixed: Some(Callbacks::mixed),
                     last: Some(Callbacks::last),
                     result: Some(Callbacks::result),
+                    from: Some(Callbacks::from),
                 };
 
                 // SAFETY: `ops` is valid for the duration of the call.
                 unsafe { bindings::[<call_abi_ $name _drive>](&ops) }
             }
 
-            /// Calls C. Returns a bit for each function that failed.
+            /// Calls C, by name and through pointers. Returns a bit for each function that failed.
             pub(super) fn rust_calls_c() -> u32 {
                 let v = || T::new(1);
                 let w = || T::new(2);
-
-                // SAFETY: The functions only read their arguments.
-                let is_bad = unsafe { [
-                    bindings::[<call_abi_ $name _first>](v(), X) != hash!(1, v(), X),
-                    bindings::[<call_abi_ $name _after1>](A, v(), X) != hash!(2, A, v(), X),
-                    bindings::[<call_abi_ $name _after2>](A, B, v(), X)
-                        != hash!(3, A, B, v(), X),
-                    bindings::[<call_abi_ $name _after3>](A, B, C, v(), X)
-                        != hash!(4, A, B, C, v(), X),
-                    bindings::[<call_abi_ $name _twice>](v(), w(), X) != hash!(5, v(), w(), X),
-                    bindings::[<call_abi_ $name _mixed>](0xa5, v(), Q, 0xc3d4)
-                        != hash!(6, 0xa5u8, v(), Q, 0xc3d4u16),
-                    bindings::[<call_abi_ $name _last>](Q, B, v()) != hash!(7, Q, B, v()),
-                    bindings::[<call_abi_ $name _result>](A, Q).hash(0)
-                        != T::new(hash!(A, Q)).hash(0),
-                ] };
+                let is_bad = [
+                    is_bad!($name first(v(), X) != hash!(1, v(), X)),
+                    is_bad!($name after1(A, v(), X) != hash!(2, A, v(), X)),
+                    is_bad!($name after2(A, B, v(), X) != hash!(3, A, B, v(), X)),
+                    is_bad!($name after3(A, B, C, v(), X) != hash!(4, A, B, C, v(), X)),
+                    is_bad!($name twice(v(), w(), X) != hash!(5, v(), w(), X)),
+                    is_bad!($name mixed(0xa5, v(), Q, 0xc3d4)
+                        != hash!(6 + 0xa5 + 0xc3d4, 0xa5u8, v(), Q, 0xc3d4u16)),
+                    is_bad!($name last(Q, B, v()) != hash!(7, Q, B, v())),
+                    is_bad!($name result(A, Q) != T::new(hash!(A, Q))),
+                    is_bad!($name from(A) != T::new(A)),
+                ];
 
                 is_bad
                     .iter()
@@ -238,6 +255,16 @@ pub(crate) unsafe extern "C" fn call_abi_export_word(a: u32, b: u32) -> u32 {
     hash!(9, a, b)
 }
 
+/// Called by C under this name.
+///
+/// # Safety
+///
+/// No requirements. Unsafe only because functions of C are.
+#[export]
+pub(crate) unsafe extern "C" fn call_abi_export_wide_result(a: u32, b: u8) -> u64 {
+    (u64::from(a) << 32) + u64::from(b)
+}
+
 #[macros::kunit_tests(rust_call_abi)]
 mod tests {
     use super::*;
@@ -292,6 +319,38 @@ mod tests {
     }
 
     #[test]
+    fn results_by_members() {
+        // SAFETY: The functions have no requirements.
+        let (bits, padded, odd) = unsafe {
+            (
+                bindings::call_abi_bits_result(0xa5),
+                bindings::call_abi_padded_result(1, 2),
+                bindings::call_abi_odd_member_result(A, 3, 9),
+            )
+        };
+
+        assert_eq!(0xa5, bits.a());
+        assert_eq!((1, 2), (padded.a, padded.b));
+        assert_eq!((A, [3, 4, 5], 9), (odd.a, odd.b, odd.c));
+    }
+
+    #[test]
+    fn asmlinkage() {
+        let v = || Plain::new(1);
+        let expected = hash!(10, 0xa5u8, Q, bindings::call_abi_bytes5::new(1), X);
+
+        // SAFETY: The functions only read their arguments, and nobody writes to the pointer.
+        let (by_name, by_pointer) = unsafe {
+            (
+                bindings::call_abi_asmlinkage(0xa5, Q, v(), X),
+                bindings::call_abi_asmlinkage_c_ops.call.unwrap()(0xa5, Q, v(), X),
+            )
+        };
+
+        assert_eq!((expected, expected), (by_name, by_pointer));
+    }
+
+    #[test]
     fn slices() {
         // The compiler calls `memcmp()` for these comparisons. Hide the length from it.
         let length = core::hint::black_box(21);
@@ -303,5 +362,24 @@ mod tests {
         assert!(a[..length] != c[..length]);
         assert!(a[..length] < c[..length]);
         assert!(a[..length - 1] == c[..length - 1]);
+    }
+
+    #[test]
+    fn members() {
+        #[derive(PartialEq)]
+        struct Members(u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64);
+
+        // LLVM can make one call of `memcmp()` of this.
+        #[inline(never)]
+        fn are_equal(a: &Members, b: &Members) -> bool {
+            a == b
+        }
+
+        let a = Members(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12);
+        let b = Members(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12);
+        let c = Members(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13);
+
+        assert!(are_equal(&a, &b));
+        assert!(!are_equal(&a, &c));
     }
 }

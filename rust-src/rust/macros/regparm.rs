@@ -4,10 +4,6 @@
 //!
 //! See `Documentation/rust/regparm.rst`.
 
-// `rust/regparm/lower.rs` prepares what is used here, and has to agree on what needs it.
-#[path = "../regparm/words.rs"]
-mod words;
-
 use proc_macro2::TokenStream;
 use quote::{
     format_ident,
@@ -18,12 +14,11 @@ use syn::{
     FnArg,
     ItemFn,
     Result,
-    ReturnType,
-    Type, //
+    ReturnType, //
 };
 
 /// Whether the bindings are lowered: only there something has to be done.
-const LOWERING: bool = cfg!(CONFIG_RUST_REGPARM_LOWERING);
+pub(crate) const LOWERING: bool = cfg!(CONFIG_RUST_REGPARM_LOWERING);
 
 /// Please see [`crate::c_callback`] for documentation.
 pub(crate) fn c_callback(f: ItemFn) -> Result<TokenStream> {
@@ -45,12 +40,6 @@ pub(crate) fn c_callback(f: ItemFn) -> Result<TokenStream> {
     if let Some(FnArg::Receiver(receiver)) = sig.inputs.first() {
         return Err(Error::new_spanned(receiver, "C cannot pass `self`"));
     }
-    if let Some(variadic) = &sig.variadic {
-        return Err(Error::new_spanned(
-            variadic,
-            "variadic functions are not supported",
-        ));
-    }
 
     if !LOWERING {
         return Ok(quote!(#f));
@@ -68,74 +57,45 @@ pub(crate) fn c_callback(f: ItemFn) -> Result<TokenStream> {
     Ok(quote! {
         #(#attrs)*
         #[allow(non_upper_case_globals)]
-        #vis const #ident: <#pointer as ::kernel::bindings::regparm::Signature>::Lowered =
-            ::kernel::bindings::regparm::entry::<#pointer, _>(|#inputs| -> #output #block);
+        #vis const #ident: <#pointer as ::kernel::bindings::regparm::Signature>::Pointer =
+            ::kernel::bindings::regparm::callback::<#pointer, _>(|#inputs| -> #output #block);
     })
 }
 
-/// Whether the symbol of an exported function needs an entry point of its own.
-pub(crate) fn needs_entry(f: &ItemFn) -> bool {
-    LOWERING
-        && !(f
-            .sig
-            .inputs
-            .iter()
-            .all(|arg| matches!(arg, FnArg::Typed(arg) if is_word(&arg.ty)))
-            && match &f.sig.output {
-                ReturnType::Default => true,
-                ReturnType::Type(_, ty) => matches!(**ty, Type::Never(_)) || is_word(ty),
-            })
-}
-
-/// The entry point for C of an exported function, by the name of the function.
+/// What C calls by the name of an exported function.
 pub(crate) fn entry(f: &ItemFn) -> TokenStream {
-    let pointer = pointer(f);
-    let (name, output) = (&f.sig.ident, output(f));
-    let callee = format_ident!("__{name}_callee");
-    let types: Vec<_> = types(f).collect();
-    let args: Vec<_> = (0..types.len()).map(|i| format_ident!("a{i}")).collect();
-    let (globl, set) = (format!(".globl {name}"), format!(".set {name}, {{}}"));
+    let (pointer, output, name) = (pointer(f), output(f), &f.sig.ident);
+    let entry = format_ident!("__{name}_entry");
+    let symbol = name.to_string();
+    let args: Vec<_> = (0..f.sig.inputs.len())
+        .map(|i| format_ident!("a{i}"))
+        .collect();
+    let place = quote! {
+        regparm::Place<{ <#output as regparm::Value>::IN_REGISTERS }>
+    };
 
     quote! {
-        #[doc(hidden)]
-        #[allow(non_camel_case_types)]
-        struct #callee;
+        const _: () = {
+            use ::kernel::bindings::regparm;
 
-        impl ::kernel::bindings::regparm::Callee<#pointer> for #callee {
-            #[allow(unused_unsafe)]
-            #[inline(always)]
-            unsafe fn call((#(#args,)*): (#(#types,)*)) -> #output {
-                // SAFETY: As for the function itself, which is what C calls.
-                unsafe { #name(#(#args),*) }
+            #[export_name = #symbol]
+            unsafe extern "C" fn #entry(
+                a: regparm::Word,
+                b: regparm::Word,
+                c: regparm::Word,
+                stack: regparm::Stack<{ <#pointer as regparm::Signature>::STACK }>,
+            ) -> <#place as regparm::Return<#output>>::Return {
+                // SAFETY: C calls a function of this type, and meets the requirements of `#name`.
+                unsafe {
+                    regparm::enter::<#pointer, #place, _, _>(
+                        |#(#args),*| #name(#(#args),*),
+                        [a, b, c],
+                        stack,
+                    )
+                }
             }
-        }
-
-        ::core::arch::global_asm!(
-            #globl,
-            #set,
-            sym ::kernel::bindings::regparm::Entry::<#pointer, #callee>::entry,
-        );
+        };
     }
-}
-
-/// Whether a type is spelled such that it can only be a word, in any configuration.
-fn is_word(ty: &Type) -> bool {
-    match ty {
-        Type::Ptr(_) => true,
-        Type::Path(path) => path
-            .path
-            .segments
-            .last()
-            .is_some_and(|last| words::is_word(&last.ident.to_string())),
-        _ => false,
-    }
-}
-
-fn types(f: &ItemFn) -> impl Iterator<Item = &Type> {
-    f.sig.inputs.iter().filter_map(|arg| match arg {
-        FnArg::Typed(arg) => Some(&*arg.ty),
-        FnArg::Receiver(_) => None,
-    })
 }
 
 fn output(f: &ItemFn) -> TokenStream {
@@ -147,7 +107,11 @@ fn output(f: &ItemFn) -> TokenStream {
 
 /// The type of a pointer to `f`.
 fn pointer(f: &ItemFn) -> TokenStream {
-    let (types, output) = (types(f), output(f));
+    let output = output(f);
+    let types = f.sig.inputs.iter().filter_map(|arg| match arg {
+        FnArg::Typed(arg) => Some(&*arg.ty),
+        FnArg::Receiver(_) => None,
+    });
 
     quote!(unsafe extern "C" fn(#(#types),*) -> #output)
 }

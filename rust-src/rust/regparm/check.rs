@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Checks that Rust and C agree on how arguments are passed on 32-bit x86.
+//! Checks that Rust calls C, and C Rust, with the arguments where the other expects them.
 //!
-//! It compares LLVM's view of both sides, which has the outcome of either compiler's rules: each
-//! function that a Rust object calls or offers by its C name is looked up in what C makes of the
-//! same declaration. A function that C does not know, because it is declared by hand, must have no
-//! argument that `rustc` passes differently.
+//! It compares LLVM's view of both sides, which has the outcome of either compiler's rules. Each
+//! call in a Rust object, and each function that it defines, is compared with what C makes of the
+//! function of that name. A call through a pointer, and a function that C does not know, are
+//! compared with what C would make of the same types, if they are C's at all: `inreg` is what tells
+//! a C function with arguments in registers from one of Rust.
 //!
-//! The calls that `rustc` itself makes up are not subject to its rules: those of `memcmp()` pass
-//! everything on the stack. This program prints the options with which `objcopy` redirects them to
-//! a function that expects them there.
+//! See `Documentation/rust/regparm.rst`.
 //!
-//! Usage: `check C-IR RUST-IR`
+//! Usage: `check C-IR RUST-IR [FUNCTION]`
+//!
+//! Calls of `FUNCTION` are going to be redirected to one that takes its arguments from the stack.
 
 use std::{
-    collections::HashMap,
+    collections::{
+        BTreeSet,
+        HashMap, //
+    },
     fs::File,
     io::{
         BufRead,
@@ -23,354 +27,353 @@ use std::{
     process::ExitCode,
 };
 
-/// Calls that `rustc` makes up with all arguments on the stack, and where they go instead.
-const REDIRECTED: [(&str, &str); 1] = [("memcmp", "rust_helper_regparm_memcmp")];
+/// How many words of the arguments can be in registers.
+const REGISTERS: usize = 3;
 
-/// What is not passed by value in Rust's own calls.
-const AGGREGATE: &str = "a structure or union by value";
-
-/// Functions whose names Rust does not mangle, but which have nothing to do with C.
-const RUST_ONLY: [&str; 1] = ["rust_build_error"];
-
-/// Where one word of the arguments is passed.
-#[derive(Clone, Copy, PartialEq, Debug)]
-enum Place {
-    Register,
-    Stack,
-}
-
-/// A function, as declared or defined in LLVM's language.
+/// A function, as it is called, defined or declared in LLVM's language.
 struct Function {
+    /// Empty for a call through a pointer.
     name: String,
     params: Vec<Param>,
     variadic: bool,
+    /// The type of the result, and its size.
+    result: (String, usize),
 }
 
 struct Param {
     words: usize,
     in_register: bool,
-    /// Floating point does not compete for the registers.
-    float: bool,
-    /// More than a word, or the pointer to the place of the result: what `rustc` may get wrong.
-    special: Option<&'static str>,
+    kind: &'static str,
+}
+
+/// What a parameter can be.
+const WORD: &str = "a word";
+const WIDE: &str = "a 64-bit integer";
+const AGGREGATE: &str = "a structure or union";
+const RESULT_PLACE: &str = "the place of the result";
+/// It does not compete for the registers.
+const FLOAT: &str = "floating point";
+
+/// Where the words of the arguments are: `r` for a register, `s` for the stack.
+type Places = String;
+
+/// Whether Rust passes, or expects, what C expects, or passes, if the words are at these places.
+///
+/// A register that C does not use may have any contents.
+fn agree(rust: &str, c: &str) -> bool {
+    let (rest, rest_in_c) = (rust.trim_start_matches('r'), c.trim_start_matches('r'));
+    let (registers, in_c) = (rust.len() - rest.len(), c.len() - rest_in_c.len());
+
+    rest == rest_in_c && (registers == in_c || registers == REGISTERS && in_c < REGISTERS)
 }
 
 /// The types that are defined in a file.
 #[derive(Default)]
 struct Types(HashMap<String, String>);
 
-/// Splits at the commas that are not inside of brackets.
-fn split(list: &str) -> Vec<&str> {
-    let mut parts = Vec::new();
-    let mut depth = 0;
-    let mut start = 0;
+/// Whether the text up to a character, given one after the other, has all brackets closed.
+fn closed() -> impl FnMut(char) -> bool {
+    let (mut depth, mut quoted) = (0, false);
 
-    for (i, c) in list.char_indices() {
+    move |c| {
         match c {
+            '"' => quoted = !quoted,
+            _ if quoted => (),
             '(' | '[' | '{' | '<' => depth += 1,
             ')' | ']' | '}' | '>' => depth -= 1,
-            ',' if depth == 0 => {
-                parts.push(list[start..i].trim());
-                start = i + 1;
-            }
             _ => (),
         }
+        depth == 0 && !quoted
     }
-    if !list[start..].trim().is_empty() {
-        parts.push(list[start..].trim());
-    }
-    parts
 }
 
 /// The text inside of the bracket that `text` starts with.
-fn inside(text: &str) -> Option<&str> {
-    let mut depth = 0;
+fn inside(text: &str) -> &str {
+    text.find(closed()).map_or("", |end| &text[1..end])
+}
 
-    for (i, c) in text.char_indices() {
-        match c {
-            '(' | '[' | '{' | '<' => depth += 1,
-            ')' | ']' | '}' | '>' => {
-                depth -= 1;
-                if depth == 0 {
-                    return Some(&text[1..i]);
-                }
-            }
-            _ => (),
-        }
-    }
-    None
+/// Splits at the separators that are not inside of brackets.
+fn split(text: &str, separator: char) -> Vec<&str> {
+    let mut closed = closed();
+    let parts = text.split(|c| closed(c) && c == separator);
+
+    parts
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .collect()
 }
 
 impl Types {
     /// Size and alignment.
     fn layout(&self, ty: &str) -> (usize, usize) {
-        let ty = ty.trim();
-
         if let Some(bits) = ty.strip_prefix('i').and_then(|n| n.parse::<usize>().ok()) {
             let size = bits.div_ceil(8).next_power_of_two();
             return (size, size.min(4));
         }
         match ty.as_bytes().first() {
             Some(b'[') => {
-                let (count, element) = inside(ty).unwrap().split_once(" x ").unwrap();
+                let (count, element) = inside(ty).split_once(" x ").unwrap();
                 let (size, align) = self.layout(element);
                 (count.parse::<usize>().unwrap() * size, align)
             }
-            Some(b'<') => {
-                // A packed structure.
-                let fields = inside(inside(ty).unwrap()).unwrap();
-                (split(fields).iter().map(|f| self.layout(f).0).sum(), 1)
-            }
-            Some(b'{') => {
+            Some(b'{' | b'<') => {
+                let packed = ty.starts_with('<');
                 let (mut size, mut align) = (0usize, 1);
-                for field in split(inside(ty).unwrap()) {
+                for field in split(inside(if packed { inside(ty) } else { ty }), ',') {
                     let (field_size, field_align) = self.layout(field);
+                    let field_align = if packed { 1 } else { field_align };
                     size = size.next_multiple_of(field_align) + field_size;
                     align = align.max(field_align);
                 }
                 (size.next_multiple_of(align), align)
             }
-            Some(b'%') => match self.0.get(ty) {
-                Some(ty) => self.layout(ty),
-                None => (0, 1),
-            },
+            Some(b'%') => self.0.get(ty).map_or((0, 1), |ty| self.layout(ty)),
             _ => match ty {
                 "ptr" | "float" => (4, 4),
                 "double" => (8, 4),
                 "x86_fp80" => (12, 4),
-                _ => panic!("unknown type `{ty}`"),
+                // `void`, and what only LLVM's own functions take.
+                _ => (0, 1),
             },
         }
-    }
-
-    fn words(&self, ty: &str) -> usize {
-        self.layout(ty).0.div_ceil(4)
     }
 
     fn param(&self, text: &str) -> Param {
-        let end = match text.as_bytes()[0] {
-            b'[' | b'{' | b'<' => inside(text).unwrap().len() + 2,
-            _ => text.find(' ').unwrap_or(text.len()),
+        let parts = split(text, ' ');
+        let ty = parts[0];
+        let attribute = |name: &str| {
+            parts.iter().find_map(|part| {
+                let rest = part.strip_prefix(name)?;
+                (rest.is_empty() || rest.starts_with('(')).then(|| inside(rest))
+            })
         };
-        let (ty, attributes) = text.split_at(end);
-        let in_register = attributes.split(' ').any(|attribute| attribute == "inreg");
+        let aggregate = attribute("byval");
+        let words = self.layout(aggregate.unwrap_or(ty)).0.div_ceil(4);
 
-        if let Some(at) = attributes.find("byval(") {
-            return Param {
-                words: self.words(inside(&attributes[at + 5..]).unwrap()),
-                in_register,
-                float: false,
-                special: Some(AGGREGATE),
-            };
-        }
         Param {
-            words: self.words(ty),
-            in_register,
-            float: matches!(ty, "float" | "double" | "x86_fp80"),
-            special: if attributes.contains("sret(") {
-                Some("the place of the result")
-            } else if self.words(ty) > 1 {
-                Some("a 64-bit integer")
+            words,
+            in_register: attribute("inreg").is_some(),
+            kind: if aggregate.is_some() {
+                AGGREGATE
+            } else if attribute("sret").is_some() {
+                RESULT_PLACE
+            } else if matches!(ty, "float" | "double" | "x86_fp80") {
+                FLOAT
+            } else if words > 1 {
+                WIDE
             } else {
-                None
+                WORD
             },
         }
     }
 
-    /// Reads the lines of a file; returns the functions that another object may know by name.
-    fn read(&mut self, path: &str) -> Vec<Function> {
-        let file = File::open(path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let lines: Vec<_> = BufReader::new(file)
-            .split(b'\n')
-            .map(|line| String::from_utf8_lossy(&line.unwrap()).into_owned())
-            .filter(|line| {
-                line.starts_with('%') || line.starts_with("declare ") || line.starts_with("define ")
-            })
-            .collect();
-
-        for line in &lines {
-            if let Some((name, ty)) = line.split_once(" = type ") {
-                self.0.insert(name.to_string(), ty.to_string());
-            }
-        }
-        lines
+    /// Reads what follows `define`, `declare`, `call` or `invoke`.
+    fn function(&self, text: &str) -> Option<Function> {
+        let words = split(text, ' ');
+        // `NAME(PARAMETERS)` follows the type of the result, or that of the function.
+        let (at, callee) = words.iter().enumerate().find(|(_, word)| {
+            (word.starts_with('@') || word.starts_with('%')) && word.ends_with(')')
+        })?;
+        let open = if callee[1..].starts_with('"') {
+            callee[2..].find('"')? + 3
+        } else {
+            callee.find('(')?
+        };
+        let name = callee[1..open].trim_matches('"').trim_start_matches("\\01");
+        let mut params = split(inside(&callee[open..]), ',');
+        let function_type = words[..at].iter().rev().find(|word| word.starts_with('('));
+        let variadic =
+            params.last() == Some(&"...") || function_type.is_some_and(|ty| ty.contains("..."));
+        let result = words[..at]
             .iter()
-            .filter_map(|line| self.function(line))
-            .collect()
+            .rev()
+            .find(|word| !word.starts_with('('))?;
+
+        params.retain(|param| *param != "...");
+        Some(Function {
+            name: if callee.starts_with('@') {
+                name.to_string()
+            } else {
+                String::new()
+            },
+            params: params.iter().map(|param| self.param(param)).collect(),
+            variadic,
+            result: (result.to_string(), self.layout(result).0),
+        })
     }
 
-    fn function(&self, line: &str) -> Option<Function> {
-        if line.starts_with('%') {
-            return None;
+    /// Reads the functions of a file: those that C knows, or the calls and definitions of Rust.
+    fn read(&mut self, path: &str, with_calls: bool) -> Vec<Function> {
+        let file = File::open(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let mut functions: Vec<Function> = Vec::new();
+        let mut declared = HashMap::new();
+
+        for line in BufReader::new(file).split(b'\n') {
+            let line = String::from_utf8_lossy(&line.unwrap()).into_owned();
+            // The types come before all functions.
+            if let Some((name, ty)) = line.split_once(" = type ") {
+                self.0.insert(name.to_string(), ty.to_string());
+                continue;
+            }
+            // The instruction comes after the name of its result.
+            let line = match line.split_once(" = ") {
+                Some((name, instruction)) if name.starts_with("  %") => instruction,
+                _ => line.trim_start(),
+            };
+            let instruction = ["tail ", "musttail ", "notail "]
+                .iter()
+                .find_map(|prefix| line.strip_prefix(prefix));
+            let Some((what, rest)) = instruction.unwrap_or(line).split_once(' ') else {
+                continue;
+            };
+
+            match what {
+                "define" | "declare" => (),
+                "call" | "invoke" if with_calls && !rest.contains(" asm ") => (),
+                _ => continue,
+            }
+            match self.function(rest) {
+                Some(function) if with_calls && what == "declare" => {
+                    declared.insert(function.name.clone(), function);
+                }
+                function => functions.extend(function),
+            }
         }
-
-        let rest = &line[line.find('@')? + 1..];
-        let open = if let Some(quoted) = rest.strip_prefix('"') {
-            quoted.find('"')? + 2
-        } else {
-            rest.find('(')?
-        };
-        let name = rest[..open].trim_matches('"').to_string();
-        let params = split(inside(&rest[open..])?);
-        let variadic = params.last() == Some(&"...");
-        let params = params
-            .iter()
-            .filter(|param| **param != "...")
-            // Intrinsics of LLVM take other things, too.
-            .filter(|_| !name.starts_with("llvm."))
-            .map(|param| self.param(param))
-            .collect();
-
-        Some(Function {
-            name,
-            params,
-            variadic,
-        })
+        // For LLVM, `inreg` in the declaration of what is called is as good as in the call.
+        for function in &mut functions {
+            let declared = declared.get(&function.name).into_iter();
+            let params = declared.flat_map(|declared| &declared.params);
+            for (param, declared) in function.params.iter_mut().zip(params) {
+                param.in_register |= declared.in_register;
+            }
+        }
+        functions
     }
 }
 
 impl Function {
-    /// Where the arguments are passed, word by word.
-    fn places(&self) -> Vec<Place> {
+    /// Where the arguments are, or where C would pass them if it knew the function as Rust does.
+    fn places(&self, by_rule: bool) -> Places {
+        let mut free = if self.variadic { 0 } else { REGISTERS };
         let place = |param: &Param| {
-            if param.in_register && !self.variadic {
-                Place::Register
-            } else {
-                Place::Stack
-            }
+            let in_register = match param.kind {
+                _ if !by_rule => param.in_register && !self.variadic,
+                FLOAT => false,
+                _ if param.words <= free => {
+                    free -= param.words;
+                    true
+                }
+                _ => {
+                    free = 0;
+                    false
+                }
+            };
+            if in_register { "r" } else { "s" }.repeat(param.words)
         };
 
-        self.params
-            .iter()
-            .flat_map(|param| std::iter::repeat_n(place(param), param.words))
-            .collect()
-    }
-
-    /// Where C would pass the arguments if it knew the function as Rust does.
-    fn places_by_rule(&self) -> Vec<Place> {
-        let mut free = 3;
-
-        self.params
-            .iter()
-            .flat_map(|param| {
-                let place = if param.float {
-                    Place::Stack
-                } else if param.words <= free && !self.variadic {
-                    free -= param.words;
-                    Place::Register
-                } else {
-                    free = 0;
-                    Place::Stack
-                };
-                std::iter::repeat_n(place, param.words)
-            })
-            .collect()
+        self.params.iter().map(place).collect()
     }
 
     /// Neither of LLVM nor with a name that only Rust knows.
     fn is_shared(&self) -> bool {
-        !["llvm.", "_R", "_ZN"]
-            .iter()
-            .any(|prefix| self.name.starts_with(prefix))
-            && !RUST_ONLY.contains(&&*self.name)
+        !self.name.is_empty()
+            && !["llvm.", "_R", "_ZN", "rust_build_error"]
+                .iter()
+                .any(|prefix| self.name.starts_with(prefix))
     }
-}
 
-/// Whether Rust passes the arguments where C expects them. A register that C does not use because
-/// the next argument did not fit may have any contents.
-fn agree(rust: &[Place], c: &[Place]) -> bool {
-    let registers = |places: &[Place]| places.iter().take_while(|p| **p == Place::Register).count();
-    let (in_rust, in_c) = (registers(rust), registers(c));
+    /// Whether this can only be a function for C, although its name does not say so.
+    ///
+    /// If no argument is in a register although a word could be, all are on the stack because it
+    /// is `extern "efiapi"`.
+    fn is_c(&self) -> bool {
+        let params = || self.params.iter();
+        let integers = params().filter(|param| matches!(param.kind, WORD | WIDE));
 
-    rust[in_rust..] == c[in_c..] && (in_rust == in_c || in_rust == 3 && in_c < 3 && in_c < c.len())
-}
+        params().any(|param| param.in_register)
+            || params().any(|param| param.kind == AGGREGATE)
+                && integers.take(2).all(|param| param.kind == WIDE)
+    }
 
-fn describe(places: &[Place]) -> String {
-    let words: Vec<_> = places
-        .iter()
-        .map(|place| match place {
-            Place::Register => "register",
-            Place::Stack => "stack",
-        })
-        .collect();
+    /// What Rust does not pass as C does; nothing if it does.
+    fn error(&self, in_c: Option<&Function>, on_stack: bool) -> Option<String> {
+        let rust = self.places(false);
+        let c = match in_c {
+            // What a variadic function takes after its parameters is on the stack, too.
+            _ if on_stack || in_c.is_some_and(|in_c| in_c.variadic) => "s".repeat(rust.len()),
+            Some(in_c) => in_c.places(false),
+            None => self.places(true),
+        };
 
-    words.join(", ")
+        if !agree(&rust, &c) {
+            let spell_out = |places: &str| places.replace('s', " stack").replace('r', " register");
+            let mut error = format!(
+                "  Words in C:   {}\n  Words in Rust:{}\n",
+                spell_out(&c),
+                spell_out(&rust)
+            );
+            if c.starts_with('s') {
+                error += "  Perhaps it is `asmlinkage`, which is `extern \"efiapi\"` in Rust.\n";
+            } else if let Some(param) = self.params.iter().find(|param| param.kind != WORD) {
+                error += &format!("  The compiler does not pass {} as C does.\n", param.kind);
+            }
+            return Some(error);
+        }
+
+        let in_c = in_c?;
+        let (result, size) = &self.result;
+        let (c, agrees) = match in_c.params.first() {
+            // A pointer to the result is returned.
+            Some(param) if param.kind == RESULT_PLACE => ("ptr", result == "ptr"),
+            _ => (&*in_c.result.0, *size == in_c.result.1),
+        };
+        (*size != 0 && !agrees)
+            .then(|| format!("  Result in C:    {c}\n  Result in Rust: {result}\n"))
+    }
 }
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args().skip(1).collect();
-    let [c, rust] = &args[..] else {
-        panic!("usage: check C-IR RUST-IR");
+    let (c, rust, on_stack) = match &args[..] {
+        [c, rust] => (c, rust, None),
+        [c, rust, function] => (c, rust, Some(function)),
+        _ => panic!("usage: check C-IR RUST-IR [FUNCTION]"),
     };
-
     let c: HashMap<_, _> = Types::default()
-        .read(c)
+        .read(c, false)
         .into_iter()
         .map(|function| (function.name.clone(), function))
         .collect();
-    let mut failed = false;
+    let mut errors = BTreeSet::new();
 
-    for function in Types::default().read(rust) {
-        let places = function.places();
+    for function in Types::default().read(rust, true) {
+        let name = &function.name;
+        let error = if function.is_shared() {
+            function.error(c.get(name), on_stack == Some(name))
+        } else if function.is_c() {
+            function.error(None, false)
+        } else {
+            None
+        };
 
-        if !function.is_shared() {
-            // Only functions for C take aggregates in this way. One with an argument of 64 bits
-            // cannot be told from others, but the types of the bindings do not accept it.
-            if function
-                .params
-                .iter()
-                .any(|param| param.special == Some(AGGREGATE))
-                && !agree(&places, &function.places_by_rule())
-            {
-                failed = true;
-                eprintln!(
-                    "error: `{}` takes a structure or union by value.",
-                    function.name
-                );
-                eprintln!("  C would pass it in registers. See `#[c_callback]`.");
-            }
-            continue;
-        }
-
-        if let Some((from, to)) = REDIRECTED.iter().find(|(from, _)| *from == function.name) {
-            if places.iter().all(|place| *place == Place::Stack) {
-                println!("--redefine-sym={from}={to}");
-                continue;
-            }
-        }
-
-        match c.get(&function.name) {
-            Some(in_c) if !agree(&places, &in_c.places()) => {
-                failed = true;
-                eprintln!(
-                    "error: C and Rust disagree on the arguments of `{}`.",
-                    function.name
-                );
-                eprintln!("  Words in C:    {}", describe(&in_c.places()));
-                eprintln!("  Words in Rust: {}", describe(&places));
-                if in_c.places().iter().all(|place| *place == Place::Stack) {
-                    eprintln!("  Perhaps it is `asmlinkage`, which the bindings do not know.");
-                }
-            }
-            None if !agree(&places, &function.places_by_rule()) => {
-                failed = true;
-                let special = function.params.iter().find_map(|param| param.special);
-                eprintln!(
-                    "error: `{}` passes {}.",
-                    function.name,
-                    special.unwrap_or("too much")
-                );
-                eprintln!("  The compiler does not do this as C does, and the bindings, where");
-                eprintln!("  it is taken care of, do not have this function.");
-            }
-            _ => (),
+        if let Some(error) = error {
+            let name = if name.is_empty() {
+                "a function pointer"
+            } else {
+                &format!("`{name}`")
+            };
+            errors.insert(format!(
+                "error: C and Rust disagree on the arguments or the result of {name}.\n{error}"
+            ));
         }
     }
 
-    if failed {
-        eprintln!("note: See Documentation/rust/regparm.rst.");
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
+    if errors.is_empty() {
+        return ExitCode::SUCCESS;
     }
+    for error in errors {
+        eprint!("{error}");
+    }
+    eprintln!("note: See Documentation/rust/regparm.rst.");
+    ExitCode::FAILURE
 }
