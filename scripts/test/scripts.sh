@@ -515,7 +515,7 @@ $(warning a.c:1:1: warning: \nlog pass\ncall pass)
 $(info log pass)
 END
 tar -C "$tmp" -czPf "$class/leaves.tar.gz" patch/../patch/a.patch
-grade="env PATH=$tmp/fake:$path HANDOUT=xxxhal LINUX=$tmp/gradeable SPACE=500 DEADLINE=20 scripts/grade/grade.sh $class"
+grade="env PATH=$tmp/fake:$path HANDOUT=xxxhal LINUX=$tmp/gradeable SPACE=500 DEADLINE=60 scripts/grade/grade.sh $class"
 graded=$repo/build/grades-xxxhal
 sum() {
 	find "$repo/scripts" "$repo/build/grade/src" "$tmp/gradeable" -type f -exec sha256sum {} + | sort | sha256sum
