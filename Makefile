@@ -7,8 +7,8 @@ CONFIG ?= lean
 JOBS   ?= $(shell nproc)
 GOALS  := $(MAKECMDGOALS)
 
-variables := ARCH BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES AREA MUTANT DEADLINE LINUX LINUX_TARBALL LLVM \
-	RUST_LIB_SRC KERNEL_ORG KVM SMP MEM JOBS V PATCHES REPORT TESTER ALL
+variables := ALL ARCH AREA BREAK BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES MUTANT N SEED DEADLINE LINUX \
+	LINUX_TARBALL LLVM PATCHES REPORT RUST_LIB_SRC TESTER KERNEL_ORG KVM SMP MEM JOBS V
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 unknown := $(filter-out $(variables) GOALS,$(given))
 ifneq ($(unknown),)
@@ -64,6 +64,11 @@ endif
 kunit: tree ## run the kernel's own tests of Rust; for ARCH=i386 compare them with x86_64's
 	@scripts/test/kunit.sh
 
+.PHONY: abi-fuzz
+abi-fuzz: tree ## compare random calls between Rust and C on i386
+	@ARCH=i386 scripts/build/kernel.sh
+	@scripts/test/abi-fuzz.sh
+
 .PHONY: debug-test
 debug-test: tree ## all tests, with longer races, on a kernel built to find bugs
 	@scripts/test/all.sh --debug
@@ -81,8 +86,8 @@ shell: kernel ## the same kernel with an interactive shell (ADD=path puts files 
 	@scripts/guest/shell.sh
 
 .PHONY: gdb
-gdb: tree ## QEMU stopped at a breakpoint in a Rust system call, with gdb attached
-	@scripts/guest/gdb.sh
+gdb: tree ## the same guest, stopped in the system call BREAK (hello), with gdb attached
+	@scripts/guest/run.sh --gdb
 
 ##@ The steps one by one
 
@@ -148,11 +153,13 @@ help: ## this list
 ##@ Variables
 
 ## ARCH=x86_64|i386     CONFIG=lean|defconfig|running|NAME|FILE     JOBS=N
-## PROG=file.c|file.rs  run: your program, as /program in the guest
-## CMD='command'        run: this in the guest, with PROG= or without
+## PROG=file.c|file.rs  run, gdb: your program, as /program in the guest
+## CMD='command'        run, gdb: this in the guest, with PROG= or without
+## BREAK=call           gdb: stop in this system call
 ## ADD='path...'        shell: put files and folders into the guest
 ## TESTS='pattern...'   test, debug-test: these programs or tests only, as in 'cow_* make_vcpu.*'
 ## MODES='mode...'      test, debug-test: x86_64/x86_64, x86_64/i386, i386/i386
+## N=60 SEED=number     abi-fuzz: how many random functions, and which
 ## AREA=name MUTANT='pattern'  mutants: these only, as in AREA=tracker MUTANT='parent-*'
 ## HANDOUT=1            the numbers and programs of the handouts (run, test, shell)
 ## HANDOUT=NAME         tp4, info0940, xxxhal, modules or new-syscall as an exercise

@@ -22,7 +22,9 @@ FNR == NR {
 		seen[field[2]] = 1
 		cases[++count] = field[2]
 	}
-	value[field[1], field[2]] = field[3]
+	# Anything else is as good as not measured.
+	if (field[3] ~ /^[0-9]+(\.[0-9]+)?$/)
+		value[field[1], field[2]] = field[3]
 }
 
 function number(column, name) {

@@ -4,10 +4,9 @@
 # usage: [ARCH=x86_64|i386] [CONFIG=...] initramfs.sh OUT [FILE:PATH]...
 #
 # Pack a guest's root file system into OUT, a cpio archive: busybox (BUSYBOX=file or
-# Debian's), the first
-# process (scripts/guest/inside/init), the modules of the kernel that ARCH and
-# CONFIG choose, and each FILE or folder of this machine as PATH. The same files
-# give the same archive, byte for byte.
+# Debian's), the first process (scripts/guest/inside/init), the modules of the kernel
+# that ARCH and CONFIG choose, and each FILE or folder of this machine as PATH. The same
+# files give the same archive, byte for byte.
 
 . "$(dirname "$0")/../lib/lib.sh"
 [ $# != 0 ] || misused

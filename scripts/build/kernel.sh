@@ -164,9 +164,9 @@ configure() {
 # shellcheck disable=SC2015 # a failure of any of them counts
 inputs() {
 	{
-		git -C "$TREE" rev-parse 'HEAD^{tree}' &&
-			git -C "$TREE" diff --binary HEAD &&
-			(cd "$TREE" && git ls-files -z --others --exclude-standard | xargs -0r sha256sum) &&
+		cp "$(git -C "$TREE" rev-parse --absolute-git-dir)/index" "$out/.index" &&
+			GIT_INDEX_FILE=$out/.index git -C "$TREE" add -A &&
+			GIT_INDEX_FILE=$out/.index git -C "$TREE" write-tree &&
 			cat "$BUILD/toolchain.env" &&
 			"$RUSTC" -vV &&
 			$CC --version &&
@@ -178,25 +178,16 @@ inputs() {
 }
 
 # edited: a file of the tree that has changed since the last build began, even if it is now
-# as it was, or if git is told not to look. Editors have their own files.
+# as it was, or if git is told not to look. Editors have their own files. What is from the
+# future is from before the clock was set back.
 edited() {
-	find "$TREE" -name '[.#]*' -prune -o -name __pycache__ -prune -o -type f -cnewer "$out/.begun" -print -quit
+	find "$TREE" -name '[.#]*' -prune -o -name __pycache__ -prune -o -type f -cnewer "$out/.begun" ! -newerct now -print -quit
 }
 
 # outputs: a checksum of what was built; fails if the kernel is missing.
 outputs() {
 	[ -e "$out/arch/x86/boot/bzImage" ] && sha256sum <"$out/arch/x86/boot/bzImage" &&
 		find "$out/vmlinux" "$out/installed" -type f -printf '%p %s %T@\n' 2>/dev/null | sort | sha256sum
-}
-
-# make_all: build the kernel, and install its modules for the guest's modprobe.
-make_all() {
-	not_from_the_future "$out"
-	kmake "$out" all
-	rm -rf "$out/installed"
-	grep -q '^CONFIG_MODULES=y' "$out/.config" || return 0
-	kmake "$out" INSTALL_MOD_PATH="$out/installed" INSTALL_MOD_STRIP=1 modules_install
-	rm "$out"/installed/lib/modules/*/build
 }
 
 choose
@@ -207,7 +198,7 @@ if [ $# != 0 ]; then
 fi
 
 # .built has the checksums of the last successful build.
-if [ -e "$out/.config" ] && built=$(outputs) && news=$(edited) && [ ! "$news" ] &&
+if [ -e "$out/.config" ] && [ -e "$out/.begun" ] && built=$(outputs) && news=$(edited) && [ ! "$news" ] &&
 	printf '%s\n%s\n' "$(inputs)" "$built" | cmp -s - "$out/.built"; then
 	say "$title: up to date"
 	exit
@@ -216,7 +207,7 @@ rm -f "$out/.built"
 configure
 : >"$out/.begun"
 before=$(inputs)
-attempt "$log" "$title" make_all
+attempt "$log" "$title" make_all "$out"
 if [ "$status" != 0 ]; then
 	# With parallel jobs the errors need not be at the end.
 	grep -n -A 12 -E '^error|[: ]error:|fatal:' "$log" | head -n 60 >&2 || :

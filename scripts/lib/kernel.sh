@@ -79,3 +79,13 @@ kmake() (
 	# shellcheck disable=SC2046 # one word per line
 	exec make -C "$TREE" $(kvariables "$_out") -j"$JOBS" "$@"
 )
+
+# make_all OUT: build the kernel in OUT, and install its modules for the guest's modprobe.
+make_all() {
+	not_from_the_future "$1"
+	kmake "$1" all
+	rm -rf "$1/installed"
+	grep -q '^CONFIG_MODULES=y' "$1/.config" || return 0
+	kmake "$1" INSTALL_MOD_PATH="$1/installed" INSTALL_MOD_STRIP=1 modules_install
+	rm "$1"/installed/lib/modules/*/build
+}

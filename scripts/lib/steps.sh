@@ -7,7 +7,7 @@
 at_exit() {
 	_at_exit="$1; ${_at_exit:-}"
 }
-trap 'kill ${_ticker:-} 2>/dev/null || :; eval "${_at_exit:-}"' EXIT
+trap 'kill -KILL ${_ticker:-} 2>/dev/null || :; eval "${_at_exit:-}"' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 141' PIPE
@@ -50,10 +50,11 @@ attempt() {
 	_begin=$(date +%s)
 	printf '%s ...' "$_title" >&2
 	# Its sleep outlives it, and must not keep the locks.
-	ticker "$_title" "$_begin" "$_log" 6>&- 7>&- 8>&- 9>&- &
+	ticker "$_title" "$_begin" "$_log" 5>&- 6>&- 7>&- 8>&- 9>&- &
 	_ticker=$!
 	isolated "$@" >"$_log" 2>&1 </dev/null
-	kill "$_ticker" 2>/dev/null || :
+	# A TERM is lost if it comes before the new shell has reset our traps.
+	kill -KILL "$_ticker" 2>/dev/null || :
 	wait "$_ticker" 2>/dev/null || :
 	_ticker=''
 	[ ! -t 2 ] || printf '\r\033[K%s ...' "$_title" >&2

@@ -151,7 +151,7 @@ check_rustc() {
 	[ "$ARCH" != i386 ] || at_least "$rust" $RUSTC_MIN_I386 ||
 		die "rustc $rust is too old for ARCH=i386, which needs $RUSTC_MIN_I386: older ones pass the" \
 			"arguments of memcpy and memset on the stack where the kernel expects registers" \
-			"(rust-lang/rust issue 145309); get a newer one: 'rustup update', or your distribution's"
+			"(rust-lang/rust issue 145309); get a newer one: 'rustup update', or Debian's rustc-web instead"
 }
 
 # library_version DIRECTORY: the Rust version of a library source, which is that of its

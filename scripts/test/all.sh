@@ -146,7 +146,8 @@ for mode in $modes; do
 		redis i386
 		part extmod-i386 env ARCH=i386 "$TOP/scripts/test/modules.sh"
 		part regparm "$TREE/scripts/rust_regparm_test.sh" "$(ARCH=i386 && kernel_dir)" \
-			LLVM="$LLVM" RUSTC="$RUSTC" ;;
+			LLVM="$LLVM" RUSTC="$RUSTC"
+		part abi-fuzz env SEED=1 "$TOP/scripts/test/abi-fuzz.sh" ;;
 	esac
 done
 [ ! "${TESTS:-}$debug" ] || { total; exit; }

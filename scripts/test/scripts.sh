@@ -149,7 +149,7 @@ kernel() {
 	allnoconfig alldefconfig: ; @sed "\$\$FAKE_KCONFIG" "\$(KCONFIG_ALLCONFIG)" >"\$(KCONFIG_CONFIG)"
 	%.o: ; @:
 	prepare: ; @[ -e \$(O)/built ] || { touch \$(O)/built; echo 'warning: a lint'; }
-	all: ; @mkdir -p \$(O)/arch/x86/boot; [ ! "\$(KCFLAGS)" ] && \$\${FAKE_BUILD:-date +%N} >\$(O)/arch/x86/boot/bzImage
+	all: ; @mkdir -p \$(O)/arch/x86/boot; echo '0 T __x64_sys_hello' >\$(O)/System.map; [ ! "\$(KCFLAGS)" ] && \$\${FAKE_BUILD:-date +%N} >\$(O)/arch/x86/boot/bzImage
 	modules_install: ; @mkdir -p \$(INSTALL_MOD_PATH)/lib/modules/7; touch \$(INSTALL_MOD_PATH)/lib/modules/7/build \$(INSTALL_MOD_PATH)/lib/modules/7/a.ko
 	END
 	printf '%s\n' 'install: ; @mkdir -p $(INSTALL_PATH) && printf "c:a_%s\\n" 1 2 3 >$(INSTALL_PATH)/kselftest-list.txt' \
@@ -663,6 +663,9 @@ touch -d tomorrow "$out/a.o"
 builds 'a change'
 same 'after the clock was set back, too' "$(find "$out" -newermt now)" ''
 builds 'the same change' 'up to date'
+commit 'kernel: x'
+builds 'the same change, committed' 'up to date'
+git -C "$tree" reset -q --mixed HEAD~1
 echo x >>"$tree/kernel/hello.rs"
 refuses 'a change during the build' 'while it was built' \
 	with_fakes env FAKE_BUILD="sed -i s/x/y/w/dev/stdout $tree/kernel/hello.rs" scripts/build/kernel.sh
@@ -776,7 +779,9 @@ refuses 'a test that its program has not' 'a_2.z: did not run' \
 refuses 'a program that did not run' 'a_3: did not run' \
 	with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='a_[23]' scripts/test/all.sh
 echo | fake gdb
-refuses 'make gdb without a guest' 'address is in use' with_fakes env FAKE_GUEST="$tmp/dead" scripts/guest/gdb.sh
+refuses 'make gdb without a guest' 'address is in use' with_fakes env FAKE_GUEST="$tmp/dead" CMD=x scripts/guest/run.sh --gdb
+refuses 'BREAK= of no system call' 'no system call of that name' \
+	with_fakes env FAKE_GUEST="$tmp/dead" CMD=x BREAK=none scripts/guest/run.sh --gdb
 echo 'sleep 9' | fake cpio
 works 'Ctrl-C' with_fakes sh -c '! timeout 2 scripts/build/initramfs.sh "$TMPDIR/out"'
 same 'leaves nothing' "$(find "$tmp" -mindepth 1 -maxdepth 1 -name 'tmp.*')" ''

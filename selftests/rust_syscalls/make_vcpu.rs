@@ -766,7 +766,7 @@ tests! {
 
     /// A process whose leader is replaced by another thread's exec is always found.
     fn exec_while_being_marked(timeout: 300) {
-        for _ in 0..100 {
+        for _ in 0..300 {
             let process = Process::start_with(4, vcpu::exec_by_another);
             process.end();
             let mut calls = 0;

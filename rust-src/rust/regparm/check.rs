@@ -36,6 +36,8 @@ struct Function {
     name: String,
     params: Vec<Param>,
     variadic: bool,
+    /// The types of the result and the parameters.
+    ty: String,
     /// The type of the result, and its size.
     result: (String, usize),
 }
@@ -190,6 +192,7 @@ impl Types {
             .find(|word| !word.starts_with('('))?;
 
         params.retain(|param| *param != "...");
+        let types: Vec<_> = params.iter().map(|param| split(param, ' ')[0]).collect();
         Some(Function {
             name: if callee.starts_with('@') {
                 name.to_string()
@@ -198,6 +201,7 @@ impl Types {
             },
             params: params.iter().map(|param| self.param(param)).collect(),
             variadic,
+            ty: format!("{result} {types:?}"),
             result: (result.to_string(), self.layout(result).0),
         })
     }
@@ -239,10 +243,13 @@ impl Types {
                 function => functions.extend(function),
             }
         }
-        // For LLVM, `inreg` in the declaration of what is called is as good as in the call.
+        // For LLVM, `inreg` in the declaration of what is called is as good as in the call, if both
+        // have the same type.
         for function in &mut functions {
-            let declared = declared.get(&function.name).into_iter();
-            let params = declared.flat_map(|declared| &declared.params);
+            let declared = declared
+                .get(&function.name)
+                .filter(|declared| declared.ty == function.ty);
+            let params = declared.into_iter().flat_map(|declared| &declared.params);
             for (param, declared) in function.params.iter_mut().zip(params) {
                 param.in_register |= declared.in_register;
             }
@@ -306,9 +313,12 @@ impl Function {
         };
 
         if !agree(&rust, &c) {
-            let spell_out = |places: &str| places.replace('s', " stack").replace('r', " register");
+            let spell_out = |places: &str| {
+                let words = places.replace('s', "stack, ").replace('r', "register, ");
+                words.trim_end_matches(", ").to_owned()
+            };
             let mut error = format!(
-                "  Words in C:   {}\n  Words in Rust:{}\n",
+                "  Words in C:    {}\n  Words in Rust: {}\n",
                 spell_out(&c),
                 spell_out(&rust)
             );

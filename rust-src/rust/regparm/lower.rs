@@ -255,13 +255,16 @@ impl VisitMut for Types {
         visit_mut::visit_type_mut(self, ty);
 
         let Type::BareFn(f) = ty else { return };
-        if f.variadic.is_none()
-            && f.abi.as_ref().is_some_and(is_c)
-            && !self.is_right(f.inputs.iter().map(|arg| &arg.ty), &f.output)
-        {
-            let args = f.inputs.iter().map(|arg| &arg.ty);
+        let (Some(abi), None) = (&f.abi, &f.variadic) else {
+            return;
+        };
+        // If all arguments are on the stack, only the result can be wrong. Nothing can call that.
+        let in_question = if is_c(abi) { f.inputs.len() } else { 0 };
+        let args = f.inputs.iter().map(|arg| &arg.ty);
+
+        if !self.is_right(args.clone().take(in_question), &f.output) {
             let output = output(&f.output);
-            *ty = parse_quote!(regparm::CFn<unsafe extern "C" fn(#(#args),*) -> #output>);
+            *ty = parse_quote!(regparm::CFn<unsafe #abi fn(#(#args),*) -> #output>);
         }
     }
 }
