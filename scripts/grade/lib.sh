@@ -10,6 +10,7 @@ HERE=$TOP/scripts/grade
 # shellcheck disable=SC2154 # of ../lib/lib.sh
 name=$exercise
 [ "$name" ] || die "which exercise? Say HANDOUT=NAME"
+# shellcheck disable=SC2034 # for the scripts that source this
 arch=$(awk -v name="$name" '$1 == name { print $2 }' "$HERE/handouts")
 
 # root REPOSITORY: print the commit that all exercises begin with, made in a repository

@@ -1,28 +1,20 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Run what a submission may have written, in bubblewrap.
+# usage: sandbox.sh [-r FOLDER:PATH]... [-w FOLDER:PATH]... [-l FOLDER:PATH]...
+#                   [-t SECONDS] [-c BYTES] [-d MIB] COMMAND...
+#
+# Run COMMAND, which a submission may have written, in bubblewrap: without a network, in
+# namespaces of its own, with an empty environment. It sees /usr, read-only, an empty
+# /tmp, and each FOLDER as PATH: with -r it can read it, with -w write it, with -l replace
+# files in it, but not write to those that are there: they may be links to other folders'
+# files. What it prints comes out up to BYTES (4000000). It is stopped after SECONDS
+# (600), when the folders of -w and -l have grown beyond MIB (8000) together or by a
+# million files, and when the machine's memory or disk runs short. The exit status is
+# COMMAND's; 124 when it was stopped, 125 when there is no sandbox.
 
-usage() {
-	cat <<EOF
-usage: ${0##*/} [-r FOLDER:PATH]... [-w FOLDER:PATH]... [-l FOLDER:PATH]...
-                  [-t SECONDS] [-c BYTES] [-d MIB] COMMAND...
-
-Run COMMAND without a network, in namespaces of its own, with an empty environment.
-It sees /usr, read-only, an empty /tmp, and each FOLDER as PATH: with -r it can read
-it, with -w write it, with -l replace files in it, but not write to those that are
-there: they may be links to other folders' files. What it prints comes out up to BYTES (4000000). It is stopped
-after SECONDS (600), when the folders of -w and -l have grown beyond MIB (8000) together or
-by a million files, and when the machine's memory or disk runs short. The exit status is COMMAND's;
-124 when it was stopped, 125 when there is no sandbox.
-EOF
-}
-
-set -eu
-export LC_ALL=C
-case ${1:-} in
--h | --help | '') usage; exit ;;
-esac
+# shellcheck source=scripts/lib/lib.sh
+. "$(dirname "$0")/../lib/lib.sh"
 
 binds='' owned='' linked='' seconds=600 bytes=4000000 mib=8000
 while getopts r:w:l:t:c:d: option; do
@@ -33,16 +25,12 @@ while getopts r:w:l:t:c:d: option; do
 	t) seconds=$OPTARG ;;
 	c) bytes=$OPTARG ;;
 	d) mib=$OPTARG ;;
-	*) usage >&2; exit 2 ;;
+	*) misused ;;
 	esac
 done
 shift $((OPTIND - 1))
-
-fail() {
-	echo "sandbox: $*" >&2
-	exit 125
-}
-command -v bwrap >/dev/null || fail "bubblewrap is missing: install the package bubblewrap"
+[ $# != 0 ] || misused
+command -v bwrap >/dev/null || { say "sandbox: install the package bubblewrap"; exit 125; }
 
 # Root's processes have no limit on their number, and own this machine's files: be
 # somebody who owns nothing but the folders that may be written.
@@ -76,13 +64,13 @@ set -- timeout --foreground -k 5 "$seconds" choom -n 1000 -- prlimit --core=0 --
 	--as=6000000000 --nofile=1024 -- perl -e "$close" "$@"
 
 out=$(mktemp -d)
-trap 'rm -rf "$out"' EXIT
+at_exit "rm -rf '$out'"
 mkfifo "$out/pipe"
 head -c "$bytes" <"$out/pipe" &
 reader=$!
 "$@" >"$out/pipe" 2>&1 </dev/null &
 child=$!
-trap 'kill -9 "$child" 2>/dev/null; exit 143' TERM INT HUP
+at_exit "kill -9 $child 2>/dev/null || :"
 
 # free FIELD: the least of df's FIELD that is free where a folder that may be written is.
 free() {
