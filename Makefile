@@ -7,7 +7,7 @@ CONFIG ?= lean
 JOBS   ?= $(shell nproc)
 GOALS  := $(MAKECMDGOALS)
 
-variables := ALL ARCH AREA BREAK BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES MUTANT N SEED DEADLINE LINUX \
+variables := ARCH AREA BREAK BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES MUTANT N SEED DEADLINE LINUX \
 	LINUX_TARBALL LLVM PATCHES REPORT RUST_LIB_SRC TESTER KERNEL_ORG KVM SMP MEM JOBS V
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 unknown := $(filter-out $(variables) GOALS,$(given))
@@ -137,8 +137,8 @@ grade: deps ## grade PATCHES=archive, folder, or folder of such, of the exercise
 	@scripts/grade/grade.sh "$$PATCHES"
 
 .PHONY: grade-test
-grade-test: deps ## grade a solution and a planted fault of ours (ALL=1: all of them), of HANDOUT=NAME
-	@scripts/grade/self-test.sh
+grade-test: deps ## grade our own solutions and planted faults (or TESTS=) of the exercise HANDOUT=NAME
+	@set -f; scripts/grade/self-test.sh $$TESTS
 
 ##@ Other
 
@@ -157,14 +157,15 @@ help: ## this list
 ## CMD='command'        run, gdb: this in the guest, with PROG= or without
 ## BREAK=call           gdb: stop in this system call
 ## ADD='path...'        shell: put files and folders into the guest
-## TESTS='pattern...'   test, debug-test: these programs or tests only, as in 'cow_* make_vcpu.*'
+## TESTS='pattern...'   test, debug-test: these programs or tests only, as in 'cow_* make_vcpu.*';
+##                      grade-test: these, as in 'handout log.*'
 ## MODES='mode...'      test, debug-test: x86_64/x86_64, x86_64/i386, i386/i386
 ## N=60 SEED=number     abi-fuzz: how many random functions, and which
 ## AREA=name MUTANT='pattern'  mutants: these only, as in AREA=tracker MUTANT='parent-*'
 ## HANDOUT=1            the numbers and programs of the handouts (run, test, shell)
 ## HANDOUT=NAME         tp4, info0940, xxxhal, modules or new-syscall as an exercise
 ## PATCHES=path         grade: these   TESTER=file.c  with a course's own tester
-## REPORT=file          submission: with this   ALL=1  grade-test: all of ours
+## REPORT=file          submission: with this report
 ## LINUX=dir            build on a tree of your own (never modified)
 ## LINUX_TARBALL=file   build on a kernel tarball of your own
 ## KERNEL_ORG=url       a mirror of kernel.org, if there is no Debian package

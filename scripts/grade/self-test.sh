@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# usage: HANDOUT=NAME [ALL=1] self-test.sh [SOLUTION|FAULT]...
+# usage: HANDOUT=NAME self-test.sh [PATTERN]...
 #
-# Grade our own: the handout's solution, which has to get all required points, and a
-# planted fault, which has to fail the row that is the first part of its name. ALL=1:
-# all solutions and all faults. Each has a line with what was found and how long it took,
-# in build/grade/NAME/self-test/matrix, too. The last line is 'N passed, N failed'.
+# Grade our own solutions, each of which has to get all required points, and our planted
+# faults, each of which has to fail the row that is the first part of its name: all of
+# them, or those that a PATTERN names. Each has a line with what failed and how long it
+# took; build/grade/NAME/self-test has the rest. The last line is 'N passed, N failed'.
 
 # shellcheck disable=SC2016 # Awk's
 # shellcheck source=scripts/grade/lib.sh
@@ -35,45 +35,49 @@ rows() {
 	awk -F'\t' "$2 { printf \"%s \", \$1 }" "$results/$1/verdicts"
 }
 
-# judge_own ID EXPECTED FOUND TEXT: what was found has to be what was expected.
+# judge_own ID EXPECTED FOUND: what was found has to be what was expected.
 judge_own() {
 	if [ "$2" = "$3" ]; then
 		passed=$((passed + 1)) _verdict=ok
 	else
 		failed=$((failed + 1)) _verdict=WRONG
 	fi
-	echo "$_verdict $name $1: $4, $(cat "$results/$1/seconds") s" | tee -a "$results/matrix"
+	_fails=$(rows "$1" '$5 == "fail"')
+	echo "$_verdict $name $1: fails ${_fails:-nothing }($(cat "$results/$1/seconds") s)"
 }
 
-if [ $# = 0 ]; then
-	if [ "${ALL:-}" ]; then
-		for path in "$HERE/solutions/$name"/* "$HERE/faults/$name"/*; do
-			set -- "$@" "$(basename "$path" .patch)"
-		done
-	else
-		set -- handout "$(basename "$(find "$HERE/faults/$name" -type f | sort | head -n 1)" .patch)"
-	fi
-fi
-for id; do
-	fault=$HERE/faults/$name/$id.patch
-	if [ -f "$fault" ]; then
+# chosen ID PATTERN…: does one match?
+chosen() {
+	_id=$1
+	shift
+	for _pattern; do
+		# shellcheck disable=SC2254 # a pattern
+		case $_id in
+		$_pattern) return ;;
+		esac
+	done
+	return 1
+}
+
+[ $# != 0 ] || set -- '*'
+for path in "$HERE/solutions/$name"/* "$HERE/faults/$name"/*; do
+	id=$(basename "$path" .patch)
+	chosen "$id" "$@" || continue
+	if [ -f "$path" ]; then
 		[ -d "$solved" ] || solve
 		rm -rf "$results/fault"
 		mkdir "$results/fault"
-		cp "$fault" "$results/fault/"
+		cp "$path" "$results/fault/"
 		one "$id" "$results/fault" START="$solved"
 		row=${id%%.*}
-		judge_own "$id" "$row " "$(rows "$id" "\$1 == \"$row\" && \$5 == \"fail\"")" \
-			"fails $(rows "$id" '$5 == "fail"')"
+		judge_own "$id" "$row " "$(rows "$id" "\$1 == \"$row\" && \$5 == \"fail\"")"
 	else
-		[ -d "$HERE/solutions/$name/$id" ] || die "$id: neither a solution nor a fault of $name"
 		if [ "$id" = handout ]; then
 			solve
 		else
-			one "$id" "$HERE/solutions/$name/$id"
+			one "$id" "$path"
 		fi
-		judge_own "$id" '' "$(rows "$id" '$4 == "required" && $5 != "pass"')" \
-			"fails $(rows "$id" '$5 == "fail"')"
+		judge_own "$id" '' "$(rows "$id" '$4 == "required" && $5 != "pass"')"
 	fi
 done
 total
