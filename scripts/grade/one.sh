@@ -8,10 +8,11 @@
 # has made. RESULTS becomes a folder with feedback.txt for the student, result.json,
 # gradescope.json, verdicts, and the logs behind them.
 # DEADLINE=SECONDS is for the build, and again for the guest (6000 and 1800); SPACE=MIB is
-# for the built kernel (4000). TESTER=FILE.c,
-# a course's own, runs last in the guest; give the rubric a row "tester" to count it.
-# For our own ones, OWN=1 lets them fill the compiler's cache. KEEP=FOLDER keeps the
-# tree and the built kernel there, and START=FOLDER begins with what was kept.
+# for the built kernel (4000). TESTER=FILE.c, a course's own, runs last in the guest; give
+# the rubric a row "tester" to count it. RUNS=N runs all other tests N times, with other
+# random arguments. For our own ones, OWN=1 lets them fill the compiler's cache.
+# KEEP=FOLDER keeps the tree and the built kernel there, and START=FOLDER begins with
+# what was kept.
 
 # shellcheck source=scripts/grade/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -169,8 +170,10 @@ program() {
 guest_files() {
 	set -- "$HERE/guest.sh:/work" "$work/nonce:/nonce" "$work/run:/tests/run"
 	od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$work/nonce"
-	_seed=$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')
-	sed "s/\$/ $_seed/" "$HERE/tests/$name.run" >"$work/run"
+	for _run in $(seq "${RUNS:-1}"); do
+		_seed=$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')
+		sed "s/\$/ $_seed/" "$HERE/tests/$name.run"
+	done >"$work/run"
 	case $arch in
 	x86_64) _bits=64 ;;
 	i386) _bits=32 ;;

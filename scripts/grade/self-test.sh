@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# usage: HANDOUT=NAME self-test.sh [PATTERN]...
+# usage: HANDOUT=NAME [RUNS=N] self-test.sh [PATTERN]...
 #
 # Grade our own solutions, each of which has to get all required points, and our planted
 # faults, each of which has to fail the row that is the first part of its name: all of
-# them, or those that a PATTERN names. Each has a line with what failed and how long it
-# took; build/grade/NAME/self-test has the rest. The last line is 'N passed, N failed'.
+# them, or those that a PATTERN names; the tests run N times. Each has a line with what
+# failed and how long it took; build/grade/NAME/self-test has the rest. The last line is
+# 'N passed, N failed'.
 
 # shellcheck disable=SC2016 # Awk's
 # shellcheck source=scripts/grade/lib.sh

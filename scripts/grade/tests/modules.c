@@ -48,6 +48,7 @@ int main(int argc, char **argv)
 		verdict("unload", ret == 0, "to unload it gives %ld, and logs %d lines", ret, n);
 		ret = load("/submitted.ko");
 		verdict("reload", ret == 0, "to load it again gives %ld", ret);
+		_syscall(__NR_delete_module, "helloModule", O_NONBLOCK);
 	}
 	return 0;
 }
