@@ -61,6 +61,14 @@ pub trait Value: Sized {
     type Returned: Kind;
     /// Whether C returns it in registers.
     const IN_REGISTERS: bool = true;
+    /// Its size in bytes.
+    const SIZE: usize = {
+        assert!(
+            align_of::<Self>() < 16,
+            "C compilers align this in different ways"
+        );
+        size_of::<Self>()
+    };
 
     /// Writes it to where it is passed.
     ///
@@ -117,9 +125,13 @@ impl<T> Value for *mut T {
 impl<T> Value for Option<T> {
     type Passed = Same;
     type Returned = Same;
-    const IN_REGISTERS: bool = {
-        assert!(size_of::<Self>() == 4 && align_of::<Self>() == 4);
-        true
+    const IN_REGISTERS: bool = Self::SIZE == 4;
+    const SIZE: usize = {
+        assert!(
+            size_of::<Self>() == 4 && align_of::<Self>() == 4,
+            "this is no pointer"
+        );
+        4
     };
 }
 
@@ -208,15 +220,6 @@ impl<R> Return<R> for Place<false> {
             place
         }
     }
-}
-
-/// The size of an argument.
-const fn size<T>() -> usize {
-    assert!(
-        align_of::<T>() < 16,
-        "C compilers align this in different ways"
-    );
-    size_of::<T>()
 }
 
 /// Computes the places of arguments, given their sizes in bytes: the indices of their first words,
@@ -313,12 +316,12 @@ macro_rules! signature {
             type Args = ($($T,)*);
             type Output = R;
             type Pointer = <signature!(@kind R $($T)*) as Kind>::Pointer<Self>;
-            const STACK: usize = places([$(size::<$T>()),*], R::IN_REGISTERS).1;
+            const STACK: usize = places([$($T::SIZE),*], R::IN_REGISTERS).1;
 
             #[allow(unused_unsafe)] // If there are no arguments.
             #[inline(always)]
             unsafe fn write(($($arg,)*): Self::Args, _words: *mut Word) {
-                let [$($place),*] = const { places([$(size::<$T>()),*], R::IN_REGISTERS).0 };
+                let [$($place),*] = const { places([$($T::SIZE),*], R::IN_REGISTERS).0 };
 
                 // SAFETY: The places are within the words.
                 unsafe { $($arg.write(_words.add($place));)* }
@@ -327,7 +330,7 @@ macro_rules! signature {
             #[allow(unused_unsafe)] // As above.
             #[inline(always)]
             unsafe fn read(_words: *const Word) -> Self::Args {
-                let [$($place),*] = const { places([$(size::<$T>()),*], R::IN_REGISTERS).0 };
+                let [$($place),*] = const { places([$($T::SIZE),*], R::IN_REGISTERS).0 };
 
                 // SAFETY: The places are within the words, and C has put the arguments there.
                 unsafe { ($(_words.add($place).cast::<$T>().read_unaligned(),)*) }

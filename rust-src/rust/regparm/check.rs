@@ -34,8 +34,11 @@ const REGISTERS: usize = 3;
 struct Function {
     /// Empty for a call through a pointer.
     name: String,
+    is_definition: bool,
     params: Vec<Param>,
     variadic: bool,
+    /// Such as `x86_stdcallcc`; empty for that of C.
+    convention: String,
     /// The types of the result and the parameters.
     ty: String,
     /// The type of the result, and its size.
@@ -171,16 +174,27 @@ impl Types {
 
     /// Reads what follows `define`, `declare`, `call` or `invoke`.
     fn function(&self, text: &str) -> Option<Function> {
-        let words = split(text, ' ');
-        // `NAME(PARAMETERS)` follows the type of the result, or that of the function.
+        // A comma is what separates `NAME(PARAMETERS)` from metadata.
+        let words: Vec<_> = split(text, ' ')
+            .into_iter()
+            .map(|word| word.trim_end_matches(','))
+            .collect();
+        // `NAME(PARAMETERS)` follows the type of the result, or that of the function. Instead of
+        // `NAME`, there can be a constant, `OPERATION … (…)`.
         let (at, callee) = words.iter().enumerate().find(|(_, word)| {
-            (word.starts_with('@') || word.starts_with('%')) && word.ends_with(')')
+            word.ends_with(')')
+                && (word.starts_with(['@', '%'])
+                    || word.starts_with('(') && word.len() > inside(word).len() + 2)
         })?;
-        let open = if callee[1..].starts_with('"') {
+        let open = if callee.starts_with('(') {
+            inside(callee).len() + 2
+        } else if callee[1..].starts_with('"') {
             callee[2..].find('"')? + 3
         } else {
             callee.find('(')?
         };
+        let operation = |word: &&str| matches!(*word, "inttoptr" | "getelementptr");
+        let at = words[..at].iter().position(operation).unwrap_or(at);
         let name = callee[1..open].trim_matches('"').trim_start_matches("\\01");
         let mut params = split(inside(&callee[open..]), ',');
         let function_type = words[..at].iter().rev().find(|word| word.starts_with('('));
@@ -199,8 +213,14 @@ impl Types {
             } else {
                 String::new()
             },
+            is_definition: false,
             params: params.iter().map(|param| self.param(param)).collect(),
             variadic,
+            convention: words[..at]
+                .iter()
+                .find(|word| word.starts_with("x86_"))
+                .map(|word| word.to_string())
+                .unwrap_or_default(),
             ty: format!("{result} {types:?}"),
             result: (result.to_string(), self.layout(result).0),
         })
@@ -240,7 +260,11 @@ impl Types {
                 Some(function) if with_calls && what == "declare" => {
                     declared.insert(function.name.clone(), function);
                 }
-                function => functions.extend(function),
+                Some(function) => functions.push(Function {
+                    is_definition: what == "define",
+                    ..function
+                }),
+                None => panic!("{path}: cannot read this: {line}"),
             }
         }
         // For LLVM, `inreg` in the declaration of what is called is as good as in the call, if both
@@ -297,7 +321,8 @@ impl Function {
         let params = || self.params.iter();
         let integers = params().filter(|param| matches!(param.kind, WORD | WIDE));
 
-        params().any(|param| param.in_register)
+        !self.convention.is_empty()
+            || params().any(|param| param.in_register)
             || params().any(|param| param.kind == AGGREGATE)
                 && integers.take(2).all(|param| param.kind == WIDE)
     }
@@ -305,6 +330,9 @@ impl Function {
     /// What Rust does not pass as C does; nothing if it does.
     fn error(&self, in_c: Option<&Function>, on_stack: bool) -> Option<String> {
         let rust = self.places(false);
+        if !self.convention.is_empty() {
+            return Some(format!("  Convention in Rust: {}\n", self.convention));
+        }
         let c = match in_c {
             // What a variadic function takes after its parameters is on the stack, too.
             _ if on_stack || in_c.is_some_and(|in_c| in_c.variadic) => "s".repeat(rust.len()),
@@ -337,7 +365,8 @@ impl Function {
             Some(param) if param.kind == RESULT_PLACE => ("ptr", result == "ptr"),
             _ => (&*in_c.result.0, *size == in_c.result.1),
         };
-        (*size != 0 && !agrees)
+        // Who calls may ignore a result.
+        ((*size != 0 || self.is_definition) && !agrees)
             .then(|| format!("  Result in C:    {c}\n  Result in Rust: {result}\n"))
     }
 }

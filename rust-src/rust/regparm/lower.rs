@@ -63,6 +63,10 @@ const WORDS: &str = "Option bool u8 i8 u16 i16 u32 i32 usize isize c_char c_scha
 /// What is passed in two.
 const WIDE: &str = "u64 i64 c_longlong c_ulonglong";
 
+/// What `rust/bindings/regparm.rs` cannot handle: C passes structures of a floating-point number as
+/// that number, and returns types with a flexible array in memory.
+const SPECIAL: [&str; 3] = ["f32", "f64", "__IncompleteArrayField"];
+
 /// The arguments that `rust/bindings/regparm.rs` can handle.
 const MAX_ARGS: usize = 16;
 
@@ -72,7 +76,7 @@ enum Class {
     Word,
     Wide,
     Aggregate,
-    /// Floating point, or what ends in a flexible array. It is left alone, for the guard to see.
+    /// A function that has this is left alone, for the guard to see. A pointer cannot be called.
     Unknown,
 }
 
@@ -171,7 +175,7 @@ impl Types {
             Class::Word
         } else if is_in(WIDE) {
             Class::Wide
-        } else if self.fields.contains_key(&name) && !self.is_flexible(ty) {
+        } else if self.fields.contains_key(&name) && !self.is_special(ty) {
             self.values.insert(name);
             Class::Aggregate
         } else {
@@ -179,20 +183,33 @@ impl Types {
         }
     }
 
-    fn is_flexible(&self, ty: &Type) -> bool {
-        let name = name_of(self.resolve(ty));
-        let mut fields = self.fields.get(&name).into_iter().flatten();
+    /// The names and types of the members of a structure or union.
+    fn members(&self, name: &str) -> impl Iterator<Item = &(String, Type)> {
+        let fields = self.fields.get(name).into_iter().flatten();
 
-        name == "__IncompleteArrayField" || fields.any(|(_, ty)| self.is_flexible(ty))
+        fields.filter(|(name, _)| !NO_MEMBERS.iter().any(|prefix| name.starts_with(prefix)))
     }
 
-    /// Whether a signature needs no rewriting, or cannot be rewritten.
-    fn is_right<'a>(&mut self, args: impl Iterator<Item = &'a Type>, output: &ReturnType) -> bool {
+    fn is_special(&self, ty: &Type) -> bool {
+        let ty = self.resolve(ty);
+        let name = name_of(ty);
+
+        if let Type::Array(array) = ty {
+            // In unions, flexible arrays have no elements.
+            return array.len.to_token_stream().to_string() == "0usize"
+                || self.is_special(&array.elem);
+        }
+        SPECIAL.contains(&&*name) || self.members(&name).any(|(_, ty)| self.is_special(ty))
+    }
+
+    /// The classes of the arguments, and of the result, for which a 64-bit integer is a word.
+    fn classes<'a>(
+        &mut self,
+        args: impl Iterator<Item = &'a Type>,
+        output: &ReturnType,
+    ) -> Vec<Class> {
         let mut classes: Vec<_> = args.map(|ty| self.class(ty)).collect();
 
-        if classes.len() > MAX_ARGS {
-            return true;
-        }
         if let ReturnType::Type(_, ty) = output {
             if !matches!(**ty, Type::Never(_)) {
                 classes.push(match self.class(ty) {
@@ -201,7 +218,7 @@ impl Types {
                 });
             }
         }
-        classes.contains(&Class::Unknown) || classes.iter().all(|class| *class == Class::Word)
+        classes
     }
 
     /// Lists the sizes of a type, of its members, and of theirs: they decide where C returns it.
@@ -212,10 +229,10 @@ impl Types {
         if let Type::Array(array) = ty {
             self.sizes(&array.elem, sizes);
         }
-        for (name, ty) in self.fields.get(&name_of(ty)).into_iter().flatten() {
+        for (name, ty) in self.members(&name_of(ty)) {
             if name == "_bindgen_opaque_blob" {
                 sizes.push(quote!(regparm::UNKNOWN));
-            } else if !NO_MEMBERS.iter().any(|prefix| name.starts_with(prefix)) {
+            } else {
                 self.sizes(ty, sizes);
             }
         }
@@ -255,16 +272,18 @@ impl VisitMut for Types {
         visit_mut::visit_type_mut(self, ty);
 
         let Type::BareFn(f) = ty else { return };
-        let (Some(abi), None) = (&f.abi, &f.variadic) else {
+        let (Some(abi), variadic) = (&f.abi, &f.variadic) else {
             return;
         };
         // If all arguments are on the stack, only the result can be wrong. Nothing can call that.
-        let in_question = if is_c(abi) { f.inputs.len() } else { 0 };
+        let on_stack = variadic.is_some() || !is_c(abi);
+        let in_question = if on_stack { 0 } else { f.inputs.len() };
         let args = f.inputs.iter().map(|arg| &arg.ty);
+        let classes = self.classes(args.clone().take(in_question), &f.output);
 
-        if !self.is_right(args.clone().take(in_question), &f.output) {
+        if classes.iter().any(|class| *class != Class::Word) {
             let output = output(&f.output);
-            *ty = parse_quote!(regparm::CFn<unsafe #abi fn(#(#args),*) -> #output>);
+            *ty = parse_quote!(regparm::CFn<unsafe #abi fn(#(#args,)* #variadic) -> #output>);
         }
     }
 }
@@ -276,7 +295,12 @@ fn function(types: &mut Types, f: &ForeignItemFn) -> Option<TokenStream> {
         FnArg::Receiver(_) => None,
     });
 
-    if f.sig.variadic.is_some() || types.is_right(args, &f.sig.output) {
+    let classes = types.classes(args, &f.sig.output);
+    if f.sig.variadic.is_some()
+        || f.sig.inputs.len() > MAX_ARGS
+        || classes.contains(&Class::Unknown)
+        || classes.iter().all(|class| *class == Class::Word)
+    {
         return None;
     }
 
