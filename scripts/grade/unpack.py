@@ -32,7 +32,7 @@ def save(path, stream, limit, name):
 def main(archive, folder):
     os.mkdir(os.path.join(folder, "patch"))
     left, patches, members, reports = SIZE, 0, 0, 0
-    with tarfile.open(archive, "r|*") as tar:
+    with tarfile.open(archive) as tar:
         for member in tar:
             members += 1
             if members > MEMBERS:
@@ -61,6 +61,9 @@ def main(archive, folder):
                      tar.extractfile(member), REPORT, name)
             else:
                 print("not looked at: %s" % ascii(name))
+        # To its end, where the checksum is.
+        while tar.fileobj.read(1 << 20):
+            pass
     if not patches:
         refuse("there is no patch/*.patch in the archive")
 
@@ -68,7 +71,5 @@ def main(archive, folder):
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
-    except (tarfile.TarError, EOFError, OSError, ValueError, MemoryError) as error:
-        refuse("the archive cannot be read: %s" % error)
-    except Exception as error:  # zlib's and lzma's have no common base
-        refuse("the archive cannot be read: %s" % error)
+    except Exception as error:  # of tar, gzip, zlib, bz2, lzma, memory: they share no other base
+        refuse("the archive cannot be read: %s" % str(error).partition("\n")[0])
