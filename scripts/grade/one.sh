@@ -140,6 +140,7 @@ build() {
 	cp -a "$start_out" "$work/out"
 	kernel build.txt "${DEADLINE:-6000}"
 	if [ $status != 0 ] || ! made "$work/out/arch/x86/boot/bzImage"; then
+		[ $status != 124 ] || row build fail "it was stopped: it ran for too long, or took too much memory or disk"
 		row build fail "$(grep -aE 'error:|Error |undefined|duplicate' "$work/log/build.txt" | head -n 1 | cut -c1-200)"
 		return
 	fi

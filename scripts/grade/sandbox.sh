@@ -11,7 +11,7 @@
 # files. What it prints comes out up to BYTES (4000000). It is stopped after SECONDS
 # (600), when the folders of -w and -l have grown beyond MIB (8000) together or by a
 # million files, and when the machine's memory or disk runs short. The exit status is
-# COMMAND's; 124 when it was stopped, 125 when there is no sandbox.
+# COMMAND's; 124 when it was stopped, 125 when there is no sandbox, or no room for one.
 
 # shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
@@ -65,12 +65,6 @@ set -- timeout --foreground -k 5 "$seconds" choom -n 1000 -- prlimit --core=0 --
 
 out=$(mktemp -d)
 at_exit "rm -rf '$out'"
-mkfifo "$out/pipe"
-head -c "$bytes" <"$out/pipe" &
-reader=$!
-"$@" >"$out/pipe" 2>&1 </dev/null &
-child=$!
-at_exit "kill -9 $child 2>/dev/null || :"
 
 # free FIELD: the least of df's FIELD that is free where a folder that may be written is.
 free() {
@@ -79,19 +73,30 @@ free() {
 		awk '/[0-9]/ && (!n++ || $1 + 0 < free) { free = $1 + 0 } END { print free + 0 }'
 }
 
+# short: does the machine run short of disk or memory?
+short() {
+	[ "$(free avail)" -lt 500 ] || [ "$(awk '$1 == "MemAvailable:" { print int($2 / 1024) }' /proc/meminfo)" -lt 1000 ]
+}
+! short || { say "sandbox: this machine has less than 500 MiB of disk, or 1000 of memory, to spare"; exit 125; }
+
+mkfifo "$out/pipe"
+head -c "$bytes" <"$out/pipe" &
+reader=$!
+"$@" >"$out/pipe" 2>&1 </dev/null &
+child=$!
+at_exit "kill -9 $child 2>/dev/null || :"
+
 # watch: end the child when it takes too much of what all share. What its folders have
 # takes long to count: that is done when the disk has less, and now and then.
 watch() {
 	_n=0 _size=0 _free=$(free avail) _files=$(free iavail)
 	while sleep 1 && kill -0 "$child" 2>/dev/null; do
-		_n=$((_n + 1)) _now=$(free avail)
+		_n=$((_n + 1))
 		# shellcheck disable=SC2086
-		if [ $((_free - _now)) -gt "$mib" ] || [ $((_n % 30)) = 0 ]; then
+		if [ $((_free - $(free avail))) -gt "$mib" ] || [ $((_n % 30)) = 0 ]; then
 			_size=$([ ! "$owned$linked" ] || du -smc $owned $linked 2>/dev/null | tail -n 1 | cut -f1)
 		fi
-		_memory=$(awk '$1 == "MemAvailable:" { print int($2 / 1024) }' /proc/meminfo)
-		if [ "${_size:-0}" -gt "$mib" ] || [ "$_now" -lt 500 ] || [ "$_memory" -lt 1000 ] ||
-			[ $((_files - $(free iavail))) -gt 1000000 ]; then
+		if [ "${_size:-0}" -gt "$mib" ] || short || [ $((_files - $(free iavail))) -gt 1000000 ]; then
 			: >"$out/stopped"
 			kill "$child" 2>/dev/null
 			sleep 2
