@@ -5,6 +5,7 @@
  */
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/pagemap.h>
 #include <linux/proc_fs.h>
 
 #define PAGES 8
