@@ -7,8 +7,8 @@ CONFIG ?= lean
 JOBS   ?= $(shell nproc)
 GOALS  := $(MAKECMDGOALS)
 
-variables := ARCH AREA BREAK BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES MUTANT N SEED DEADLINE LINUX \
-	LINUX_TARBALL LLVM PATCHES REPORT RUST_LIB_SRC TESTER KERNEL_ORG KVM SMP MEM JOBS V
+variables := ARCH AREA BREAK BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES MUTANT N SEED FUZZ_SECONDS STEPS \
+	DEADLINE LINUX LINUX_TARBALL LLVM PATCHES REPORT RUST_LIB_SRC TESTER KERNEL_ORG KVM SMP MEM JOBS V
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 unknown := $(filter-out $(variables) GOALS,$(given))
 ifneq ($(unknown),)
@@ -16,8 +16,8 @@ $(error No such variable: $(unknown). 'make help' lists them)
 endif
 
 options := $(firstword -$(MAKEFLAGS))
-ifneq ($(findstring i,$(options))$(findstring t,$(options)),)
-$(error make -i and -t would call a failure a success)
+ifneq ($(findstring i,$(options))$(findstring t,$(options))$(MAKEFILES),)
+$(error make -i, make -t and MAKEFILES= can call a failure a success)
 endif
 
 # A $ in CMD is for the guest's shell. LLVM counts only on the command line: in the
@@ -68,6 +68,10 @@ kunit: tree ## run the kernel's own tests of Rust; for ARCH=i386 compare them wi
 abi-fuzz: tree ## compare random calls between Rust and C on i386
 	@ARCH=i386 scripts/build/kernel.sh
 	@scripts/test/abi-fuzz.sh
+
+.PHONY: fuzz
+fuzz: tree ## compare random calls of random tasks with a model, for FUZZ_SECONDS=60
+	@scripts/test/fuzz.sh
 
 .PHONY: debug-test
 debug-test: tree ## all tests, with longer races, on a kernel built to find bugs
@@ -159,8 +163,9 @@ help: ## this list
 ## ADD='path...'        shell: put files and folders into the guest
 ## TESTS='pattern...'   test, debug-test: these programs or tests only, as in 'cow_* make_vcpu.*';
 ##                      grade-test: these, as in 'handout log.*'
-## MODES='mode...'      test, debug-test: x86_64/x86_64, x86_64/i386, i386/i386
+## MODES='mode...'      test, debug-test, fuzz: x86_64/x86_64, x86_64/i386, i386/i386
 ## N=60 SEED=number     abi-fuzz: how many random functions, and which
+## FUZZ_SECONDS=60 SEED=number STEPS='step...'  fuzz: how long, which sequences, or only this one
 ## AREA=name MUTANT='pattern'  mutants: these only, as in AREA=tracker MUTANT='parent-*'
 ## HANDOUT=1            the numbers and programs of the handouts (run, test, shell)
 ## HANDOUT=NAME         tp4, info0940, xxxhal, modules or new-syscall as an exercise

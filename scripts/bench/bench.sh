@@ -67,7 +67,7 @@ configure() {
 
 # build OUT [LINE…]: build the kernel of $TREE.
 build() {
-	[ ! -d "$1" ] || not_from_the_future "$1"
+	renew "$1"
 	configure "$@" >"$BUILD/log/${1##*/}.config.log" 2>&1 </dev/null
 	run_logged "$BUILD/log/${1##*/}.log" "kernel ${1##*/kernel-}" kmake "$1" bzImage
 }

@@ -164,9 +164,7 @@ configure() {
 # shellcheck disable=SC2015 # a failure of any of them counts
 inputs() {
 	{
-		cp "$(git -C "$TREE" rev-parse --absolute-git-dir)/index" "$out/.index" &&
-			GIT_INDEX_FILE=$out/.index git -C "$TREE" add -A &&
-			GIT_INDEX_FILE=$out/.index git -C "$TREE" write-tree &&
+		tree_id &&
 			cat "$BUILD/toolchain.env" &&
 			"$RUSTC" -vV &&
 			$CC --version &&
@@ -205,6 +203,7 @@ if [ -e "$out/.config" ] && [ -e "$out/.begun" ] && built=$(outputs) && news=$(e
 fi
 rm -f "$out/.built"
 configure
+renew "$out"
 : >"$out/.begun"
 before=$(inputs)
 attempt "$log" "$title" make_all "$out"

@@ -35,7 +35,7 @@ smake() {
 }
 
 mkdir -p "$obj"
-not_from_the_future "$objects"
+renew "$objects"
 if [ $# = 3 ]; then
 	# The prefix avoids the names of the collection's own programs.
 	name=user_$(basename "$2" .rs)

@@ -32,11 +32,12 @@ list_(add|del) corruption
 \*\*\* DEADLOCK
 -+\[ cut here \]
 '
-# The prefix of a line: level, time, caller. Not every kernel has one.
-head='((<[0-9]+>)?\[ *[0-9]+\.[0-9]+\](\[ *[TC][0-9]+\])? )?'
+# The prefix of a line: level, time, caller. Not every kernel has one. Before it there may
+# be half a line that a program has written to the console.
+head='(<[0-9]+>)?\[ *[0-9]+\.[0-9]+\](\[ *[TC][0-9]+\])? '
 
 [ -s "$1" ] || { say "${0##*/}: $1 is missing or empty"; exit 2; }
 
 pattern=$(printf '%s\n' "$reports" | sed '/^$/d' | paste -s -d '|')
-found=$(sed 's/\r$//' "$1" | grep -a -m 1 -A 40 -E "^$head($pattern)") || exit $?
+found=$(sed 's/\r$//' "$1" | grep -a -m 1 -A 40 -E "(^|$head)($pattern)") || exit $?
 printf '%s\n' "$found"

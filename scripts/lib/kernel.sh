@@ -54,10 +54,30 @@ libc() {
 	done
 }
 
-# not_from_the_future FOLDER: if the clock was set back, make would take what it has built
-# for newer than any edit: let it build that again.
-not_from_the_future() {
+# tree_id: a hash of build/linux with its changes.
+tree_id() {
+	rm -f "$BUILD/.index.lock"
+	cp "$(git -C "$TREE" rev-parse --absolute-git-dir)/index" "$BUILD/.index" &&
+		GIT_INDEX_FILE=$BUILD/.index git -C "$TREE" add -A &&
+		GIT_INDEX_FILE=$BUILD/.index git -C "$TREE" write-tree
+}
+
+# renew OUT: prepare for a build in OUT by make, which goes by the times of files. What was
+# built before the clock was set back must not be newer than an edit; what has changed in
+# build/linux since the last build in OUT must not be older than that, as after mv or cp -p.
+renew() {
+	mkdir -p "$1"
 	find "$1" -newermt now ! -name '.config*' -exec touch -h -d @0 {} +
+	_tree=$(tree_id)
+	if [ -e "$1/.tree" ]; then
+		_last=$(git -C "$TREE" rev-parse -q --verify "$(cat "$1/.tree")^{tree}") ||
+			_last=$(git hash-object -t tree /dev/null)
+		git -C "$TREE" diff --name-only --diff-filter=d -z "$_last" "$_tree" |
+			(cd "$TREE" && xargs -0r stat -c '%Y %Z %n') | while read -r _modified _changed _file; do
+			[ "$_modified" -ge "$_changed" ] || touch "$TREE/$_file"
+		done
+	fi
+	echo "$_tree" >"$1/.tree"
 }
 
 # kvariables OUT: the variables of the kernel's make for a build in OUT, one a line.
@@ -82,7 +102,6 @@ kmake() (
 
 # make_all OUT: build the kernel in OUT, and install its modules for the guest's modprobe.
 make_all() {
-	not_from_the_future "$1"
 	kmake "$1" all
 	rm -rf "$1/installed"
 	grep -q '^CONFIG_MODULES=y' "$1/.config" || return 0

@@ -61,7 +61,7 @@ foreign='GIT_.*
 (K|HOST|USER)?(C|CXX|A|AS|CPP|LD|RUST|RUSTDOC)FLAGS|RUSTC_.*
 CARGO_(BUILD|ENCODED|INSTALL|PROFILE|TARGET)_.*|BINDGEN_.*
 CPATH|C_INCLUDE_PATH|LIBRARY_PATH|SOURCE_DATE_EPOCH|POSIXLY_CORRECT
-TAR_OPTIONS|GREP_.*|GZIP|XZ_.*'
+TAR_OPTIONS|GREP_.*|GZIP|XZ_.*|SHELLCHECK_OPTS'
 
 case $ARCH in
 x86_64 | i386) ;;
@@ -77,6 +77,9 @@ case $HANDOUT in
 	echo "$_names" | grep -qxF -e "$exercise" ||
 		die "HANDOUT=$exercise: there is only HANDOUT=1, and the exercises $(echo "$_names" | paste -sd' ')"
 	;;
+esac
+case ${DEADLINE:-1} in
+0* | *[!0-9]*) die "DEADLINE=$DEADLINE: not a number of seconds" ;;
 esac
 
 # same_world: unset them, and ignore git's configuration except for the user's name
@@ -102,13 +105,21 @@ same_world() {
 	# shellcheck disable=SC2086
 	unset $_foreign
 	export GIT_CONFIG_GLOBAL="$_config" GIT_CONFIG_NOSYSTEM=1 SAME_WORLD="$TOP"
+	# What build/linux says of these does not count: git must look at all files.
+	export GIT_CONFIG_COUNT=3 GIT_CONFIG_KEY_0=core.fsmonitor GIT_CONFIG_VALUE_0=false \
+		GIT_CONFIG_KEY_1=status.showUntrackedFiles GIT_CONFIG_VALUE_1=normal \
+		GIT_CONFIG_KEY_2=core.hooksPath GIT_CONFIG_VALUE_2=/dev/null
 }
 same_world
 mkdir -p "$BUILD/log"
 
-# cache_dir: the folder of downloads and base trees, which outlives build/.
+# cache_dir: the folder of downloads and base trees, which outlives build/. The specification
+# says to ignore a relative XDG_CACHE_HOME.
 cache_dir() {
-	_cache=${XDG_CACHE_HOME:-$HOME/.cache}/rust-syscalls
+	case ${XDG_CACHE_HOME:-} in
+	/*) _cache=$XDG_CACHE_HOME/rust-syscalls ;;
+	*) _cache=${HOME:?is not set, and the cache of downloads is there}/.cache/rust-syscalls ;;
+	esac
 	plain_path 'the cache' "$_cache"
 	mkdir -p "$_cache"
 	realpath "$_cache"

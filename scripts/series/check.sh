@@ -12,6 +12,7 @@
 #   rustfmt     the Rust files that the series touches
 #   clippy      the Rust files that it adds, with the kernel of ARCH
 #   mandoc, shellcheck  the man pages, the scripts
+#   claims      the tests that the threat model names exist
 #   names       no path of this machine, no host that it installs from
 
 . "$(dirname "$0")/../lib/lib.sh"
@@ -39,11 +40,13 @@ check_mirrors() {
 	done
 }
 
-# On standard error there is only spdxcheck.py, if a Python module is missing.
+# On standard error there is only spdxcheck.py, if a Python module is missing. A user's own
+# .checkpatch.conf may ignore things.
 check_checkpatch() {
 	set -- "$TOP"/patches/*.patch
 	[ -e "$1" ] || return 0
-	(cd "$TREE" && scripts/checkpatch.pl -q --strict --no-signoff "$@" 2>/dev/null)
+	: >"$work/.checkpatch.conf"
+	(cd "$TREE" && CHECKPATCH_CONFIG_DIR=$work scripts/checkpatch.pl -q --strict --no-signoff "$@" 2>/dev/null)
 }
 
 check_rustfmt() {
@@ -60,7 +63,7 @@ check_clippy() {
 		cp "$_from" "$_out/.config"
 	}
 	rm -f "$_out/.config.from"
-	not_from_the_future "$_out"
+	renew "$_out"
 	# shellcheck disable=SC2046 # one word per object
 	run_quietly kmake "$_out" -s CLIPPY=1 prepare \
 		$(rust_files A | grep -vE '^(rust|tools|scripts|Documentation)/' | objects)
@@ -85,18 +88,27 @@ objects() {
 
 check_shellcheck() {
 	(cd "$TOP" && git grep -lzE '^#!/bin/(busybox |ba)?sh|^# shellcheck shell=' -- scripts .ci |
-		xargs -r0 shellcheck -x -P SCRIPTDIR)
+		xargs -r0 shellcheck --norc -x -P SCRIPTDIR)
 }
 
 check_mandoc() {
 	find "$TOP/Documentation" -name '*.[1-9]' -exec mandoc -T lint {} +
 }
 
+check_claims() {
+	_page=$TOP/Documentation/userspace-api/rust-syscalls-threat-model.rst
+	# shellcheck disable=SC2016 # the page's quotation marks
+	grep -o '``[a-z_]*\.[a-z0-9_]*``' "$_page" | tr -d '`' | sort -u | while IFS=. read -r _program _test; do
+		grep -qE "fn $_test\(|\"$_test\"" "$TOP/selftests/rust_syscalls/$_program.rs" ||
+			echo "${_page#"$TOP/"}: there is no test $_program.$_test"
+	done
+}
+
 # Paths and package hosts of this machine must not get into the repository.
 check_names() {
 	{
 		echo "$TOP/"
-		echo "$HOME/."
+		echo "${HOME:-}/."
 		{
 			# shellcheck disable=SC2016 # apt fills it in
 			apt-get indextargets --format '$(REPO_URI)' || :
@@ -122,7 +134,7 @@ at_exit "rm -rf '$work'"
 all_written
 
 failed=
-[ $# != 0 ] || set -- apply mirrors checkpatch rustfmt shellcheck mandoc names clippy
+[ $# != 0 ] || set -- apply mirrors checkpatch rustfmt shellcheck mandoc claims names clippy
 for check; do
 	isolated "check_$check" >"$BUILD/log/check-$check.log" 2>&1
 	[ "$status" != 0 ] || [ -s "$BUILD/log/check-$check.log" ] || continue

@@ -17,8 +17,9 @@ case $# in
 *) tree=$1 to=$2 ;;
 esac
 
-in_tree() {
-	git -C "$tree" "$@"
+# in_clone COMMAND…: git in a clone of the tree, without the user's configuration of that.
+in_clone() {
+	git -C "$tree" --git-dir="$new/git" --work-tree=. "$@"
 }
 
 # mirror NAME PREFIX PATHSPEC…: copy the added files that match, without the prefix.
@@ -26,10 +27,10 @@ mirror() {
 	_name=$1 _prefix=$2
 	shift 2
 	mkdir "$new/$_name" "$new/all"
-	in_tree diff --name-only --diff-filter=A --no-renames base "$series" -- "$@" >"$new/list"
+	in_clone diff --name-only --diff-filter=A --no-renames base "$series" -- "$@" >"$new/list"
 	if [ -s "$new/list" ]; then
 		# shellcheck disable=SC2046 # one word per file
-		in_tree archive "$series" -- $(cat "$new/list") | tar -x -C "$new/all"
+		in_clone archive "$series" -- $(cat "$new/list") | tar -x -C "$new/all"
 		cp -r "$new/all/$_prefix." "$new/$_name"
 	fi
 	rm -r "$new/all" "$new/list"
@@ -38,9 +39,9 @@ mirror() {
 with_lock
 if [ "$tree" = "$TREE" ]; then
 	[ -d "$TREE" ] || die "there is no build/linux: run 'make tree' first"
-	[ "$(in_tree symbolic-ref -q --short HEAD)" = series ] ||
+	[ "$(git -C "$tree" symbolic-ref -q --short HEAD)" = series ] ||
 		die "build/linux is not on its branch series: finish the rebase, or check series out; nothing is written"
-	changes=$(in_tree status --porcelain)
+	changes=$(git -C "$tree" status --porcelain)
 	[ ! "$changes" ] || die "build/linux has changes that are not committed; nothing is written:
 $changes"
 fi
@@ -48,15 +49,17 @@ fi
 new=$(mktemp -d "$BUILD/series.XXXXXX")
 at_exit "rm -rf '$new'"
 
+git clone -q --bare --shared "$tree" "$new/git"
+git -C "$new/git" config core.bare false
 # Whatever the user commits from now on.
-series=$(in_tree rev-parse series)
-in_tree merge-base --is-ancestor base "$series" || die "the branch series is not based on the branch base"
-[ ! "$(in_tree rev-list --merges base.."$series")" ] || die "the branch series has merges: a series of patches cannot"
+series=$(in_clone rev-parse series)
+in_clone merge-base --is-ancestor base "$series" || die "the branch series is not based on the branch base"
+[ ! "$(in_clone rev-list --merges base.."$series")" ] || die "the branch series has merges: a series of patches cannot"
 
 # What git takes for a function line, which the hunks show, depends on its version:
 # define it.
 mkdir "$new/patches"
-in_tree -c diff.cpp.xfuncname='^[A-Za-z_$].*' \
+in_clone -c diff.cpp.xfuncname='^[A-Za-z_$].*' \
 	-c diff.rust.xfuncname='^[ \t]*((pub(\([^)]*\))? +)?((const|async|unsafe|extern( +"[^"]*")?) +)*(fn|impl|trait|struct|enum|union|mod|macro_rules!)[ <].*[^;])$' \
 	format-patch -q -o "$new/patches" --zero-commit --no-signature --no-numbered --abbrev=12 \
 	-M --diff-algorithm=histogram --no-ext-diff --no-textconv --encode-email-headers base.."$series"
@@ -64,7 +67,8 @@ mirror rust-src '' '*.rs' ':!tools/testing' ':!Documentation'
 mirror selftests tools/testing/selftests/ tools/testing/selftests
 mirror Documentation Documentation/ Documentation
 
-if [ "$tree" = "$TREE" ] && [ "$(in_tree config series.patches)" != "$(series_id)" ] &&
+# Where patches/ is missing, this script was killed between the two moves below.
+if [ "$tree" = "$TREE" ] && [ -e "$to/patches" ] && [ "$(git -C "$tree" config series.patches)" != "$(series_id)" ] &&
 	! diff -rq "$new/patches" "$to/patches" >/dev/null 2>&1; then
 	die "patches/ has changed since build/linux was made from it, and would be overwritten; nothing is" \
 		"written: git stash that change, or rebase your commits onto it (see make tree)"
@@ -87,6 +91,6 @@ for part in patches rust-src selftests Documentation; do
 	say "$part/ is written; the old one is in build/series.old/"
 done
 if [ "$tree" = "$TREE" ]; then
-	in_tree update-ref refs/series/written "$series"
-	in_tree config series.patches "$(series_id)"
+	git -C "$tree" update-ref refs/series/written "$series"
+	git -C "$tree" config series.patches "$(series_id)"
 fi

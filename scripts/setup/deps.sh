@@ -53,7 +53,7 @@ needs() {
 		check) printf '%s\n' shellcheck\ shellcheck mandoc\ mandoc ;;
 		gdb) echo gdb gdb ;;
 		menuconfig) echo ncurses.h libncurses-dev ;;
-		test) printf '%s\n' patch\ patch bwrap\ bubblewrap ;;
+		test) echo patch patch "a page that says what to change"; echo bwrap bubblewrap "a submission's sandbox" ;;
 		esac
 	done
 	# For what lean does not have: BTF, other compression, certificates.
@@ -196,7 +196,8 @@ debian_library() {
 	command -v apt-get >/dev/null || return 0
 	for _suite in trixie-backports trixie sid; do
 		_deb=$("$TOP/scripts/setup/apt.sh" $_suite rust-src "$rust") || continue
-		_tmp=$(mktemp -d "$cache/tmp.XXXXXX")
+		_tmp=$(mktemp -d "$cache/rust-src.XXXXXX")
+		at_exit "rm -rf '$_tmp'"
 		dpkg-deb -x "$_deb" "$_tmp"
 		rm -rf "$cache/rust-src-$rust"
 		mv "$_tmp"/usr/src/rustc-*/library "$cache/rust-src-$rust"

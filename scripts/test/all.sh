@@ -40,6 +40,7 @@ for mode in $modes; do
 	*) die "MODES=$mode: there is only $all_modes" ;;
 	esac
 done
+[ "${mode:-}" ] || die "MODES= is blank: there is only $all_modes"
 # A folder of this run, for JUnit files. The lock stays when claim takes the next folder.
 claim "${debug}test"
 results=$run

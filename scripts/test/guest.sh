@@ -54,6 +54,8 @@ ends 'a guest that powers off' 1 'without a result' guest 120 'poweroff -f'
 ends 'a guest that crashes' 1 'Kernel panic' guest 120 'echo c >/proc/sysrq-trigger'
 ends 'a guest whose kernel warns' 1 'WARNING: kernel/fork.c' guest 120 \
 	'echo "<4>WARNING: kernel/fork.c:1 at f+0x0/0x10" >/dev/kmsg'
+ends 'a guest that silences its kernel, which then warns' 1 'WARNING: kernel/fork.c' guest 120 'dmesg -n 1' \
+	'echo "<4>WARNING: kernel/fork.c:1 at f+0x0/0x10" >/dev/kmsg'
 ends 'a user who logs such words' 0 '' guest 120 'echo "<4>user says BUG: WARNING: Oops" >/dev/kmsg'
 
 # logged LINE: run scripts/guest/trouble.sh on a log with LINE.
@@ -77,6 +79,7 @@ done <<'EOF'
 [    1.234567] Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000b
 [    1.234567] UBSAN: array-index-out-of-bounds in kernel/fork.c:1:2
 BUG: KASAN: a kernel that does not log the time
+half a line of a program[    1.234567] BUG: KASAN: slab-use-after-free in f
 EOF
 ends 'no log' 2 'missing or empty' "$TOP/scripts/guest/trouble.sh" "$tmp/none"
 for line in 'xxxhal syscall called with "BUG: WARNING: Oops"' 'sh[12]: segfault at 8 ip 8'; do

@@ -156,6 +156,8 @@ text ~ /^K?TAP version / {
 text ~ /^1\.\.[0-9]+/ {
 	if (!opened[depth])
 		open(depth)
+	if (plan[depth] >= 0)
+		fail(where(depth) "a second plan: " text)
 	plan[depth] = substr(text, 4) + 0
 	# "1..0 # SKIP": the program's own result, which follows, says skip, too.
 	next

@@ -45,6 +45,7 @@ program 'a failure that the exit status hides' '1 1 0' ok/ 1..2 'ok 1 a' 'not ok
 program 'a short plan' '2 1 0' ok/ 1..3 'ok 1 a' 'ok 2 b'
 program 'more than planned' '2 1 0' ok/ 1..1 'ok 1 a' 'ok 2 b'
 program 'no plan' '1 1 0' ok/ 'ok 1 a'
+program 'a plan made to fit' '1 1 0' ok/ 1..2 'ok 1 a' 1..1
 program 'a number left out' '2 1 0' ok/ 1..2 'ok 1 a' 'ok 3 b'
 program 'a program that says nothing' '0 1 0' ok/
 program 'a program that dies' '1 2 0' 'not ok/ # exit=139' 1..2 'ok 1 a'

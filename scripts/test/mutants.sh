@@ -100,6 +100,7 @@ in_guest() {
 try() {
 	log=$BUILD/log/mutant.log verdict=FAIL detail='does not apply'
 	if [ "$2" != /dev/null ]; then git -C "$TREE" apply "$2" || return 0; fi
+	renew "$out"
 	attempt "$log" "$1" build
 	if [ "$status" = 0 ] && ! grep -E '(^|: )warning: ' "$log" >&2; then
 		failures=$BUILD/log/failures.log
@@ -107,7 +108,11 @@ try() {
 		[ -s "$failures" ] || host >"$log" 2>&1 </dev/null ||
 			sed -En 's/^(not ok|FAIL) //p; $p' "$log" >"$failures"
 		detail=$(sed 1q "$failures" | tr -d '\t`\r')
-		if [ "$detail" ]; then verdict=dead; else verdict=LIVES; fi
+		case $detail in
+		'') verdict=LIVES ;;
+		*'QEMU failed'* | *'disk full'*) ;; # no test has noticed
+		*) verdict=dead ;;
+		esac
 	elif [ "$refusal" ] && grep -q "$refusal" "$log"; then
 		verdict=dead detail='the build'
 	else

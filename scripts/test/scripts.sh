@@ -58,7 +58,7 @@ hostile() (
 		GIT_INDEX_FILE="$tmp/caller/.git/index" GIT_WORK_TREE="$tmp/caller" GIT_DEFAULT_HASH=sha256 \
 		CDPATH=".:$tmp" MAKEFLAGS='-n --' KCFLAGS=-Dhostile KBUILD_OUTPUT="$tmp/caller" O="$tmp/caller" \
 		CROSS_COMPILE=no- CC=no-cc ARFLAGS=no CARGO_BUILD_TARGET=no RUSTFLAGS=no TAR_OPTIONS=--no \
-		XZ_OPT=--no POSIXLY_CORRECT=1 C_INCLUDE_PATH=/no LIBRARY_PATH=/no
+		XZ_OPT=--no SHELLCHECK_OPTS=--no POSIXLY_CORRECT=1 C_INCLUDE_PATH=/no LIBRARY_PATH=/no
 	"$@"
 )
 
@@ -156,7 +156,8 @@ kernel() {
 		>"$1/tools/testing/selftests/Makefile"
 	touch "$1/tools/testing/selftests/rust_syscalls/Makefile" "$1/include/uapi/linux/pf_stat.h"
 	printf '#!/bin/sh\nshift\ncat "$@" >"$KCONFIG_CONFIG"\n' >"$1/scripts/kconfig/merge_config.sh"
-	chmod +x "$1/scripts/kconfig/merge_config.sh"
+	printf '#!/bin/sh\nwc -c "$CHECKPATCH_CONFIG_DIR/.checkpatch.conf"\n' >"$1/scripts/checkpatch.pl"
+	chmod +x "$1/scripts/kconfig/merge_config.sh" "$1/scripts/checkpatch.pl"
 	echo CONFIG_RUST=y | tee "$1/kernel/configs/rust.config" >"$1/kernel/configs/rust_syscalls.config"
 	printf 'List\n\nTHE REST\nF:\t*\n' >"$1/MAINTAINERS"
 	printf '*.o\n\n#\n# Debian packaging: ignore everything\n#\n/*\n!/debian/\n' >"$1/.gitignore"
@@ -225,6 +226,20 @@ head=$(git -C "$tree" rev-parse HEAD)
 rm -rf "$tree"
 GIT_COMMITTER_DATE=2021-01-01T00:00:00Z works 'make tree at another time' env LINUX="$tmp/linux" scripts/series/tree.sh
 same 'always the same hashes' "$(git -C "$tree" rev-parse HEAD)" "$head"
+# What a user says to git in build/linux is for the user's own commands.
+printf '#!/bin/sh\nprintf "t\\0"\n' >"$tmp/hooks/fsmonitor"
+chmod +x "$tmp/hooks/fsmonitor"
+for setting in format.suffix=.txt format.filenameMaxLength=12 format.signOff=true format.coverLetter=true diff.context=9 \
+	status.showUntrackedFiles=no core.hooksPath="$tmp/hooks" core.fsmonitor="$tmp/hooks/fsmonitor"; do
+	git -C "$tree" config "${setting%%=*}" "${setting#*=}"
+done
+works 'make series with git configured in build/linux' scripts/series/write.sh
+same 'gives the same bytes' "$(series_sum)" "$sum"
+touch "$tree/new"
+refuses 'make series with a file that git is told to ignore' 'not committed' scripts/series/write.sh
+rm "$tree/new"
+git -C "$tree" config --unset core.hooksPath
+git -C "$tree" config --unset core.fsmonitor
 cp -r "$tmp/linux.git" "$tmp/am"
 works 'plain git am takes the patches' env -i PATH="$PATH" GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b \
 	git -C "$tmp/am" am -q "$repo"/patches/*.patch
@@ -236,6 +251,10 @@ works 'make check: patches and mirrors agree' scripts/series/check.sh apply mirr
 same 'make check is silent' "$(cat "$tmp/output")" ''
 echo >>"$repo/rust-src/kernel/hello.rs"
 refuses 'make check: a mirror that differs' 'rust-src/kernel/hello.rs' scripts/series/check.sh mirrors
+echo 'echo "options=$SHELLCHECK_OPTS $*"' | fake shellcheck
+refuses 'make check: without the options of your shellcheck' '^options= --norc' with_fakes scripts/series/check.sh shellcheck
+rm "$tmp/fake/shellcheck"
+refuses 'make check: nor of your checkpatch' '^0 .*/build/check' scripts/series/check.sh checkpatch
 (cd "$repo" && scripts/series/write.sh 2>/dev/null)
 touch "$repo/selftests/stale"
 refuses 'make check: a file too many' 'selftests: stale' scripts/series/check.sh mirrors
@@ -320,8 +339,14 @@ echo '// more' >>"$tree/kernel/hello.rs"
 commit 'kernel: more'
 echo "case \$1=\$2 in */series.??????/patches=*/patches) mkdir -p \"\$2/half\"; exit 1 ;; esac; exec $(command -v mv) \"\$@\"" | fake mv
 refuses 'make series that cannot write' 'cannot be written' with_fakes scripts/series/write.sh
+echo "$(command -v mv) \"\$@\"; case \$* in */series.old/patches) kill -9 \$PPID ;; esac" | fake mv
+works 'make series is killed halfway' with_fakes sh -c '! scripts/series/write.sh'
 rm "$tmp/fake/mv"
+works 'make series after that' scripts/series/write.sh
+same 'has written all' "$(find "$repo/patches" -type f | wc -l)" 3
 git -C "$tree" reset -q --hard HEAD~1
+works 'make series without the last commit' scripts/series/write.sh
+same 'gives the same bytes again' "$(series_sum)" "$sum"
 
 # LINUX= and LINUX_TARBALL= that will not do; and one that will, later.
 kernel "$tmp/linux.old" 12 1
@@ -353,6 +378,11 @@ same 'gives the same bytes' "$(series_sum)" "$sum"
 touch "$tmp/linux.new/kernel/added"
 works 'a plain tree that has changed' env LINUX="$tmp/linux.new" scripts/series/tree.sh
 same 'is seen' "$(git -C "$tree" ls-files kernel/added)" kernel/added
+
+# The cache
+says 'a relative XDG_CACHE_HOME is ignored' "^$tmp/home/.cache/" env XDG_CACHE_HOME=cache HOME="$tmp/home" LINUX="$tmp/linux" \
+	scripts/setup/source.sh
+refuses 'no HOME' 'HOME: is not set' env -u XDG_CACHE_HOME -u HOME scripts/setup/source.sh
 
 # The lock
 mkdir -p "$repo/build"
@@ -625,9 +655,13 @@ same 'and why the one that is there is not used' "$(grep -c 'is of Rust 1.94, ru
 # What make is given
 refuses 'a variable that there is not' 'No such variable: ARC' make run ARC=i386
 for option in -i -t; do
-	refuses "make $option" 'would call a failure a success' env -u MAKEFLAGS make $option help
+	refuses "make $option" 'can call a failure a success' env -u MAKEFLAGS make $option help
 done
 refuses 'HANDOUT= of a guess' 'HANDOUT=yes: there is only HANDOUT=1' env HANDOUT=yes scripts/setup/deps.sh
+refuses 'MAKEFILES=' 'can call a failure a success' env -u MAKEFLAGS MAKEFILES=/dev/null make help
+for deadline in 0 -1 1m; do
+	refuses "DEADLINE=$deadline" "DEADLINE=$deadline: not a number of seconds" env DEADLINE=$deadline scripts/setup/deps.sh
+done
 for script in setup/deps series/tree build/kernel guest/qemu test/all test/mutants; do
 	says "$script.sh --help" "^(usage: | ).*${script#*/}.sh" scripts/$script.sh --help
 done
@@ -663,6 +697,14 @@ touch -d tomorrow "$out/a.o"
 builds 'a change'
 same 'after the clock was set back, too' "$(find "$out" -newermt now)" ''
 builds 'the same change' 'up to date'
+cp -p "$tree/kernel/fork.c" "$tmp/fork.c"
+echo x >>"$tree/kernel/fork.c"
+touch "$repo/build/.index.lock" # after a kill
+builds 'another change'
+touch -d 2001-01-01 "$tmp/fork.c"
+cp -p "$tmp/fork.c" "$tree/kernel/fork.c"
+builds 'an old file back in its place'
+same 'make sees it' "$(find "$tree/kernel/fork.c" -newer "$tree/kernel/hello.rs")" "$tree/kernel/fork.c"
 commit 'kernel: x'
 builds 'the same change, committed' 'up to date'
 git -C "$tree" reset -q --mixed HEAD~1
@@ -727,7 +769,7 @@ echo 'case $* in *7) exit 71 ;; esac; exec /usr/bin/flock "$@"' | fake flock
 refuses 'a disk without locks' 'guest.99 cannot be locked' with_fakes timeout 60 scripts/guest/qemu.sh "$out" /none
 rm "$tmp/fake/flock"
 cd "$tmp"
-echo 'case $* in *loglevel=7*) printf "Linux\nreboot: now\n" >"$console"; printf "well\n\001exit 0\n" ;; esac' >good
+echo 'case $* in *ignore_loglevel*) printf "Linux\nreboot: now\n" >"$console"; printf "well\n\001exit 0\n" ;; esac' >good
 echo 'echo Linux >"$console"; printf "\001exit 0\n"' >full
 echo 'printf "BUG: KASAN: bad\nreboot: now\n" >"$console"; printf "\001exit 1\n"; sleep 1' >bad
 echo 'printf "\001exit 0\n"' >mute
@@ -754,6 +796,29 @@ echo 'printf "Linux\nreboot: now\n" >"$console"; printf "TAP version 13\n1..1\n#
 says 'make test TESTS=' '^2 passed' with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='*_2.x a_2.y' scripts/test/all.sh
 same 'the choice is in the guest' "$(cpio --quiet -i --to-stdout choice <"$repo/build/run/test-x86_64-x86_64/initramfs" |
 	paste -sd';')" 'set -- "$@" -t c:a_2;export KSELFTEST_A_2_ARGS=" x y"'
+rm -r "$repo/scripts/test/mutants"
+mkdir -p "$repo/scripts/test/mutants/x"
+echo TESTS=a_2 >"$repo/scripts/test/mutants/x/tests"
+echo '// mutant' >>"$tree/kernel/hello.rs"
+{ echo 'A mistake'; git -C "$tree" diff; } >"$repo/scripts/test/mutants/x/m.patch"
+git -C "$tree" checkout -q .
+sed 's/"Linux/"KTAP version 1\\n1..1\\n    1..1\\n    ok 1 a\\nok 1 s/' ktap >kunit
+for guest in "dead x/m: a_2.y" "FAIL x/m: qemu.sh: QEMU failed" "LIVES x/m"; do
+	{
+		echo "if grep -q mutant $repo/build/mutants/build/linux/kernel/hello.rs; then"
+		case $guest in
+		dead*) sed 's/ok 2 y/not &/' kunit ;;
+		FAIL*) cat dead ;;
+		LIVES*) cat kunit ;;
+		esac
+		echo "else"
+		cat kunit
+		echo "fi"
+	} >mutant
+	says "make mutants: $guest" "^$guest" with_fakes sh -c "FAKE_GUEST=$tmp/mutant scripts/test/mutants.sh || :"
+	rm -f "$repo/build/mutants.tsv"
+done
+git -C "$tree" worktree remove -f "$repo/build/mutants/build/linux"
 mkdir -p "$repo/build/run/debug-test"
 exec 4>>"$repo/build/run/debug-test/.lock"
 flock 4
@@ -772,8 +837,17 @@ for tests in b 'a_2 b'; do
 	refuses "a test that there is not in $tests" 'TESTS=b: there are no such tests' \
 		with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS="$tests" scripts/test/all.sh
 done
-refuses 'a mode that there is not' '^all.sh: MODES=i386: there is only' \
-	with_fakes env FAKE_GUEST="$tmp/ktap" MODES='x86_64/x86_64 i386' TESTS=a_2 scripts/test/all.sh
+for modes in 'x86_64/x86_64 i386' ' '; do
+	refuses "MODES='$modes'" '^all.sh: MODES=.*: there is only' \
+		with_fakes env FAKE_GUEST="$tmp/ktap" MODES="$modes" TESTS=a_2 scripts/test/all.sh
+done
+refuses 'a seed that is no number' '^fuzz.sh: SEED=-1: not a number' env SEED=-1 scripts/test/fuzz.sh
+refuses 'a time that is too long' '^fuzz.sh: FUZZ_SECONDS=1000000000000000000: not a number' \
+	env FUZZ_SECONDS=1000000000000000000 scripts/test/fuzz.sh
+refuses 'steps that a shell would run' '^fuzz.sh: STEPS=.*: not what a run' env STEPS='0:view; reboot' scripts/test/fuzz.sh
+for modes in i386 ' '; do
+	refuses "MODES='$modes' of the fuzzer" '^fuzz.sh: MODES=.*: there is only' env MODES="$modes" scripts/test/fuzz.sh
+done
 refuses 'a test that its program has not' 'a_2.z: did not run' \
 	with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='a_2.x a_2.z' scripts/test/all.sh
 refuses 'a program that did not run' 'a_3: did not run' \

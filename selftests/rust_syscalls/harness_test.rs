@@ -59,12 +59,20 @@ const SAMPLES: &[Test] = &[
         timeout: 10,
         run: || skip!("no {}", "reason"),
     },
+    Test {
+        name: "fails_after_another_test",
+        timeout: 10,
+        run: || {
+            expect!(test::passes(&SAMPLES[0]));
+            expect!(1 > 2);
+        },
+    },
 ];
 
 /// The KTAP of `SAMPLES`, without the lines with details.
 const RESULTS: &[&str] = &[
     "TAP version 13",
-    "1..8",
+    "1..9",
     "ok 1 passes",
     "not ok 2 fails",
     "not ok 3 panics_in_a_thread",
@@ -73,6 +81,7 @@ const RESULTS: &[&str] = &[
     "not ok 6 crashes # killed by signal 11",
     "not ok 7 hangs # timed out after 1 s",
     "ok 8 skips # SKIP no reason",
+    "not ok 9 fails_after_another_test",
 ];
 
 /// These details: the message, without the place.
@@ -82,7 +91,8 @@ const DETAILS: &[&str] = &[
     ": two",
     "# lines",
     ": 1 > 2 does not hold",
-    "# Totals: pass:1 fail:6 xfail:0 xpass:0 skip:1 error:0",
+    ": 1 > 2 does not hold",
+    "# Totals: pass:1 fail:7 xfail:0 xpass:0 skip:1 error:0",
 ];
 
 /// Runs `tests`. Returns the output and how the run ended.

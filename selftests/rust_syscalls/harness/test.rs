@@ -4,8 +4,7 @@
 
 use crate::diag;
 use crate::io::Text;
-use crate::mem;
-use crate::mem::Shareable;
+use crate::mem::Mapping;
 use crate::println;
 use crate::sys;
 use crate::sys::Status;
@@ -71,13 +70,10 @@ struct Report {
 // reads it before `SKIP_DONE`.
 unsafe impl Sync for Report {}
 
-// SAFETY: Zeros mean no failure, no skip and an empty text.
-unsafe impl Shareable for Report {}
-
 static REPORT: AtomicPtr<Report> = AtomicPtr::new(ptr::null_mut());
 
 fn report() -> Option<&'static Report> {
-    // SAFETY: This is null, or what `mem::shared` returned in `run_one`, which is never freed.
+    // SAFETY: This is null, or what `run_one` has mapped, and unmaps only after it has reset this.
     unsafe { REPORT.load(Ordering::Acquire).as_ref() }
 }
 
@@ -116,8 +112,11 @@ pub fn skip(reason: fmt::Arguments<'_>) -> ! {
 /// Runs one test in its own process, for at most `timeout` seconds. Returns its outcome.
 fn run_one(setup: fn(), test: &Test, timeout: u32) -> (Outcome, Text) {
     let mut reason = Text::new();
-    let report = mem::shared::<Report>().expect("memory for a report");
-    REPORT.store(ptr::from_ref(report).cast_mut(), Ordering::Release);
+    let memory = Mapping::new(1, sys::MAP_SHARED).expect("memory for a report");
+    // A test may run others.
+    let outer = REPORT.swap(memory.start() as *mut Report, Ordering::AcqRel);
+    // SAFETY: Zeros mean no failure, no skip and an empty text. `memory` is dropped at the end.
+    let report = unsafe { &*(memory.start() as *const Report) };
 
     let child = Child::fork(|| {
         // A process group, so that everything the test leaves behind can be killed.
@@ -159,7 +158,22 @@ fn run_one(setup: fn(), test: &Test, timeout: u32) -> (Outcome, Text) {
         }
         Status::Stopped | Status::Running => unreachable!("nobody asked for such processes"),
     };
+    REPORT.store(outer, Ordering::Release);
     (outcome, reason)
+}
+
+/// Returns whether an expectation has failed, in any process of the test.
+pub fn has_failed() -> bool {
+    report().is_some_and(|report| report.failures.load(Ordering::Acquire) > 0)
+}
+
+/// Runs one test, and prints only why it failed. Returns whether it passed.
+pub fn passes(test: &Test) -> bool {
+    let (outcome, reason) = run_one(|| {}, test, test.timeout);
+    if !reason.as_str().is_empty() {
+        diag!("{}: {}", test.name, reason.as_str());
+    }
+    matches!(outcome, Outcome::Pass)
 }
 
 /// Runs the tests in `names`, or all tests if it is empty. Runs each in its own process after
