@@ -8,8 +8,8 @@ JOBS   ?= $(shell nproc)
 GOALS  := $(MAKECMDGOALS)
 
 variables := ARCH AREA BREAK BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES MUTANT N SEED FUZZ_SECONDS STEPS \
-	DEADLINE LINUX LINUX_TARBALL LLVM RUST_LIB_SRC LOCALVERSION SUFFIX BUILT IMAGE ROOT APPEND SHARE RESET GRUB VM \
-	KERNEL_ORG KVM SMP MEM JOBS V
+	DEADLINE LINUX LINUX_TARBALL LLVM PATCHES REPORT RUST_LIB_SRC TESTER LOCALVERSION SUFFIX BUILT IMAGE ROOT \
+	APPEND SHARE RESET GRUB VM KERNEL_ORG KVM SMP MEM JOBS V
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 unknown := $(filter-out $(variables) GOALS,$(given))
 ifneq ($(unknown),)
@@ -39,6 +39,13 @@ endif
 # Export only what is set: for the kernel's make, unset and empty differ.
 export GOALS $(foreach v,$(variables),$(if $(filter undefined,$(origin $v)),,$v))
 
+# HANDOUT=1 is the series at the handouts' numbers, HANDOUT=NAME an exercise.
+exercise := $(filter-out 1,$(HANDOUT))
+for_exercise := exercise grade grade-test deps test submission clean help
+ifneq ($(and $(exercise),$(filter-out $(for_exercise),$(GOALS))),)
+$(error HANDOUT=$(HANDOUT) is an exercise; for 'make $(GOALS)' there is only HANDOUT=1)
+endif
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -49,8 +56,13 @@ run: kernel ## boot the kernel and show each system call, or run PROG= or CMD= i
 	@scripts/guest/run.sh
 
 .PHONY: test
-test: tree ## run all tests (or TESTS=); the last line is 'N passed, N failed'
+ifneq ($(exercise),)
+test: deps
+	@scripts/grade/hand-in.sh test
+else
+test: tree ## run all tests (or TESTS=), or grade the exercise HANDOUT=NAME; the last line is 'N passed, N failed'
 	@scripts/test/all.sh
+endif
 
 .PHONY: kunit
 kunit: tree ## run the kernel's own tests of Rust; for ARCH=i386 compare them with x86_64's
@@ -141,8 +153,27 @@ check: kernel ## check that patches and mirrors agree and follow the kernel's st
 	@scripts/series/check.sh
 
 .PHONY: submission
+ifneq ($(exercise),)
+submission: deps
+	@scripts/grade/hand-in.sh
+else
 submission: tree ## a copy of the series to hand in, with your Signed-off-by, in build/submission
 	@scripts/series/submission.sh
+endif
+
+##@ A handout's exercise
+
+.PHONY: exercise
+exercise: deps ## a tree to do HANDOUT=NAME in, build/exercise-NAME; then `make test` and `make submission` with HANDOUT=NAME
+	@scripts/grade/exercise.sh
+
+.PHONY: grade
+grade: deps ## grade PATCHES=archive, folder, or folder of such, of the exercise HANDOUT=NAME
+	@scripts/grade/grade.sh "$$PATCHES"
+
+.PHONY: grade-test
+grade-test: deps ## grade our own solutions and planted faults (or TESTS=) of the exercise HANDOUT=NAME
+	@set -f; scripts/grade/self-test.sh $$TESTS
 
 ##@ Other
 
@@ -161,14 +192,17 @@ help: ## this list
 ## CMD='command'        run, gdb: this in the guest, with PROG= or without
 ## BREAK=call           gdb: stop in this system call
 ## ADD='path...'        shell: put files and folders into the guest
-## TESTS='pattern...'   test, debug-test: these programs or tests only, as in 'cow_* make_vcpu.*'
-## MODES='mode...'      test, debug-test, fuzz: x86_64/x86_64, x86_64/i386, i386/i386;
-##                      vm-test: x86_64, i386
+## TESTS='pattern...'   test, debug-test: these programs or tests only, as in 'cow_* make_vcpu.*';
+##                      grade-test: these, as in 'handout log.*'
+## MODES='mode...'      test, debug-test, fuzz: x86_64/x86_64, x86_64/i386, i386/i386; vm-test: x86_64, i386
 ## N=60 SEED=number     abi-fuzz: how many random functions, and which
 ## FUZZ_SECONDS=60 SEED=number STEPS='step...'  fuzz: how long, which sequences, or only this one
 ## AREA=name MUTANT='pattern'  mutants: these only, as in AREA=tracker MUTANT='parent-*'
 ## VM=1                 test: also boot Debian on a disk
 ## HANDOUT=1            the numbers and programs of the handouts (run, test, shell, vm)
+## HANDOUT=NAME         tp4, info0940, xxxhal, modules or new-syscall as an exercise
+## PATCHES=path         grade: these   TESTER=file.c  with a course's own tester
+## REPORT=file          submission: with this report
 ## LOCALVERSION=-name   what the kernel's release ends in   SUFFIX=-name  deploy: the same
 ## IMAGE=disk           vm: boot this disk of a distribution instead; it is not changed
 ## ROOT=/dev/sda1       vm: with IMAGE=, the partition to boot from

@@ -69,9 +69,16 @@ case $ARCH in
 x86_64 | i386) ;;
 *) die "ARCH=$ARCH: there is only ARCH=x86_64 (the default) and ARCH=i386" ;;
 esac
+# HANDOUT=1 is the series at the handouts' numbers, HANDOUT=NAME an exercise.
+exercise=''
 case $HANDOUT in
 '' | 1) ;;
-*) die "HANDOUT=$HANDOUT: there is only HANDOUT=1" ;;
+*)
+	exercise=$HANDOUT HANDOUT=''
+	_names=$(awk '!/^#/ { print $1 }' "$TOP/scripts/grade/handouts")
+	echo "$_names" | grep -qxF -e "$exercise" ||
+		die "HANDOUT=$exercise: there is only HANDOUT=1, and the exercises $(echo "$_names" | paste -sd' ')"
+	;;
 esac
 case ${DEADLINE:-1} in
 0* | *[!0-9]*) die "DEADLINE=$DEADLINE: not a number of seconds" ;;

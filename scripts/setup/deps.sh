@@ -15,7 +15,8 @@
 #             Debian's pair rustc-web and rust-web-src
 #
 # If all is there, this needs no network and takes no time. What only some targets
-# of make need is required when they are in GOALS. The oldest versions that will do:
+# of make need is required when they are in GOALS; an exercise (HANDOUT=NAME) is in C
+# and needs nothing of Rust. The oldest versions that will do:
 RUSTC_MIN=1.85.0
 RUSTC_MIN_I386=1.91.0
 BINDGEN_MIN=0.71.1
@@ -52,7 +53,7 @@ needs() {
 		check) printf '%s\n' shellcheck\ shellcheck mandoc\ mandoc ;;
 		gdb) echo gdb gdb ;;
 		menuconfig) echo ncurses.h libncurses-dev ;;
-		test) echo patch patch "a page that says what to change" ;;
+		test) echo patch patch "a page that says what to change"; echo bwrap bubblewrap "a submission's sandbox" ;;
 		vm | vm-test | deb)
 			[ "$_goal" = deb ] || printf '%s\n' mmdebstrap\ mmdebstrap newuidmap\ uidmap \
 				sfdisk\ fdisk mke2fs\ e2fsprogs qemu-img\ qemu-utils
@@ -65,7 +66,8 @@ needs() {
 	lean | vm) ;;
 	*) printf '%s\n' pahole\ dwarves zstd\ zstd openssl/ssl.h\ libssl-dev ;;
 	esac
-	[ ! "$HANDOUT" ] || echo gcc-m32 gcc-multilib "the handouts' programs"
+	[ ! "$HANDOUT$exercise" ] || echo gcc-m32 gcc-multilib "the handouts' programs"
+	[ ! "$exercise" ] || printf '%s\n' bwrap\ bubblewrap pahole\ dwarves pdfinfo\ poppler-utils groff\ groff
 }
 
 have() {
@@ -135,18 +137,18 @@ install_packages() {
 	missing=$(needs | while read -r _what _package _; do
 		have "$_what" || echo "$_package"
 	done)
-	llvm=$(llvm_suffix)
-	if [ ! "$llvm" ]; then
+	[ "$exercise" ] || compilers
+	# shellcheck disable=SC2086 # one word per package
+	[ ! "$missing" ] || install "packages are missing" $missing
+}
+
+compilers() {
+	if [ ! "$(llvm_suffix)" ]; then
 		[ ! "${LLVM:-}" ] || die "LLVM=$LLVM: there is no complete LLVM >= $LLVM_MIN of that name"
 		missing="$missing clang-$LLVM_DEBIAN lld-$LLVM_DEBIAN llvm-$LLVM_DEBIAN"
 	fi
 	# If there is no Rust, Debian's newest, which it packages for browsers.
 	command -v rustc >/dev/null || missing="$missing rustc-web cargo-web rust-web-src rustfmt-web rust-web-clippy"
-	[ "$missing" ] || return 0
-	# shellcheck disable=SC2086 # one word per package
-	install "packages are missing" $missing
-	llvm=$(llvm_suffix)
-	[ "$llvm" ] || die "LLVM >= $LLVM_MIN is still missing"
 }
 
 check_rustc() {
@@ -299,6 +301,9 @@ path='' library='' chosen='' cargo=''
 [ -d "$TREE" ] || need_space "$cache" 4096 "the cache, with room for unpacking,"
 
 install_packages
+[ ! "$exercise" ] || { "$TOP/scripts/setup/source.sh" >/dev/null; exit; }
+llvm=$(llvm_suffix)
+[ "$llvm" ] || die "LLVM >= $LLVM_MIN is still missing"
 check_rustc
 find_bindgen
 find_library

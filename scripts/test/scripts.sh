@@ -7,7 +7,7 @@
 # repository, on a kernel tree of a few files, without a network. Bad input must give
 # a clear error and change nothing.
 
-# shellcheck disable=SC2016,SC2028,SC2034 # it writes scripts
+# shellcheck disable=SC2016,SC2028,SC2034,SC2086 # it writes scripts; lists
 
 . "$(dirname "$0")/../lib/lib.sh"
 
@@ -163,6 +163,9 @@ kernel() {
 	printf '*.o\n\n#\n# Debian packaging: ignore everything\n#\n/*\n!/debian/\n' >"$1/.gitignore"
 	printf '*.rs diff=rust\n' >"$1/.gitattributes"
 	printf 'int main(void)\n{\n\ta;\n\tb;\n\tc;\n\td;\n}\n' >"$1/kernel/fork.c"
+	mkdir -p "$1/arch/x86/entry/syscalls"
+	printf '332\tcommon\ta\tsys_a\n333\tcommon\tb\tsys_b\n' | tee "$1/arch/x86/entry/syscalls/syscall_32.tbl" \
+		>"$1/arch/x86/entry/syscalls/syscall_64.tbl"
 }
 
 mkdir -p "$repo" "$tmp/fake" "$repo/patches" "$repo/rust-src" "$repo/selftests" "$repo/Documentation"
@@ -396,6 +399,172 @@ sed -i '$a mine' "$repo"/build/submission/v2-0000*
 works 'make submission again' scripts/series/submission.sh v2
 same 'an edited cover letter is kept' "$(tail -n 1 "$repo"/build/submission.old/v2-0000*)" mine
 refuses 'make submission of nobody' 'who are you' env GIT_CONFIG_GLOBAL=/dev/null scripts/series/submission.sh
+
+# An exercise, and what is handed in
+exercise=$repo/build/exercise-tp4
+hand_in="env HANDOUT=tp4 scripts/grade/hand-in.sh"
+make_exercise="env HANDOUT=tp4 LINUX=$tmp/linux scripts/grade/exercise.sh"
+refuses 'an exercise that there is not' 'exercises tp4' env HANDOUT=tp5 scripts/grade/exercise.sh
+refuses 'handing in before make exercise' 'make exercise' $hand_in
+works 'make exercise' $make_exercise
+same 'its number is free' "$(cat "$exercise"/arch/x86/entry/syscalls/*.tbl | cut -f1 | paste -sd' ')" '332 332'
+refuses 'make exercise again' 'may have work of yours' $make_exercise
+refuses 'handing in nothing' 'no commit of yours' $hand_in
+echo mine >"$exercise/kernel/mine.c"
+refuses 'handing in changes' 'not committed' $hand_in
+git -C "$exercise" add -A
+git -C "$exercise" commit -qm mine
+refuses 'handing in, by nobody' 'who are you' env GIT_CONFIG_GLOBAL=/dev/null $hand_in
+refuses 'handing in without the report' 'no such file' env REPORT=none.pdf $hand_in
+works 'make submission of an exercise' $hand_in
+same 'is an archive of patches' "$(tar -tzf "$repo/build/hand-in-tp4/patch.tar.gz" | paste -sd' ')" 'patch/ patch/0001-mine.patch'
+refuses 'handing in twice' 'hand-in-tp4 exists' $hand_in
+
+# Archives that are not taken
+unpack() {
+	rm -rf "$tmp/unpacked"
+	mkdir "$tmp/unpacked"
+	python3 "$repo/scripts/grade/unpack.py" "$1" "$tmp/unpacked"
+}
+works 'an archive that is handed in' unpack "$repo/build/hand-in-tp4/patch.tar.gz"
+same 'its patch is unpacked' "$(ls "$tmp/unpacked/patch")" 0001-mine.patch
+mkdir "$tmp/patch"
+cd "$tmp"
+echo x >patch/a.patch
+tar -cPf archive patch/../patch/a.patch
+refuses 'an archive that leaves its folder' "leaves the archive's folder" unpack "$tmp/archive"
+tar -cPf archive "$tmp/patch/a.patch"
+refuses 'an archive with a path of the machine' "leaves the archive's folder" unpack "$tmp/archive"
+for type in SYMTYPE LNKTYPE FIFOTYPE CHRTYPE BLKTYPE; do
+	python3 - $type <<-'END'
+	import sys, tarfile
+	with tarfile.open("archive", "w") as archive:
+	    member = tarfile.TarInfo("patch/a.patch")
+	    member.type, member.linkname = getattr(tarfile, sys.argv[1]), "/etc/passwd"
+	    archive.addfile(member)
+	END
+	refuses "an archive with a file of type $type" 'no regular file' unpack "$tmp/archive"
+done
+truncate -s 9M patch/b.patch
+tar -czf archive patch
+refuses 'an archive that unpacks to much' 'too large' unpack "$tmp/archive"
+rm patch/b.patch
+mkdir many
+(cd many && seq 1001 | xargs touch)
+tar -cf archive patch many
+refuses 'an archive of too many files' 'more than 1000 members' unpack "$tmp/archive"
+tar -czf whole patch
+head -c -5 whole >archive
+refuses 'an archive without its end' 'cannot be read' unpack "$tmp/archive"
+cd "$TOP"
+
+# The sandbox
+mkdir "$tmp/own"
+chmod a+x "$tmp"
+boxed() {
+	"$repo/scripts/grade/sandbox.sh" -w "$tmp/own:/g" "$@"
+}
+boxed_status() {
+	status=0
+	hostile boxed "$@" >"$tmp/printed" 2>&1 </dev/null || status=$?
+}
+works 'a command in the sandbox' boxed touch /g/there
+same 'it writes its folder' "$(ls "$tmp/own")" there
+refuses 'reading of this machine' 'No such file' boxed cat /etc/passwd
+refuses 'reading of its files' 'No such file' boxed ls "$tmp"
+refuses 'writing to /usr' 'Read-only file system' boxed touch /usr/bin/there
+boxed_status env
+same 'its environment' "$(cut -d= -f1 "$tmp/printed" | sort | paste -sd' ')" 'HOME LC_ALL PATH PWD'
+boxed_status cat /proc/net/dev
+same 'its network' "$(sed -n 's/^ *\([^ ]*\):.*/\1/p' "$tmp/printed")" lo
+boxed_status -t 2 sleep 100
+same 'what hangs is stopped' $status 124
+boxed_status -t 20 -c 1000 yes
+same 'what prints for ever is cut off' "$(wc -c <"$tmp/printed")" 1000
+boxed_status -t 60 -d 20 sh -c 'head -c 100M /dev/zero >/g/large; sleep 60'
+same 'what fills the disk is stopped' $status 124
+rm "$tmp/own/large"
+boxed_status -t 60 sh -c 'while sleep 60 & do :; done'
+same 'what forks without end cannot' "$(grep -c 'fork' "$tmp/printed")" 1
+mkdir "$tmp/no-namespaces"
+printf '#!/bin/sh\necho bwrap: no namespaces >&2\nexit 1\n' >"$tmp/no-namespaces/bwrap"
+chmod +x "$tmp/no-namespaces/bwrap"
+refuses 'grading without namespaces' 'nothing is graded without a sandbox' \
+	env PATH="$tmp/no-namespaces:$PATH" HANDOUT=tp4 scripts/grade/grade.sh "$repo/build/hand-in-tp4/patch.tar.gz"
+
+# A class whose Makefiles run on this machine, on a kernel that is built in no time, and
+# boots nowhere.
+kernel "$tmp/gradeable" 4
+mkdir -p "$tmp/gradeable/tools/include/nolibc" "$tmp/gradeable/scripts"
+cat >"$tmp/gradeable/Makefile" <<'END'
+VERSION = 7
+PATCHLEVEL = 3
+SUBLEVEL = 4
+-include kernel/Makefile
+allnoconfig: ; @cp $(KCONFIG_ALLCONFIG) $(O)/.config
+bzImage: ; @mkdir -p $(O)/arch/x86/boot && cp kernel/fork.c $(O)/arch/x86/boot/bzImage
+grade.o: ; @echo 'struct task_struct { int a; } t;' | gcc -g -x c -c -o $(M)/grade.o -
+modules: ;
+END
+fake gcc <<'END'
+[ "$1" != --version ] || echo gcc
+while [ $# != 0 ]; do
+	[ "$1" != -o ] || : >"$2"
+	shift
+done
+END
+class=$tmp/class
+# student NAME: whose patch adds standard input as kernel/Makefile
+student() {
+	mkdir -p "$class/$1"
+	sed 's/^/+/' >"$tmp/lines"
+	{ printf '%s\n' '--- /dev/null' '+++ b/kernel/Makefile' "@@ -0,0 +1,$(wc -l <"$tmp/lines") @@"; cat "$tmp/lines"; } >"$class/$1/a.patch"
+}
+echo '# nothing' | student plain
+student fills <<'END'
+$(shell i=0; while head -c 100M /dev/zero >$(O)/filled.$$i; do i=$$((i + 1)); done)
+END
+student forks <<'END'
+$(shell (while :; do sleep 98765 & done) >/dev/null 2>&1)
+END
+student hangs <<'END'
+$(shell sleep 98765)
+END
+student shuts <<'END'
+$(shell mkdir -p $(O)/shut/in; chmod 0 $(O)/shut)
+END
+student links <<'END'
+$(shell mkdir -p $(O)/arch/x86/boot; ln -sf /etc/passwd $(O)/arch/x86/boot/bzImage; ln -sf / $(O)/root)
+bzImage: ;
+END
+student changes <<'END'
+$(shell for f in /g/scripts/tests/xxxhal.c /g/scripts/xxxhal.rubric /g/src/kernel/fork.c /g/ccache/f; do echo mine >$$f; rm -f $$f; done)
+END
+student says <<'END'
+$(warning a.c:1:1: warning: \nlog pass\ncall pass)
+$(info log pass)
+END
+tar -C "$tmp" -czPf "$class/leaves.tar.gz" patch/../patch/a.patch
+grade="env PATH=$tmp/fake:$path HANDOUT=xxxhal LINUX=$tmp/gradeable SPACE=500 DEADLINE=60 scripts/grade/grade.sh $class"
+graded=$repo/build/grades-xxxhal
+sum() {
+	find "$repo/scripts" "$repo/build/grade/src" "$tmp/gradeable" -type f -exec sha256sum {} + | sort | sha256sum
+}
+works 'grading nobody yet' env HANDOUT=xxxhal LINUX="$tmp/gradeable" PATH="$tmp/fake:$path" scripts/grade/base.sh
+before_class=$(sum)
+works 'grading a hostile class' $grade
+same 'the machine is as it was' "$(sum) $(pgrep -fx 'sleep 98765')" "$before_class "
+same 'what the class gets' "$(grep -v ^forks "$graded/grades.csv" | cut -d, -f1,4-6 | paste -sd' ')" "id,apply,build,boot \
+changes,pass,pass,fail fills,pass,fail,blocked by build \
+hangs,pass,fail,blocked by build leaves,fail,blocked by apply,blocked by build links,pass,fail,blocked by build \
+plain,pass,pass,fail says,pass,pass,fail shuts,pass,pass,fail"
+same 'what is no row' "$(cut -f1 "$graded/says/verdicts" | wc -l) $(grep -c '^log.*pass' "$graded/says/verdicts")" \
+	"$(grep -cE '^[a-z]' "$repo/scripts/grade/xxxhal.rubric") 0"
+works 'JSON that can be read' python3 -c 'import json, sys; [json.load(open(f)) for f in sys.argv[1:]]' \
+	"$graded/grades.json" "$graded/says/gradescope.json"
+sed -i 's/^build\t*2/build\t7/' "$repo/scripts/grade/xxxhal.rubric"
+says 'other points' 'plain: *required 7 of' $grade
+same 'build nothing' "$(grep -c 'of 9' "$tmp/output")" 0
 
 # The disk, the architecture
 printf 'echo Filesystem 1024-blocks Used Available; echo disk 1000 900 102400\n' | fake df

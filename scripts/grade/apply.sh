@@ -1,0 +1,19 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Runs in the sandbox: apply the patches of /g/in/patch to /g/src, in the order of their
+# names; "git format-patch" and "diff -ru" both make such.
+
+set -eu
+cd /g/src
+for patch in /g/in/patch/*.patch; do
+	name=$(basename "$patch")
+	if grep -aqE '^(new file mode|new mode|index [0-9a-f]+\.\.[0-9a-f]+) 1[26]' "$patch"; then
+		echo "$name makes a link or a repository, and not a file"
+		exit 1
+	fi
+	git apply -p1 --whitespace=nowarn "$patch" || {
+		echo "$name does not apply"
+		exit 1
+	}
+done

@@ -1,0 +1,56 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# usage: HANDOUT=NAME base.sh
+#
+# Make what all submissions are graded on: build/grade/src, the tree of all exercises,
+# without a repository; in build/grade/ARCH its kernel as it was built (out), what the
+# compiler said (base.log), and the members of struct task_struct (members). Do nothing
+# if it is there.
+
+# shellcheck source=scripts/grade/lib.sh
+. "$(dirname "$0")/lib.sh"
+[ $# = 0 ] || misused
+grade=$BUILD/grade base=$BUILD/grade/$arch
+mkdir -p "$base" "$grade/ccache"
+
+# One at a time.
+exec 6>>"$grade/.lock"
+flock 6
+
+tree() {
+	need_space "$BUILD" 4096 "the tree of the exercises"
+	rm -rf "$grade/src" "$grade/root"
+	mkdir "$grade/src"
+	git --git-dir="$source" -c tar.umask=0022 archive "$root" | tar -xC "$grade/src"
+	echo "$root" >"$grade/root"
+}
+
+# in_sandbox ARGUMENT…
+in_sandbox() {
+	"$HERE/sandbox.sh" -r "$HERE:/g/scripts" -r "$grade/src:/g/src" -w "$base/out:/g/out" \
+		-w "$grade/ccache:/g/ccache" -t 7200 -d 30000 "$@"
+}
+
+build() {
+	need_space "$BUILD" 4096 "the kernel of the exercises"
+	rm -rf "$base/out" "$base/module" "$grade"/*/solved
+	mkdir "$base/out" "$base/module"
+	in_sandbox sh /g/scripts/build.sh "$arch" "$JOBS" config
+	in_sandbox sh /g/scripts/build.sh "$arch" "$JOBS" bzImage modules
+	[ -s "$base/out/arch/x86/boot/bzImage" ]
+	in_sandbox -w "$base/module:/g/module" sh /g/scripts/module.sh "$arch" tp4
+	[ -s "$base/module/base.members" ]
+	mv "$base/module/base.members" "$base/members"
+	rm -rf "$base/module"
+}
+
+source=$("$TOP/scripts/setup/source.sh")
+root=$(root "$source")
+key="$root $(gcc --version | head -n 1)"
+[ "$(cat "$base/key" 2>/dev/null)" != "$key" ] || exit 0
+rm -f "$base/key"
+[ "$(cat "$grade/root" 2>/dev/null)" = "$root" ] ||
+	run_logged "$BUILD/log/grade-tree.log" "The tree of the exercises" tree
+run_logged "$base/base.log" "Its kernel, for $arch" build
+echo "$key" >"$base/key"

@@ -1,0 +1,116 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# usage: HANDOUT=NAME grade.sh PATCHES [RESULTS]
+#
+# Grade PATCHES: an archive patch.tar.gz, a folder with *.patch or patch/*.patch, or a
+# folder of such archives and folders, one for each submission. RESULTS, by default
+# build/grades-NAME, has a folder for each: feedback.txt, result.json,
+# gradescope.json and logs; and for all grades.csv and grades.json.
+#
+# What has been graded is not built again while neither it nor the exercise changes, so
+# that a batch that was interrupted goes on where it was. Other points in a rubric only
+# change the results.
+
+# shellcheck source=scripts/grade/lib.sh
+. "$(dirname "$0")/lib.sh"
+[ $# = 1 ] || [ $# = 2 ] || misused
+patches=$1 results=${2:-$BUILD/grades-$name}
+[ ! "${TESTER:-}" ] || [ -f "$TESTER" ] || die "TESTER=$TESTER: there is no such file"
+[ -e "$patches" ] || die "PATCHES=$patches: there is no such file or folder"
+"$HERE/sandbox.sh" -r "$HERE:/g/scripts" true || die "nothing is graded without a sandbox"
+mkdir -p "$results"
+list=$(mktemp)
+at_exit "rm -f '$list' '$list.graded'"
+
+# has_patches FOLDER: is this one submission?
+has_patches() {
+	[ "$(find "$1" "$1/patch" -maxdepth 1 -type f -name '*.patch' 2>/dev/null | head -n 1)" ]
+}
+
+# submissions: ID and path of each, an ID that is a plain name.
+submissions() {
+	if [ -f "$patches" ] || has_patches "$patches"; then
+		printf '%s\n' "$patches"
+	else
+		find "$patches" -mindepth 1 -maxdepth 1 \( -type f \( -name '*.tar' -o -name '*.tar.*' -o -name '*.tgz' \) -o -type d \) | sort
+	fi | while IFS= read -r _path; do
+		_id=$(basename "$_path" | sed -E 's/\.(tgz|tar(\.[a-z0-9]+)?)$//; s/[^A-Za-z0-9._-]/_/g; s/^[.-]/_/')
+		# In a folder of folders, each holds an archive.
+		if [ -d "$_path" ] && ! has_patches "$_path" && [ -f "$_path/patch.tar.gz" ]; then
+			_path=$_path/patch.tar.gz
+		fi
+		printf '%s %s\n' "$_id" "$_path"
+	done
+}
+submissions >"$list"
+[ -s "$list" ] || die "PATCHES=$patches: there is no patch and no archive in it"
+_twice=$(cut -d' ' -f1 "$list" | sort | uniq -d | head -n 1)
+[ ! "$_twice" ] || die "PATCHES=$patches: two submissions would have the name $_twice"
+
+HANDOUT=$name "$HERE/base.sh"
+
+# state PATH: changes when a submission, or what it is graded by, does.
+state() {
+	{
+		cat "$BUILD/grade/$arch/key"
+		find "$HERE" -maxdepth 1 -type f ! -name '*.rubric' ! -name self-test.sh | sort | xargs cat
+		awk '{ print $1 }' "$HERE/$name.rubric"
+		cat "$HERE/tests/grade.h" "$HERE/tests/$name"* ${TESTER:+"$TESTER"}
+		if [ -d "$1" ]; then
+			find "$1" "$1/patch" -maxdepth 1 -type f -name '*.patch' 2>/dev/null | sort | tr '\n' '\0' | xargs -0 cat
+		else
+			cat "$1"
+		fi
+	} | sha256sum
+}
+
+count=$(wc -l <"$list")
+n=0
+while read -r id path <&5; do
+	n=$((n + 1))
+	now=$(state "$path")
+	if [ "$(cat "$results/$id/state" 2>/dev/null)" != "$now" ]; then
+		attempt "$BUILD/log/grade.log" "$n of $count: $id" env HANDOUT="$name" "$HERE/one.sh" "$path" "$results/$id"
+		if [ "$status" != 0 ]; then
+			fail "$id could not be graded"
+			rm -rf "${results:?}/$id"
+			continue
+		fi
+		echo "$now" >"$results/$id/state"
+	fi
+	verdicts "$results/$id"
+	echo "$id" >>"$list.graded"
+	sed -n 's/^required  \(.*\) points$/   required \1/p; s/^bonus   *\(.*\)$/   bonus \1/p' "$results/$id/feedback.txt" |
+		paste -sd' ' | sed "s/^/$id:/"
+done 5<"$list"
+[ -s "$list.graded" ] || exit 1
+
+# The class: a line, or an object, for each that is in this batch.
+while read -r id; do sed "s/^/$id\t/" "$results/$id/verdicts"; done <"$list.graded" |
+	awk -F'\t' -v OFS=, '
+	!($1 in seen) { seen[$1]; order[++n] = $1 }
+	!($2 in rows) { rows[$2]; columns[++m] = $2 }
+	{ cell[$1, $2] = $6; got[$1, $5] += $3 }
+	END {
+		printf "id,required,bonus"
+		for (j = 1; j <= m; j++) printf ",%s", columns[j]
+		print ""
+		for (i = 1; i <= n; i++) {
+			printf "%s,%d,%d", order[i], got[order[i], "required"], got[order[i], "bonus"]
+			for (j = 1; j <= m; j++) printf ",%s", cell[order[i], columns[j]]
+			print ""
+		}
+	}' >"$results/grades.csv"
+{
+	printf '{"version": 1, "exercise": "%s", "submissions": [\n' "$name"
+	first=1
+	while read -r id; do
+		[ "$first" ] || echo ,
+		first=''
+		cat "$results/$id/result.json"
+	done <"$list.graded"
+	echo ']}'
+} >"$results/grades.json"
+say "in $results: grades.csv, grades.json, and a folder for each"
+[ "$failed" = 0 ]

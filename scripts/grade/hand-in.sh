@@ -1,0 +1,74 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# usage: HANDOUT=NAME [REPORT=file] hand-in.sh [test]
+#
+# Pack the commits of build/exercise-NAME since its first one as a course asks for
+# them: build/hand-in-NAME/patch.tar.gz, with patch/ and in it what git format-patch
+# makes, and beside it the report. groff makes a PDF of a report.ms. The patches have to
+# apply to a fresh tree; checkpatch says what it thinks of them.
+#
+# test grades them instead, as a teacher would.
+
+# shellcheck source=scripts/grade/lib.sh
+. "$(dirname "$0")/lib.sh"
+case ${1:-} in
+'' | test) ;;
+*) misused ;;
+esac
+tree=$BUILD/exercise-$name out=$BUILD/hand-in-$name
+[ -d "$tree/.git" ] || die "there is no $tree: run 'make exercise HANDOUT=$name' first"
+[ ! "$(git -C "$tree" status --porcelain)" ] ||
+	die "$tree has changes that are not committed: commit them, or 'git stash -u'"
+root=$(git -C "$tree" rev-list --max-parents=0 HEAD)
+[ "$(git -C "$tree" rev-list --count "$root..HEAD")" != 0 ] || die "$tree has no commit of yours"
+[ ! "$(git -C "$tree" rev-list --merges "$root..HEAD")" ] || die "$tree has a merge; patches have none: rebase it"
+
+new=$BUILD/hand-in.$$
+at_exit "rm -rf '$new'"
+mkdir -p "$new"
+if [ "${1:-}" = test ]; then
+	git -C "$tree" format-patch -q --no-signature -o "$new/$name/patch" "$root..HEAD"
+	HANDOUT=$name "$HERE/grade.sh" "$new/$name" "$BUILD/test-$name"
+	cat "$BUILD/test-$name/$name/feedback.txt"
+	if grep -q '	required	\(fail\|blocked\)' "$BUILD/test-$name/$name/verdicts"; then exit 1; fi
+	exit
+fi
+
+[ ! -e "$out" ] || die "$out exists: you may have handed it in; move or remove it first"
+author=$(git -C "$tree" config user.name || :) email=$(git -C "$tree" config user.email || :)
+if [ ! "$author" ] || [ ! "$email" ]; then
+	die "who are you? Say it by git config --global user.name 'Your Name', and user.email"
+fi
+if [ "${REPORT:-}" ]; then
+	[ -f "$REPORT" ] || die "REPORT=$REPORT: there is no such file"
+	case $REPORT in
+	*.pdf | *.txt | *.md) cp "$REPORT" "$new/report.${REPORT##*.}" ;;
+	*.ms) groff -K utf8 -t -ms -T pdf -P-pa4 "$REPORT" >"$new/report.pdf" ;;
+	*) die "REPORT=$REPORT: neither .pdf, .ms, .txt nor .md" ;;
+	esac
+	pages=$(pdfinfo "$new/report.pdf" 2>/dev/null | awk '$1 == "Pages:" { print $2 }')
+	[ "${pages:-0}" -le 2 ] || say "REPORT=$REPORT has $pages pages; INFO0940 wants at most 2"
+fi
+git -C "$tree" format-patch -q -o "$new/patch" "$root..HEAD"
+
+# applies: to the tree that who grades has.
+applies() {
+	GIT_INDEX_FILE=$new/index
+	export GIT_INDEX_FILE
+	git -C "$tree" read-tree "$root"
+	for _patch in "$new"/patch/*.patch; do
+		git -C "$tree" apply --cached --whitespace=nowarn "$_patch"
+	done
+	[ "$(git -C "$tree" write-tree)" = "$(git -C "$tree" rev-parse 'HEAD^{tree}')" ]
+}
+isolated applies
+unset GIT_INDEX_FILE
+[ $status = 0 ] || die "the patches do not give the tree again that they were made of"
+rm -f "$new/index"
+(cd "$tree" && perl scripts/checkpatch.pl -q --no-signoff --ignore FILE_PATH_CHANGES "$new"/patch/*.patch </dev/null 2>/dev/null) >&2 || :
+(cd "$new" && tar --owner=0 --group=0 --numeric-owner --sort=name -czf patch.tar.gz patch)
+mv "$new" "$out"
+say "in $out: $(cd "$out" && echo [pr]*.*)"
+say "Hand in what you have written: a course may give 0 for plagiarism, and the series that this"
+say "exercise comes from is a public solution, which whoever grades can find as you did."

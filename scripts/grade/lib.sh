@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+#
+# What the scripts of the exercises share. It sets $name, the exercise, and $arch, its
+# architecture.
+
+. "$(dirname "$0")/../lib/lib.sh"
+HERE=$TOP/scripts/grade
+
+# shellcheck disable=SC2154 # of ../lib/lib.sh
+name=$exercise
+[ "$name" ] || die "which exercise? Say HANDOUT=NAME"
+# shellcheck disable=SC2034 # for the scripts that source this
+arch=$(awk -v name="$name" '$1 == name { print $2 }' "$HERE/handouts")
+
+# root REPOSITORY: print the commit that all exercises begin with, made in a repository
+# whose branch "base" is the kernel's source: the handouts' numbers are free in both
+# tables, and exercise/ has the texts and the configuration. The same source always gives
+# the same commit.
+root() (
+	export GIT_DIR="$1" GIT_INDEX_FILE="$1/exercise.$$"
+	git read-tree base
+	_free=$(awk '!/^#/ { $1 = $2 = ""; print }' "$HERE/handouts" | paste -sd' ')
+	for _table in syscall_32 syscall_64; do
+		_path=arch/x86/entry/syscalls/$_table.tbl
+		git cat-file blob "base:$_path" | awk -v free="$_free" '
+			BEGIN { n = split(free, list); for (i = 1; i <= n; i++) gone[list[i]] }
+			!($1 in gone)' | add "$_path"
+	done
+	for _text in "$HERE"/text/*; do add "exercise/${_text##*/}" <"$_text"; done
+	add exercise/kernel.config <"$HERE/kernel.config"
+	_tree=$(git write-tree)
+	rm -f "$GIT_INDEX_FILE"
+	_who='base <base@localhost> 946684800 +0000'
+	printf 'tree %s\nauthor %s\ncommitter %s\n\nLinux, with the numbers of the handouts free\n' \
+		"$_tree" "$_who" "$_who" | git hash-object -t commit -w --stdin
+)
+
+# add PATH: standard input as a file in the index.
+add() {
+	_blob=$(git hash-object -w --stdin)
+	git update-index --add --cacheinfo "100644,$_blob,$1"
+}
+
+# verdicts FOLDER: write the results of a submission anew, by the rubric as it is now, from
+# the files raw, authors and seconds in FOLDER.
+verdicts() {
+	awk -v name="$name" -v ID="$(basename "$1" .new)" -v seconds="$(cat "$1/seconds")" -v out="$1" \
+		-f "$HERE/verdicts.awk" "$HERE/$name.rubric" "$1/authors" "$1/raw"
+}

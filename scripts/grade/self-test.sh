@@ -1,0 +1,84 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# usage: HANDOUT=NAME [RUNS=N] self-test.sh [PATTERN]...
+#
+# Grade our own solutions, each of which has to get all required points, and our planted
+# faults, each of which has to fail the row that is the first part of its name: all of
+# them, or those that a PATTERN names; the tests run N times. Each has a line with what
+# failed and how long it took; build/grade/NAME/self-test has the rest. The last line is
+# 'N passed, N failed'.
+
+# shellcheck disable=SC2016 # Awk's
+# shellcheck source=scripts/grade/lib.sh
+. "$(dirname "$0")/lib.sh"
+HANDOUT=$name "$HERE/base.sh"
+results=$BUILD/grade/$name/self-test solved=$BUILD/grade/$name/solved
+mkdir -p "$results"
+
+# one ID FROM VARIABLE=VALUE…: grade what is in the folder FROM.
+one() {
+	_id=$1 _from=$2
+	shift 2
+	rm -rf "${results:?}/$_id"
+	run_logged "$BUILD/log/grade.log" "$name: $_id" \
+		env HANDOUT="$name" OWN=1 "$@" "$HERE/one.sh" "$_from" "$results/$_id"
+}
+
+# solve: the handout's solution. Its tree and kernel are kept: a fault is a patch on them.
+solve() {
+	rm -rf "$solved"
+	one handout "$HERE/solutions/$name/handout" KEEP="$solved"
+}
+
+# rows ID CONDITION: the rows of its verdicts for which it holds.
+rows() {
+	awk -F'\t' "$2 { printf \"%s \", \$1 }" "$results/$1/verdicts"
+}
+
+# judge_own ID EXPECTED FOUND: what was found has to be what was expected.
+judge_own() {
+	if [ "$2" = "$3" ]; then
+		passed=$((passed + 1)) _verdict=ok
+	else
+		failed=$((failed + 1)) _verdict=WRONG
+	fi
+	_fails=$(rows "$1" '$5 == "fail"')
+	echo "$_verdict $name $1: fails ${_fails:-nothing }($(cat "$results/$1/seconds") s)"
+}
+
+# chosen ID PATTERN…: does one match?
+chosen() {
+	_id=$1
+	shift
+	for _pattern; do
+		# shellcheck disable=SC2254 # a pattern
+		case $_id in
+		$_pattern) return ;;
+		esac
+	done
+	return 1
+}
+
+[ $# != 0 ] || set -- '*'
+for path in "$HERE/solutions/$name"/* "$HERE/faults/$name"/*; do
+	id=$(basename "$path" .patch)
+	chosen "$id" "$@" || continue
+	if [ -f "$path" ]; then
+		[ -d "$solved" ] || solve
+		rm -rf "$results/fault"
+		mkdir "$results/fault"
+		cp "$path" "$results/fault/"
+		one "$id" "$results/fault" START="$solved"
+		row=${id%%.*}
+		judge_own "$id" "$row " "$(rows "$id" "\$1 == \"$row\" && \$5 == \"fail\"")"
+	else
+		if [ "$id" = handout ]; then
+			solve
+		else
+			one "$id" "$path"
+		fi
+		judge_own "$id" '' "$(rows "$id" '$4 == "required" && $5 != "pass"')"
+	fi
+done
+total
