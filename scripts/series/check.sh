@@ -87,7 +87,7 @@ objects() {
 }
 
 check_shellcheck() {
-	(cd "$TOP" && git grep -lzE '^#!/bin/(busybox |ba)?sh|^# shellcheck shell=' -- scripts .ci |
+	(cd "$TOP" && git grep -lzE '^#!/bin/(busybox |ba)?sh|^# shellcheck shell=' -- scripts .ci ':!*.md' |
 		xargs -r0 shellcheck --norc -x -P SCRIPTDIR)
 }
 
