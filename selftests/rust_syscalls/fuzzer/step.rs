@@ -27,7 +27,10 @@ impl Rng {
 }
 
 macro_rules! ops {
-    ($($(#[doc = $doc:literal])* $op:ident = $name:literal $weight:literal [$($limit:literal),*];)*) => {
+    ($(
+        $(#[doc = $doc:literal])*
+        $op:ident = $name:literal $weight:literal [$($limit:literal),*];
+    )*) => {
         /// What a task does in a step.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Op {
@@ -95,7 +98,7 @@ ops! {
     Uffd = "uffd" 3 [32, 32, 3];
     /// Reads pages.
     Read = "read" 8 [40, 8];
-    /// Writes to pages: itself, or the driver by `process_vm_writev()`, `/proc/<pid>/mem` or ptrace.
+    /// Writes to pages: itself, or the driver by `process_vm_writev()`, `/proc/<pid>/mem`, ptrace.
     Write = "write" 30 [40, 16, 6];
 }
 
