@@ -348,18 +348,24 @@ impl Function {
                 .any(|prefix| self.name.starts_with(prefix))
     }
 
-    /// Whether this can only be a function for C, although its name does not say so.
-    ///
-    /// If no argument is in a register although a word could be, all are on the stack because it
-    /// is `extern "efiapi"`.
-    fn is_c(&self) -> bool {
+    /// Whether all arguments are on the stack although a word could be in a register: then this is
+    /// `extern "efiapi"`, or not for C at all.
+    fn is_on_stack(&self) -> bool {
         let params = || self.params.iter();
         let integers = params().filter(|param| matches!(param.kind, WORD | WIDE));
 
+        self.convention.is_empty()
+            && !params().any(|param| param.in_register)
+            && !integers.take(2).all(|param| param.kind == WIDE)
+    }
+
+    /// Whether this can only be a function for C, although its name does not say so.
+    fn is_c(&self) -> bool {
+        let params = || self.params.iter();
+
         !self.convention.is_empty()
             || params().any(|param| param.in_register)
-            || params().any(|param| param.kind == AGGREGATE)
-                && integers.take(2).all(|param| param.kind == WIDE)
+            || params().any(|param| param.kind == AGGREGATE) && !self.is_on_stack()
     }
 
     /// What Rust does not pass as C does; nothing if it does.
@@ -418,9 +424,18 @@ fn main() -> ExitCode {
         .into_iter()
         .map(|function| (function.name.clone(), function))
         .collect();
+    let functions = Types::default().read(rust, true);
+    // `#[export_name]` does not make a function one for C.
+    let own: BTreeSet<_> = functions
+        .iter()
+        .filter(|function| function.is_definition && function.is_on_stack())
+        .map(|function| &function.name)
+        .filter(|name| !c.contains_key(*name))
+        .collect();
+    let is_own = |function: &&Function| own.contains(&function.name) && function.is_on_stack();
     let mut errors = BTreeSet::new();
 
-    for function in Types::default().read(rust, true) {
+    for function in functions.iter().filter(|function| !is_own(function)) {
         let name = &function.name;
         let error = if function.is_shared() {
             function.error(c.get(name), on_stack == Some(name))
