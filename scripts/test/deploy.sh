@@ -188,7 +188,7 @@ for tool in update-initramfs dracut mkinitcpio; do
 	same "with $tool, GRUB's menu has it" "$(grep -c vmlinuz-7.3.4-xxxhal /boot/grub/grub.cfg)" 1
 	same "with $tool, all is there" "$(find /boot /lib/modules -type f -path '*-xxxhal*' | wc -l)" 7
 	works "deploy again, with $tool" deploy
-	refuses "undeploy it while it runs" 'is running' undeploy SUFFIX=-old
+	refuses "undeploy it while it runs" 'boot another kernel' undeploy SUFFIX=-old
 	works "undeploy, with $tool" undeploy
 	same "after $tool, nothing is left" "$(machine | diff - "$tmp/first")" ''
 done

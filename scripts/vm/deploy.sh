@@ -15,12 +15,7 @@
 [ $# = 0 ] || misused
 . "$TOP/scripts/vm/deployed.sh"
 
-check_suffix
-check_root
-# The running kernel stays, to go back to.
-case $(uname -r) in
-*"$SUFFIX") die "SUFFIX=$SUFFIX: the running kernel, $(uname -r), ends in it: choose another" ;;
-esac
+check_machine 'choose another'
 for initramfs in update-initramfs dracut mkinitcpio none; do
 	command -v $initramfs >/dev/null && break
 done

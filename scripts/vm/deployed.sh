@@ -7,16 +7,17 @@ grub_cfg=/boot/grub/grub.cfg
 # A file in /lib/modules/RELEASE: what else has this release was installed by deploy.sh.
 marker=.deployed
 
-check_suffix() {
+# check_machine ADVICE: only root may go on, and the running kernel stays as it is.
+check_machine() {
 	case ${SUFFIX:-} in
 	-*[!A-Za-z0-9.+_-]* | -) die "SUFFIX=$SUFFIX: letters, digits, and . + _ - only" ;;
 	-*) ;;
 	*) die "give SUFFIX=-NAME, what the kernel's release ends in, such as -xxxhal" ;;
 	esac
-}
-
-check_root() {
 	[ "$(id -u)" = 0 ] || die "this changes /boot and /lib/modules: as root, or with sudo, please"
+	case $(uname -r) in
+	*"$SUFFIX") die "SUFFIX=$SUFFIX: the running kernel, $(uname -r), ends in it: $1" ;;
+	esac
 }
 
 # remove RELEASE: all that deploy.sh has installed of it.

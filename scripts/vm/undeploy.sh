@@ -10,11 +10,7 @@
 [ $# = 0 ] || misused
 . "$TOP/scripts/vm/deployed.sh"
 
-check_suffix
-check_root
-case $(uname -r) in
-*"$SUFFIX") die "SUFFIX=$SUFFIX: $(uname -r) is running: boot another kernel first" ;;
-esac
+check_machine 'boot another kernel first'
 found=''
 for file in /lib/modules/*"$SUFFIX/$marker"; do
 	[ -e "$file" ] || continue
