@@ -282,10 +282,11 @@ refuses 'make check: a path of this machine, not added yet' README.md scripts/se
 rm "$repo/README.md"
 git -C "$repo" commit -qm 'All'
 git clone -q -c core.autocrlf=true "$repo" "$tmp/windows"
-mkdir -p "$tmp/scratch/log" "$tmp/scratch/submission"
+mkdir -p "$tmp/scratch/log" "$tmp/scratch/submission" "$tmp/scratch/exercise-tp4" "$tmp/scratch/hand-in-tp4"
 ln -s "$tmp/scratch" "$tmp/windows/build"
 works 'a clone made on Windows, make clean' "$tmp/windows/scripts/setup/clean.sh"
-same 'which cleans a build/ on another disk, too, but for what you may have edited' "$(ls "$tmp/scratch")" submission
+same 'which cleans a build/ on another disk, too, but for what you may have edited' "$(cd "$tmp/scratch" && echo *)" \
+	'exercise-tp4 hand-in-tp4 submission'
 same 'has the line ends of Unix' "$(git -C "$tmp/windows" ls-files --eol | grep -c w/crlf)" 0
 
 # Work of the user's own
@@ -446,11 +447,17 @@ echo mine >"$exercise/kernel/mine.c"
 refuses 'handing in changes' 'not committed' $hand_in
 git -C "$exercise" add -A
 git -C "$exercise" commit -qm mine
+git -C "$exercise" checkout -q --detach
+refuses 'handing in in the middle of a rebase' 'not on a branch' $hand_in
+git -C "$exercise" checkout -q exercise
 refuses 'handing in, by nobody' 'who are you' env GIT_CONFIG_GLOBAL=/dev/null $hand_in
 refuses 'handing in without the report' 'no such file' env REPORT=none.pdf $hand_in
 works 'make submission of an exercise' $hand_in
 same 'is an archive of patches' "$(tar -tzf "$repo/build/hand-in-tp4/patch.tar.gz" | paste -sd' ')" 'patch/ patch/0001-mine.patch'
 refuses 'handing in twice' 'hand-in-tp4 exists' $hand_in
+
+refuses 'make grade-test TESTS= with a typo' 'TESTS=handuot: there are no such tests' \
+	env HANDOUT=tp4 scripts/grade/self-test.sh handout handuot
 
 # Archives that are not taken
 unpack() {
