@@ -22,10 +22,13 @@ $(error make -i, make -t and MAKEFILES= can call a failure a success)
 endif
 
 # A $ in CMD is for the guest's shell. LLVM and LOCALVERSION count only on the command
-# line: in the environment they are meant for other kernels.
+# line: in the environment they are meant for other kernels, and RESET is often a color.
 override CMD := $(value CMD)
 ifneq ($(origin LLVM),command line)
 override undefine LLVM
+endif
+ifneq ($(origin RESET),command line)
+override undefine RESET
 endif
 ifneq ($(origin LOCALVERSION),command line)
 override undefine LOCALVERSION

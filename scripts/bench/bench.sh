@@ -165,7 +165,7 @@ hooks() {
 
 build "$measured"
 control off HEAD '# CONFIG_COW_TRACK is not set' twins
-control base base '# CONFIG_RUST is not set'
+control base refs/heads/base '# CONFIG_RUST is not set'
 build "$measured-kprobe" CONFIG_FTRACE=y CONFIG_KPROBES=y CONFIG_KPROBE_EVENTS=y CONFIG_HIST_TRIGGERS=y
 tests=$("$TOP/scripts/build/selftests.sh" "$ARCH")
 "$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/inside/bench:/work" "$tests/rust_syscalls/bench:/bench"

@@ -152,7 +152,7 @@ configure() {
 	if [ ! -e "$out/.config" ] || ! cmp -s "$out/.config.generated" "$out/.config.accepted"; then
 		[ ! -e "$out/.config" ] || cmp -s "$out/.config" "$out/.config.accepted" || {
 			say "the configuration is a new one; yours is now build/${out##*/}/.config.yours"
-			mv "$out/.config" "$out/.config.yours"
+			mv --backup=numbered "$out/.config" "$out/.config.yours"
 		}
 		cp "$out/.config.generated" "$out/.config"
 		cp "$out/.config.generated" "$out/.config.accepted"

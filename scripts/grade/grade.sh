@@ -20,6 +20,8 @@ patches=$1 results=${2:-$BUILD/grades-$name}
 [ -e "$patches" ] || die "PATCHES=$patches: there is no such file or folder"
 "$HERE/sandbox.sh" -r "$HERE:/g/scripts" true || die "nothing is graded without a sandbox"
 mkdir -p "$results"
+# For our own ones only; a user's environment may have them, and KEEP= removes a folder.
+unset KEEP START OWN
 list=$(mktemp)
 at_exit "rm -f '$list' '$list.graded'"
 

@@ -20,6 +20,8 @@ tree=$BUILD/exercise-$name out=$BUILD/hand-in-$name
 [ -d "$tree/.git" ] || die "there is no $tree: run 'make exercise HANDOUT=$name' first"
 [ ! "$(git -C "$tree" status --porcelain)" ] ||
 	die "$tree has changes that are not committed: commit them, or 'git stash -u'"
+git -C "$tree" symbolic-ref -q HEAD >/dev/null ||
+	die "$tree is not on a branch: finish the rebase, or check out your branch"
 root=$(git -C "$tree" rev-list --max-parents=0 HEAD)
 [ "$(git -C "$tree" rev-list --count "$root..HEAD")" != 0 ] || die "$tree has no commit of yours"
 [ ! "$(git -C "$tree" rev-list --merges "$root..HEAD")" ] || die "$tree has a merge; patches have none: rebase it"

@@ -12,6 +12,11 @@
 # shellcheck disable=SC2016 # Awk's
 # shellcheck source=scripts/grade/lib.sh
 . "$(dirname "$0")/lib.sh"
+for pattern; do
+	[ "$(find "$HERE/solutions/$name" "$HERE/faults/$name" -mindepth 1 -maxdepth 1 \
+		\( -name "$pattern" -o -name "$pattern.patch" \))" ] ||
+		die "TESTS=$pattern: there are no such tests"
+done
 HANDOUT=$name "$HERE/base.sh"
 results=$BUILD/grade/$name/self-test solved=$BUILD/grade/$name/solved
 mkdir -p "$results"

@@ -5,13 +5,13 @@
 
 # series_id: changes whenever a patch does.
 series_id() {
-	find "$TOP/patches" -name '*.patch' | sort | xargs -r cat | sha256sum | cut -d' ' -f1
+	find "$TOP/patches/" -name '*.patch' -print0 | sort -z | xargs -0r cat | sha256sum | cut -d' ' -f1
 }
 
 # own_work: 'commits' or 'changes' of build/linux that are not in patches/. An update that
 # was interrupted has left the branch at one of the two refs.
 own_work() {
-	for _branch in HEAD series; do
+	for _branch in HEAD refs/heads/series; do
 		[ "$(git -C "$TREE" for-each-ref --points-at=$_branch refs/series/written refs/series/next)" ] || echo commits
 	done | uniq
 	[ ! "$(git -C "$TREE" status --porcelain)" ] || echo changes

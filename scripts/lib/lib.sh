@@ -111,9 +111,12 @@ same_world() {
 	unset $_foreign
 	export GIT_CONFIG_GLOBAL="$_config" GIT_CONFIG_NOSYSTEM=1 SAME_WORLD="$TOP"
 	# What build/linux says of these does not count: git must look at all files.
-	export GIT_CONFIG_COUNT=3 GIT_CONFIG_KEY_0=core.fsmonitor GIT_CONFIG_VALUE_0=false \
+	# ~/.config/git/ignore and attributes count without any configuration.
+	export GIT_CONFIG_COUNT=5 GIT_CONFIG_KEY_0=core.fsmonitor GIT_CONFIG_VALUE_0=false \
 		GIT_CONFIG_KEY_1=status.showUntrackedFiles GIT_CONFIG_VALUE_1=normal \
-		GIT_CONFIG_KEY_2=core.hooksPath GIT_CONFIG_VALUE_2=/dev/null
+		GIT_CONFIG_KEY_2=core.hooksPath GIT_CONFIG_VALUE_2=/dev/null \
+		GIT_CONFIG_KEY_3=core.excludesFile GIT_CONFIG_VALUE_3=/dev/null \
+		GIT_CONFIG_KEY_4=core.attributesFile GIT_CONFIG_VALUE_4=/dev/null
 }
 same_world
 mkdir -p "$BUILD/log"

@@ -15,10 +15,10 @@
 [ $# = 2 ] || misused
 repository=$1 directory=$2
 
-patches=$(find "$TOP/patches" -name '*.patch' | sort)
+patches=$(find "$TOP/patches/" -name '*.patch' | sort)
 
 rm -rf "$directory"
-git clone -q --shared --no-checkout -b base "$repository" "$directory"
+git clone -q --shared --no-checkout --no-tags -b base "$repository" "$directory"
 cd "$directory"
 git config core.sparseCheckout true
 {

@@ -23,7 +23,7 @@ in_tree() {
 
 # rust_files FILTER: the .rs files that the series adds (A) or touches (AM)
 rust_files() {
-	in_tree diff --name-only --diff-filter="$1" --no-renames base series -- '*.rs'
+	in_tree diff --name-only --diff-filter="$1" --no-renames refs/heads/base refs/heads/series -- '*.rs'
 }
 
 check_apply() {
@@ -36,7 +36,7 @@ check_mirrors() {
 	"$TOP/scripts/series/write.sh" "$work/tree" "$work/out" 2>/dev/null
 	for _part in patches rust-src selftests Documentation; do
 		mkdir -p "$TOP/$_part"
-		diff -ru "$TOP/$_part" "$work/out/$_part"
+		git --no-pager diff --no-index "$TOP/$_part" "$work/out/$_part"
 	done
 }
 
@@ -87,7 +87,7 @@ objects() {
 }
 
 check_shellcheck() {
-	(cd "$TOP" && git grep -lzE '^#!/bin/(busybox |ba)?sh|^# shellcheck shell=' -- scripts .ci ':!*.md' |
+	(cd "$TOP" && git grep --untracked -lzE '^#!/bin/(busybox |ba)?sh|^# shellcheck shell=' -- scripts .ci ':!*.md' |
 		xargs -r0 shellcheck --norc -x -P SCRIPTDIR)
 }
 
@@ -116,7 +116,7 @@ check_names() {
 			env | grep -E '^(RUSTUP|PIP|CARGO)_' || :
 		} 2>/dev/null | grep -oE 'https?://[^/" ,]+' | sed 's|.*[/@]||' | sort -u
 	} | grep -vxE '/|(static\.)?(crates|rust-lang)\.(io|org)' >"$work/names"
-	! git -C "$TOP" grep -nFf "$work/names" -- . ':!COPYING'
+	! git -C "$TOP" grep --untracked -nFf "$work/names" -- . ':!COPYING'
 }
 
 # run_quietly COMMAND…: show its output only if it fails or warns.

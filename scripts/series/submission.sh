@@ -21,12 +21,16 @@ if [ ! "$name" ] || [ ! "$email" ]; then
 	die "who are you? Set git config --global user.name 'Your Name', and user.email"
 fi
 all_written
-[ "$(git -C "$TREE" rev-list --count base..series)" != 0 ] || die "the series has no patch"
+[ "$(git -C "$TREE" rev-list --count refs/heads/base..refs/heads/series)" != 0 ] || die "the series has no patch"
 
 out=$BUILD/submission
 # You may have edited the last one.
 [ ! -e "$out" ] || mv -T --backup=numbered "$out" "$out.old"
-GIT_COMMITTER_NAME=$name GIT_COMMITTER_EMAIL=$email git -C "$TREE" \
+# A clone has no configuration of yours, such as format.noprefix.
+clone=$(mktemp -d "$BUILD/clone.XXXXXX")
+at_exit "rm -rf '$clone'"
+git clone -q --bare --shared --no-tags "$TREE" "$clone"
+GIT_COMMITTER_NAME=$name GIT_COMMITTER_EMAIL=$email git -C "$clone" \
 	-c branch.series.description="$(cat "$TOP/scripts/series/cover-letter")" \
 	format-patch -q -o "$out" --cover-letter --cover-from-description=subject --signoff \
 	--from="$name <$email>" ${reroll:+-v"$reroll"} base..series

@@ -18,7 +18,7 @@ switch() {
 	git -C "$1" fetch -q "$BUILD/apply" +refs/remotes/origin/base:refs/series/base \
 		+refs/heads/series:refs/series/next
 	git -C "$1" checkout -q ${2:+"$2"} -B series refs/series/next
-	git -C "$1" update-ref refs/series/written series
+	git -C "$1" update-ref refs/series/written refs/series/next
 	git -C "$1" branch -q -f base refs/series/base
 	git -C "$1" config series.patches "$(series_id)"
 }
@@ -36,7 +36,7 @@ base=
 if [ -d "$TREE" ]; then
 	if [ "${LINUX:-}${LINUX_TARBALL:-}" ]; then
 		base=$("$TOP/scripts/setup/source.sh")
-		[ "$(git -C "$base" rev-parse base)" != "$(git -C "$TREE" rev-parse base)" ] || base=
+		[ "$(git -C "$base" rev-parse refs/heads/base)" != "$(git -C "$TREE" rev-parse refs/heads/base)" ] || base=
 	fi
 	if [ ! "$base" ] && [ "$(git -C "$TREE" config series.patches)" = "$(series_id)" ]; then
 		exit

@@ -39,8 +39,12 @@ mirror() {
 with_lock
 if [ "$tree" = "$TREE" ]; then
 	[ -d "$TREE" ] || die "there is no build/linux: run 'make tree' first"
-	[ "$(git -C "$tree" symbolic-ref -q --short HEAD)" = series ] ||
+	[ "$(git -C "$tree" symbolic-ref -q HEAD)" = refs/heads/series ] ||
 		die "build/linux is not on its branch series: finish the rebase, or check series out; nothing is written"
+	for state in rebase-apply sequencer; do
+		[ ! -e "$(git -C "$tree" rev-parse --path-format=absolute --git-path $state)" ] ||
+			die "build/linux is in the middle of a git am, cherry-pick or revert, see git status; nothing is written"
+	done
 	changes=$(git -C "$tree" status --porcelain)
 	[ ! "$changes" ] || die "build/linux has changes that are not committed; nothing is written:
 $changes"
@@ -49,12 +53,14 @@ fi
 new=$(mktemp -d "$BUILD/series.XXXXXX")
 at_exit "rm -rf '$new'"
 
-git clone -q --bare --shared "$tree" "$new/git"
+git clone -q --bare --shared --no-tags "$tree" "$new/git"
 git -C "$new/git" config core.bare false
 # Whatever the user commits from now on.
 series=$(in_clone rev-parse series)
 in_clone merge-base --is-ancestor base "$series" || die "the branch series is not based on the branch base"
 [ ! "$(in_clone rev-list --merges base.."$series")" ] || die "the branch series has merges: a series of patches cannot"
+[ "$(in_clone rev-list --count base.."$series")" = "$(in_clone rev-list --count base.."$series" -- .)" ] ||
+	die "the branch series has a commit that changes nothing, which git am would not take: drop it"
 
 # What git takes for a function line, which the hunks show, depends on its version:
 # define it.
@@ -79,7 +85,7 @@ trap '' HUP INT TERM
 old=$BUILD/series.old
 [ "$to" = "$TOP" ] || old=$new/old
 for part in patches rust-src selftests Documentation; do
-	diff -rq "$new/$part" "$to/$part" >/dev/null 2>&1 && continue
+	[ ! -e "$to/$part" ] || ! git diff --no-index --quiet "$new/$part" "$to/$part" || continue
 	rm -rf "${old:?}/$part"
 	mkdir -p "$old"
 	[ ! -e "$to/$part" ] || mv "$to/$part" "$old/$part"

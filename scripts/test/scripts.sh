@@ -51,12 +51,15 @@ cat >"$tmp/gitconfig" <<END
 [status]
 	showUntrackedFiles = no
 END
+mkdir -p "$tmp/config/git"
+printf '%s\n' '*.rst export-ignore -diff' >"$tmp/config/git/attributes"
+echo '*.rs' >"$tmp/config/git/ignore"
 hostile() (
 	umask 077
 	cd "$repo"
 	export GIT_CONFIG_GLOBAL="$tmp/gitconfig" GIT_CONFIG_COUNT=0 GIT_DIR="$tmp/caller/.git" \
 		GIT_INDEX_FILE="$tmp/caller/.git/index" GIT_WORK_TREE="$tmp/caller" GIT_DEFAULT_HASH=sha256 \
-		CDPATH=".:$tmp" MAKEFLAGS='-n --' KCFLAGS=-Dhostile KBUILD_OUTPUT="$tmp/caller" O="$tmp/caller" \
+		CDPATH=".:$tmp" XDG_CONFIG_HOME="$tmp/config" MAKEFLAGS='-n --' KCFLAGS=-Dhostile KBUILD_OUTPUT="$tmp/caller" O="$tmp/caller" \
 		CROSS_COMPILE=no- CC=no-cc ARFLAGS=no CARGO_BUILD_TARGET=no RUSTFLAGS=no TAR_OPTIONS=--no \
 		XZ_OPT=--no SHELLCHECK_OPTS=--no POSIXLY_CORRECT=1 C_INCLUDE_PATH=/no LIBRARY_PATH=/no
 	"$@"
@@ -240,6 +243,15 @@ refuses 'make series with a file that git is told to ignore' 'not committed' scr
 rm "$tree/new"
 git -C "$tree" config --unset core.hooksPath
 git -C "$tree" config --unset core.fsmonitor
+git -C "$tree" tag base series
+git -C "$tree" tag series base~1
+works 'make series with tags named like the branches' scripts/series/write.sh
+same 'gives the same bytes, too' "$(series_sum)" "$sum"
+git -C "$tree" config format.noprefix true
+works 'make submission with both' scripts/series/submission.sh
+same 'has all patches, for -p1' "$(grep -h '^+++' "$repo/build/submission"/*.patch | grep -c ' b/')" 4
+git -C "$tree" config --unset format.noprefix
+git -C "$tree" tag -d base series >/dev/null
 cp -r "$tmp/linux.git" "$tmp/am"
 works 'plain git am takes the patches' env -i PATH="$PATH" GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b \
 	git -C "$tmp/am" am -q "$repo"/patches/*.patch
@@ -257,20 +269,24 @@ rm "$tmp/fake/shellcheck"
 refuses 'make check: nor of your checkpatch' '^0 .*/build/check' scripts/series/check.sh checkpatch
 (cd "$repo" && scripts/series/write.sh 2>/dev/null)
 touch "$repo/selftests/stale"
-refuses 'make check: a file too many' 'selftests: stale' scripts/series/check.sh mirrors
+refuses 'make check: a file too many' 'selftests/stale' scripts/series/check.sh mirrors
 works 'make series removes it' scripts/series/write.sh
 same 'but does not throw it away' "$(ls "$repo/build/series.old/selftests")" "$(printf 'rust_syscalls\nstale')"
 same 'as before' "$(series_sum)" "$sum"
+chmod +x "$repo/rust-src/kernel/hello.rs"
+refuses 'make check: a mirror of another mode' 'new mode|old mode' scripts/series/check.sh mirrors
+works 'make series mends it' scripts/series/write.sh
+same 'the mode is right' "$(stat -c %a "$repo/rust-src/kernel/hello.rs")" 644
 echo "see $repo/build" >"$repo/README.md"
-git -C "$repo" add README.md
-refuses 'make check: a path of this machine' README.md scripts/series/check.sh names
-git -C "$repo" rm -qf README.md
+refuses 'make check: a path of this machine, not added yet' README.md scripts/series/check.sh names
+rm "$repo/README.md"
 git -C "$repo" commit -qm 'All'
 git clone -q -c core.autocrlf=true "$repo" "$tmp/windows"
-mkdir -p "$tmp/scratch/log" "$tmp/scratch/submission"
+mkdir -p "$tmp/scratch/log" "$tmp/scratch/submission" "$tmp/scratch/exercise-tp4" "$tmp/scratch/hand-in-tp4"
 ln -s "$tmp/scratch" "$tmp/windows/build"
 works 'a clone made on Windows, make clean' "$tmp/windows/scripts/setup/clean.sh"
-same 'which cleans a build/ on another disk, too, but for what you may have edited' "$(ls "$tmp/scratch")" submission
+same 'which cleans a build/ on another disk, too, but for what you may have edited' "$(cd "$tmp/scratch" && echo *)" \
+	'exercise-tp4 hand-in-tp4 submission'
 same 'has the line ends of Unix' "$(git -C "$tmp/windows" ls-files --eol | grep -c w/crlf)" 0
 
 # Work of the user's own
@@ -325,6 +341,23 @@ git -C "$tree" checkout -q series
 git -C "$tree" merge -q --no-edit side
 refuses 'make series with a merge' 'merges' scripts/series/write.sh
 git -C "$tree" reset -q --hard HEAD~1
+git -C "$tree" commit -q --allow-empty -m nothing
+refuses 'make series with an empty commit' 'changes nothing' scripts/series/write.sh
+git -C "$tree" reset -q --hard HEAD~1
+git -C "$tree" format-patch -q -o "$tmp/am.patches" side~1..side
+sed -i 's/^+side/&\n-gone/; s/+1 @@/+1,2 @@/' "$tmp/am.patches"/0001*
+git -C "$tree" am -q "$tmp/am.patches"/* >/dev/null 2>&1 || :
+refuses 'make series in the middle of git am' 'the middle of a git am' scripts/series/write.sh
+git -C "$tree" am --abort
+cp "$repo"/patches/0002* "$repo/patches/0002 again.patch"
+refuses 'a patch with a space in its name' 'does not apply' scripts/series/tree.sh
+rm "$repo/patches/0002 again.patch"
+mv "$repo/patches" "$tmp/elsewhere"
+ln -s "$tmp/elsewhere" "$repo/patches"
+works 'make tree with patches/ elsewhere' scripts/series/tree.sh
+same 'has all of them' "$(git -C "$tree" rev-list --count base..series)" 2
+rm "$repo/patches"
+mv "$tmp/elsewhere" "$repo/patches"
 
 # A change to a patch, as scripts/README.md does it
 echo '// changed' >>"$tree/kernel/hello.rs"
@@ -414,11 +447,17 @@ echo mine >"$exercise/kernel/mine.c"
 refuses 'handing in changes' 'not committed' $hand_in
 git -C "$exercise" add -A
 git -C "$exercise" commit -qm mine
+git -C "$exercise" checkout -q --detach
+refuses 'handing in in the middle of a rebase' 'not on a branch' $hand_in
+git -C "$exercise" checkout -q exercise
 refuses 'handing in, by nobody' 'who are you' env GIT_CONFIG_GLOBAL=/dev/null $hand_in
 refuses 'handing in without the report' 'no such file' env REPORT=none.pdf $hand_in
 works 'make submission of an exercise' $hand_in
 same 'is an archive of patches' "$(tar -tzf "$repo/build/hand-in-tp4/patch.tar.gz" | paste -sd' ')" 'patch/ patch/0001-mine.patch'
 refuses 'handing in twice' 'hand-in-tp4 exists' $hand_in
+
+refuses 'make grade-test TESTS= with a typo' 'TESTS=handuot: there are no such tests' \
+	env HANDOUT=tp4 scripts/grade/self-test.sh handout handuot
 
 # Archives that are not taken
 unpack() {
@@ -660,6 +699,9 @@ done
 refuses 'HANDOUT= of a guess' 'HANDOUT=yes: there is only HANDOUT=1' env HANDOUT=yes scripts/setup/deps.sh
 refuses 'LOCALVERSION= with a space' 'letters, digits' env LOCALVERSION='-a b' scripts/setup/deps.sh
 refuses 'MAKEFILES=' 'can call a failure a success' env -u MAKEFLAGS MAKEFILES=/dev/null make help
+refuses 'RESET=0' 'RESET=0: there is only RESET=1' sh -c 'echo | RESET=0 scripts/vm/start.sh'
+refuses 'RESET= in the environment of make' 'No rule' env -u MAKEFLAGS RESET=red make none
+same 'is of somebody else' "$(grep -c RESET "$tmp/output")" 0
 for deadline in 0 -1 1m; do
 	refuses "DEADLINE=$deadline" "DEADLINE=$deadline: not a number of seconds" env DEADLINE=$deadline scripts/setup/deps.sh
 done

@@ -28,6 +28,10 @@ mkdir -p "$vm/share"
 for path in "$share" "${IMAGE:-}"; do
 	case $path in *[,[:space:]]*) die "$path: QEMU cannot take a name with a comma or a space" ;; esac
 done
+case ${RESET:-1} in
+1) ;;
+*) die "RESET=$RESET: there is only RESET=1, which begins with a new disk" ;;
+esac
 [ -d "$share" ] || die "SHARE=$share: there is no such folder"
 
 # check_free FILE: stop if a machine is using it.
