@@ -23,7 +23,7 @@ mkdir -p "$results"
 # For our own ones only; a user's environment may have them, and KEEP= removes a folder.
 unset KEEP START OWN
 list=$(mktemp)
-at_exit "rm -f '$list' '$list.graded'"
+at_exit "rm -f '$list' '$list.graded' '$list.others'"
 
 # has_patches FOLDER: is this one submission?
 has_patches() {
@@ -47,6 +47,15 @@ submissions() {
 }
 submissions >"$list"
 [ -s "$list" ] || die "PATCHES=$patches: there is no patch and no archive in it"
+# What is no submission must not be missed.
+[ ! -d "$patches" ] || if has_patches "$patches"; then
+	find -H "${patches%/}" -mindepth 1 -maxdepth 2 ! -path "${patches%/}/patch/*" \
+		\( -name '*.tar*' ! -name patch.tar.gz -o -name '*.tgz' -o -path "${patches%/}/*/*.patch" \)
+else
+	find "$patches/" -mindepth 1 -maxdepth 1 ! -type d ! \( -type f \( -name '*.tar' -o -name '*.tar.*' -o -name '*.tgz' \) \)
+fi | grep -v '/\.' >"$list.others" || :
+[ ! -s "$list.others" ] || die "PATCHES=$patches: neither an archive .tar.gz nor a folder with patches, or" \
+	"beside patches: $(paste -sd' ' "$list.others")"
 _twice=$(cut -d' ' -f1 "$list" | sort | uniq -d | head -n 1)
 [ ! "$_twice" ] || die "PATCHES=$patches: two submissions would have the name $_twice"
 
