@@ -31,6 +31,7 @@ no_own_work() {
 }
 
 with_lock
+[ -d "$TOP/patches" ] || die "there is no patches/: git checkout, or 'make series', brings it back"
 at_exit "rm -rf '$BUILD/apply' '$TREE.git' '$TREE.new'"
 base=
 if [ -d "$TREE" ]; then

@@ -98,5 +98,6 @@ for part in patches rust-src selftests Documentation; do
 done
 if [ "$tree" = "$TREE" ]; then
 	git -C "$tree" update-ref refs/series/written "$series"
+	git -C "$tree" update-ref refs/series/next "$series"
 	git -C "$tree" config series.patches "$(series_id)"
 fi

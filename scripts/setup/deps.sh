@@ -291,6 +291,8 @@ check_arguments() {
 		plain_path ADD= "$_path"
 		[ -e "$_path" ] || die "ADD=$_path: there is no such file or folder"
 	done
+	_twice=$(for _path in ${ADD:-}; do basename "$_path"; done | sort | uniq -d)
+	[ ! "$_twice" ] || die "ADD=$ADD: two have the name $(echo "$_twice" | paste -sd' ')"
 }
 
 check_arguments
