@@ -78,7 +78,7 @@ function result(d, text,   ok, number, name, directive, id, leaf) {
 	sub(/^(not )?ok /, "", text)
 	number = text + 0
 	sub(/^[0-9]+ ?(- )?/, "", text)
-	if (match(text, / *# *(SKIP|skip|XFAIL|xfail|TODO|todo|TIMEOUT|exit=)/)) {
+	if (match(tolower(text), / *# *(skip|xfail|todo|timeout|exit=)/)) {
 		directive = substr(text, RSTART)
 		name = substr(text, 1, RSTART - 1)
 		sub(/^ *# */, "", directive)
@@ -99,7 +99,7 @@ function result(d, text,   ok, number, name, directive, id, leaf) {
 	id = d ? program "." name : program
 	ran[id] = 1
 
-	if (directive ~ /^(SKIP|skip|XFAIL|xfail|TODO|todo)/) {
+	if (tolower(directive) ~ /^(skip|xfail|todo)/) {
 		# Of a program whose tests are skipped, they say why.
 		if (leaf && !listed(id))
 			fail(id ": " directive, said)

@@ -51,6 +51,7 @@ program 'a program that says nothing' '0 1 0' ok/
 program 'a program that dies' '1 2 0' 'not ok/ # exit=139' 1..2 'ok 1 a'
 program 'a program that hangs at its end' '1 1 0' 'not ok/ # TIMEOUT 600 seconds' 1..1 'ok 1 a'
 program 'a skip' '1 1 0' ok/ 1..2 'ok 1 a' 'ok 2 b # SKIP why'
+program 'a skip in other letters' '1 1 0' ok/ 1..2 'ok 1 a' 'ok 2 b # Skip why'
 program 'a program that skips' '0 1 0' 'ok/ # SKIP'
 program 'a program that skips all' '0 1 0' 'ok/ # SKIP' '1..0 # SKIP why'
 program 'a TODO' '0 1 0' ok/ 1..1 'not ok 1 a # TODO why'
