@@ -180,7 +180,7 @@ inputs() {
 # as it was, or if git is told not to look. Editors have their own files. What is from the
 # future is from before the clock was set back.
 edited() {
-	find "$TREE" -name '[.#]*' -prune -o -name __pycache__ -prune -o -type f -cnewer "$out/.begun" ! -newerct now -print -quit
+	find "$TREE/" -mindepth 1 -name '[.#]*' -prune -o -name __pycache__ -prune -o -type f -cnewer "$out/.begun" ! -newerct now -print -quit
 }
 
 # outputs: a checksum of what was built; fails if the kernel is missing.

@@ -68,7 +68,7 @@ tree_id() {
 # build/linux since the last build in OUT must not be older than that, as after mv or cp -p.
 renew() {
 	mkdir -p "$1"
-	find "$1" -newermt now ! -name '.config*' -exec touch -h -d @0 {} +
+	find "$1/" -newermt now ! -name '.config*' -exec touch -h -d @0 {} +
 	_tree=$(tree_id)
 	if [ -e "$1/.tree" ]; then
 		_last=$(git -C "$TREE" rev-parse -q --verify "$(cat "$1/.tree")^{tree}") ||

@@ -357,13 +357,19 @@ ln -s "$tmp/elsewhere" "$repo/patches"
 works 'make tree with patches/ elsewhere' scripts/series/tree.sh
 same 'has all of them' "$(git -C "$tree" rev-list --count base..series)" 2
 rm "$repo/patches"
+works 'make tree without patches/' sh -c '! scripts/series/tree.sh'
 mv "$tmp/elsewhere" "$repo/patches"
+same 'leaves build/linux as it is' "$(git -C "$tree" rev-list --count base..series)" 2
 
 # A change to a patch, as scripts/README.md does it
 echo '// changed' >>"$tree/kernel/hello.rs"
 git -C "$tree" commit -qa --fixup=:/'add hello'
 GIT_SEQUENCE_EDITOR=: git -C "$tree" rebase -q -i --autosquash base
+old=$(git -C "$tree" rev-parse refs/series/next)
 works 'make series with a changed patch' scripts/series/write.sh
+git -C "$tree" reset -q --hard "$old"
+refuses 'make submission of what was in patches/ before' 'not in patches' scripts/series/submission.sh
+git -C "$tree" reset -q --hard refs/series/written
 same 'there are as many patches, and the first has it' "$(grep -c '^+// changed' "$repo"/patches/* | cut -d: -f2 | paste -sd' ')" '1 0'
 cp "$tmp"/patches/* "$repo/patches"
 works 'make tree with the old patches again' scripts/series/tree.sh
@@ -602,6 +608,12 @@ same 'what is no row' "$(cut -f1 "$graded/says/verdicts" | wc -l) $(grep -c '^lo
 works 'JSON that can be read' python3 -c 'import json, sys; [json.load(open(f)) for f in sys.argv[1:]]' \
 	"$graded/grades.json" "$graded/says/gradescope.json"
 sed -i 's/^build\t*2/build\t7/' "$repo/scripts/grade/xxxhal.rubric"
+touch "$class/late.zip"
+refuses 'a class with something else' 'late.zip' $grade
+rm "$class/late.zip"
+touch "$class/loose.patch"
+refuses 'a class with a patch of nobody' 'beside patches: .*/plain' $grade
+rm "$class/loose.patch"
 says 'other points' 'plain: *required 7 of' $grade
 same 'build nothing' "$(grep -c 'of 9' "$tmp/output")" 0
 
@@ -711,6 +723,9 @@ done
 says 'make help' "From the environment: .*TESTS='x'" env -u MAKEFLAGS TESTS=x make help
 same 'make help has every variable' "$(sed -n '/^variables :=/,/^given/{/^given/d; s/.*:=//; s/\\//; p}' "$repo/Makefile" |
 	tr -s ' \t' '\n' | while read -r name; do grep -q "\<$name=" "$tmp/output" || echo "$name"; done)" ''
+mkdir "$repo/a"
+touch "$repo/f" "$repo/a/f"
+refuses 'ADD= of two with one name' 'two have the name f' env ADD='f a/f' scripts/setup/deps.sh
 for argument in BUSYBOX=none PROG=none.c PROG=Makefile ADD=/none CONFIG=none CONFIG='a b/c.config'; do
 	refuses "$argument before the build" "$argument:|a space" with_fakes env -u MAKEFLAGS make run "$argument"
 	same "$argument, nothing built" "$(grep -c '^kernel' "$tmp/output")" 0
@@ -764,6 +779,13 @@ builds 'after that'
 git -C "$tree" update-index --assume-unchanged kernel/hello.rs
 echo x >>"$tree/kernel/hello.rs"
 builds 'a change that git does not see'
+mv "$tree" "$tmp/linked"
+ln -s "$tmp/linked" "$tree"
+builds 'after build/linux has moved' 'up to date'
+echo x >>"$tree/kernel/hello.rs"
+builds 'a change there that git does not see'
+rm "$tree"
+mv "$tmp/linked" "$tree"
 git -C "$tree" update-index --no-assume-unchanged kernel/hello.rs
 git -C "$tree" checkout -q .
 builds 'and without it'
