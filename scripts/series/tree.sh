@@ -49,6 +49,10 @@ else
 	need_space "$BUILD" 2600 "a kernel tree in build/"
 fi
 
+# git am takes a hunk with such a line, and drops its end.
+! conflicts=$(grep -lE '^(<<<<<<<|>>>>>>>) ' -r "$TOP/patches/") ||
+	die "patches/ has marks of a merge conflict: resolve it first; nothing is changed:
+$conflicts"
 what=$(cat "$base/description" 2>/dev/null || echo the base)
 git -C "$base" rev-parse -q --verify base >/dev/null || die "git cannot read $base: see above"
 attempt "$BUILD/log/apply.log" "Applying patches/ to $what" "$TOP/scripts/series/apply.sh" "$base" "$BUILD/apply"

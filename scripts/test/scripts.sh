@@ -357,6 +357,10 @@ ln -s "$tmp/elsewhere" "$repo/patches"
 works 'make tree with patches/ elsewhere' scripts/series/tree.sh
 same 'has all of them' "$(git -C "$tree" rev-list --count base..series)" 2
 rm "$repo/patches"
+cp -r "$tmp/elsewhere" "$repo/patches"
+sed -i 's/^+test$/+<<<<<<< HEAD\n+test\n+=======\n+tost\n+>>>>>>> x/; s/^+\([<=>]\{7\}\)/\1/' "$repo"/patches/0002*
+refuses 'a merge conflict in patches/' 'merge conflict' scripts/series/tree.sh
+rm -r "$repo/patches"
 works 'make tree without patches/' sh -c '! scripts/series/tree.sh'
 mv "$tmp/elsewhere" "$repo/patches"
 same 'leaves build/linux as it is' "$(git -C "$tree" rev-list --count base..series)" 2
