@@ -143,6 +143,9 @@ for script in deploy undeploy; do
 done
 refuses 'undeploy what is not there' 'no such kernel' undeploy
 refuses 'a folder without a kernel' 'no kernel was built' deploy BUILT="$tmp/none"
+touch "$tmp/built/.begun"
+refuses 'a kernel whose last build has failed' 'has failed' deploy
+rm "$tmp/built/.begun"
 refuses 'a kernel of another suffix' 'does not end in' deploy SUFFIX=-other
 echo >"$tmp/built/.config"
 refuses 'a 32-bit kernel' 'is a 32-bit kernel' deploy

@@ -35,6 +35,7 @@ bzimage=$BUILT/arch/x86/boot/bzImage
 release=$(cat "$BUILT/include/config/kernel.release" 2>/dev/null) ||
 	die "BUILT=$BUILT: no kernel was built there"
 [ -r "$bzimage" ] || die "BUILT=$BUILT: no kernel was built there"
+[ ! -e "$BUILT/.begun" ] || [ -e "$BUILT/.built" ] || die "BUILT=$BUILT: its last build has failed or was interrupted"
 case $release in
 *"$SUFFIX") ;;
 *) die "BUILT=$BUILT is a kernel $release, which does not end in SUFFIX=$SUFFIX: build it with LOCALVERSION=$SUFFIX" ;;
