@@ -364,6 +364,7 @@ impl Function {
         let params = || self.params.iter();
 
         !self.convention.is_empty()
+            || self.variadic
             || params().any(|param| param.in_register)
             || params().any(|param| param.kind == AGGREGATE) && !self.is_on_stack()
     }
@@ -373,6 +374,12 @@ impl Function {
         let rust = self.places(false);
         if !self.convention.is_empty() {
             return Some(format!("  Convention in Rust: {}\n", self.convention));
+        }
+        // The place is on the stack, and only Rust has the callee remove it from there.
+        if (self.variadic || in_c.is_some_and(|in_c| in_c.variadic))
+            && self.params.iter().any(|param| param.kind == RESULT_PLACE)
+        {
+            return Some("  Variable arguments, and a result in memory\n".to_owned());
         }
         let c = match in_c {
             // What a variadic function takes after its parameters is on the stack, too.
@@ -410,6 +417,17 @@ impl Function {
         ((*size != 0 || self.is_definition) && !agrees)
             .then(|| format!("  Result in C:    {c}\n  Result in Rust: {result}\n"))
     }
+}
+
+/// Whether a file has a pointer to a function.
+fn has_pointer(path: &str, name: &str) -> bool {
+    let ir = std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let (ir, pointer) = (String::from_utf8_lossy(&ir), format!("ptr @{name}"));
+    let part_of_name = |c: char| c.is_alphanumeric() || "_.$-".contains(c);
+
+    ir.split(&pointer)
+        .skip(1)
+        .any(|rest| !rest.starts_with(part_of_name))
 }
 
 fn main() -> ExitCode {
@@ -455,6 +473,12 @@ fn main() -> ExitCode {
                 "error: C and Rust disagree on the arguments or the result of {name}.\n{error}"
             ));
         }
+    }
+
+    if let Some(name) = on_stack.filter(|name| has_pointer(rust, name)) {
+        errors.insert(format!(
+            "error: A pointer to `{name}` beside calls that the compiler makes up.\n"
+        ));
     }
 
     if errors.is_empty() {

@@ -50,7 +50,7 @@ use syn::{
 
 /// Fields that are not members: what `bindgen` makes of bit-fields and padding, or repeats.
 const NO_MEMBERS: [&str; 4] = [
-    "_bitfield_",
+    "_bitfield_align_",
     "__bindgen_padding_",
     "_bindgen_align",
     "bindgen_union_field",
@@ -187,7 +187,10 @@ impl Types {
     fn members(&self, name: &str) -> impl Iterator<Item = &(String, Type)> {
         let fields = self.fields.get(name).into_iter().flatten();
 
-        fields.filter(|(name, _)| !NO_MEMBERS.iter().any(|prefix| name.starts_with(prefix)))
+        fields.filter(|(name, ty)| {
+            name_of(ty) != "__BindgenBitfieldUnit"
+                && !NO_MEMBERS.iter().any(|prefix| name.starts_with(prefix))
+        })
     }
 
     fn is_special(&self, ty: &Type) -> bool {
