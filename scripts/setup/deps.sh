@@ -53,7 +53,7 @@ needs() {
 		check) printf '%s\n' shellcheck\ shellcheck mandoc\ mandoc ;;
 		gdb) echo gdb gdb ;;
 		menuconfig) echo ncurses.h libncurses-dev ;;
-		test) echo patch patch "a page that says what to change"; echo bwrap bubblewrap "a submission's sandbox" ;;
+		test) echo patch patch "a page that says what to change"; printf '%s\n' bwrap\ bubblewrap pahole\ dwarves pdfinfo\ poppler-utils ;;
 		vm | vm-test | deb)
 			[ "$_goal" = deb ] || printf '%s\n' mmdebstrap\ mmdebstrap newuidmap\ uidmap \
 				sfdisk\ fdisk mke2fs\ e2fsprogs qemu-img\ qemu-utils
