@@ -24,15 +24,7 @@ endif
 # A $ in CMD is for the guest's shell. LLVM and LOCALVERSION count only on the command
 # line: in the environment they are meant for other kernels, and RESET is often a color.
 override CMD := $(value CMD)
-ifneq ($(origin LLVM),command line)
-override undefine LLVM
-endif
-ifneq ($(origin RESET),command line)
-override undefine RESET
-endif
-ifneq ($(origin LOCALVERSION),command line)
-override undefine LOCALVERSION
-endif
+$(foreach v,LLVM LOCALVERSION RESET,$(if $(filter-out command line,$(origin $v)),$(eval override undefine $v)))
 
 inherited := $(strip $(foreach v,$(variables),$(if $(filter environment,$(origin $v)),$v='$(value $v)')))
 ifneq ($(inherited),)

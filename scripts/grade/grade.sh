@@ -25,9 +25,14 @@ unset KEEP START OWN
 list=$(mktemp)
 at_exit "rm -f '$list' '$list.graded' '$list.others'"
 
+# patches_of FOLDER
+patches_of() {
+	find "$1" "$1/patch" -maxdepth 1 -type f -name '*.patch' 2>/dev/null
+}
+
 # has_patches FOLDER: is this one submission?
 has_patches() {
-	[ "$(find "$1" "$1/patch" -maxdepth 1 -type f -name '*.patch' 2>/dev/null | head -n 1)" ]
+	[ "$(patches_of "$1" | head -n 1)" ]
 }
 
 # submissions: ID and path of each, an ID that is a plain name.
@@ -69,7 +74,7 @@ state() {
 		awk '{ print $1 }' "$HERE/$name.rubric"
 		cat "$HERE/tests/grade.h" "$HERE/tests/$name"* ${TESTER:+"$TESTER"}
 		if [ -d "$1" ]; then
-			find "$1" "$1/patch" -maxdepth 1 -type f -name '*.patch' 2>/dev/null | sort | tr '\n' '\0' | xargs -0 cat
+			patches_of "$1" | sort | tr '\n' '\0' | xargs -0 cat
 		else
 			cat "$1"
 		fi

@@ -11,6 +11,19 @@ pass() {
 	passed=$((passed + 1))
 }
 
+# choose_modes DEFAULT [ALL]: set $modes to MODES, or else to DEFAULT; each has to be one
+# of ALL.
+choose_modes() {
+	modes=${MODES:-$1} _all=${2:-$1} _mode=''
+	for _mode in $modes; do
+		case " $_all " in
+		*" $_mode "*) ;;
+		*) die "MODES=$_mode: there is only $_all" ;;
+		esac
+	done
+	[ "$_mode" ] || die "MODES= is blank: there is only $_all"
+}
+
 # fail TEXT…: report and count a failure.
 fail() {
 	echo "FAIL $*"

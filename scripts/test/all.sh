@@ -34,14 +34,7 @@ case ${1:-} in
 	export MEM="${MEM:-2G}" DEADLINE="${DEADLINE:-7200}" ;;
 *) misused ;;
 esac
-modes=${MODES:-$all_modes}
-for mode in $modes; do
-	case " $all_modes " in
-	*" $mode "*) ;;
-	*) die "MODES=$mode: there is only $all_modes" ;;
-	esac
-done
-[ "${mode:-}" ] || die "MODES= is blank: there is only $all_modes"
+choose_modes "$all_modes"
 # A folder of this run, for JUnit files. The lock stays when claim takes the next folder.
 claim "${debug}test"
 results=$run

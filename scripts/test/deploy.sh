@@ -91,7 +91,7 @@ run() {
 
 verdict() {
 	if [ "$1" = 0 ]; then
-		passed=$((passed + 1))
+		pass
 	else
 		fail "$what"
 		cat "$tmp/output"

@@ -90,7 +90,7 @@ refuses() {
 	all >"$tmp/before"
 	if ! vm "$@" && grep -qF -e "$_text" "$tmp/output" && ! grep -q '^qemu' "$tmp/output" &&
 		all | diff - "$tmp/before" >>"$tmp/output"; then
-		passed=$((passed + 1))
+		pass
 	else
 		fail "$_what: not refused, or without '$_text', or something is changed:"
 		cat "$tmp/output"
@@ -104,7 +104,7 @@ boots() {
 	sha256sum "$tmp"/disk* "$tmp/old/disk" >"$tmp/before"
 	if vm "$@" && grep '^qemu' "$tmp/output" | grep -qF -e "$_text" &&
 		sha256sum "$tmp"/disk* "$tmp/old/disk" | diff - "$tmp/before"; then
-		passed=$((passed + 1))
+		pass
 	else
 		fail "$_what: not started, or without '$_text', or the disk is changed:"
 		cat "$tmp/output"

@@ -29,15 +29,7 @@ done
 case $STEPS in
 *[!0-9a-z_:\ ]*) die "STEPS=$STEPS: not what a run has printed" ;;
 esac
-MODES=${MODES:-$ARCH/$ARCH}
-all_modes='x86_64/x86_64 x86_64/i386 i386/i386'
-for mode in $MODES; do
-	case $mode in
-	x86_64/x86_64 | x86_64/i386 | i386/i386) ;;
-	*) die "MODES=$mode: there is only $all_modes" ;;
-	esac
-done
-[ "${mode:-}" ] || die "MODES= is blank: there is only $all_modes"
+choose_modes "$ARCH/$ARCH" 'x86_64/x86_64 x86_64/i386 i386/i386'
 
 # guest MODE: run the program in a guest.
 guest() {
@@ -62,7 +54,7 @@ guest() {
 	fi
 }
 
-for mode in $MODES; do
+for mode in $modes; do
 	guest "$mode"
 done
 total

@@ -17,13 +17,7 @@
 . "$(dirname "$0")/../lib/lib.sh"
 [ $# = 0 ] || misused
 
-modes=${MODES:-x86_64 i386}
-for mode in $modes; do
-	case $mode in
-	x86_64 | i386) ;;
-	*) die "MODES=$mode: there is only x86_64 i386" ;;
-	esac
-done
+choose_modes 'x86_64 i386'
 export CONFIG=vm HANDOUT=1
 suffix=-xxxhal
 load_toolchain
@@ -107,7 +101,7 @@ try() {
 	_title=$1 _begin=$(date +%s)
 	shift
 	if "$@" >"$run/log" 2>&1; then
-		passed=$((passed + 1))
+		pass
 		echo "ok $arch: $_title ($(($(date +%s) - _begin)) s)"
 	else
 		fail "$arch: $_title:"
