@@ -1002,6 +1002,23 @@ same 'no package is removed, and menuconfig has its own' \
 rm "$tmp/fake/sudo" "$tmp/fake/id"
 works 'another goal' with_fakes env GOALS=run scripts/setup/deps.sh
 same 'asks for less' "$(tail -n 1 "$tmp/apt" | grep -c 'install .*libelf-dev$')" 1
+cat <<END | fake apt-get
+echo "\$*" >>$tmp/apt
+case \$* in
+*indextargets*) . /etc/os-release; printf '%s\n' "http://localhost:9/debian/ \$VERSION_CODENAME" "\$FAKE_SUITE" ;;
+*install*libelf-dev/*) ;;
+*install*libelf-dev*) exit 100 ;;
+esac
+END
+suite=$(. /etc/os-release && echo "$VERSION_CODENAME-backports")
+if grep -q '^ID=debian' /etc/os-release; then
+	says 'a package that conflicts with a newer one' 'Installing libelf-dev/.*-backports libncurses-dev' \
+		with_fakes env GOALS=menuconfig scripts/setup/deps.sh
+	same 'is taken from where apt would not look' \
+		"$(tail -n 1 "$tmp/apt" | grep -c "sources.list --no-inst.*--no-remove install -y libelf-dev/$suite libncurses-dev$")" 1
+	works 'one of a suite that apt knows' with_fakes env FAKE_SUITE="$suite" scripts/setup/deps.sh
+	same 'which is not told twice' "$(tail -n 1 "$tmp/apt" | grep -c sources.list)" 0
+fi
 echo : | fake apt-cache
 refuses 'a package that apt does not know' 'apt does not know: libelf-dev$' with_fakes scripts/setup/deps.sh
 
