@@ -86,9 +86,8 @@ old=$BUILD/series.old
 [ "$to" = "$TOP" ] || old=$new/old
 for part in patches rust-src selftests Documentation; do
 	[ ! -e "$to/$part" ] || ! git diff --no-index --quiet "$new/$part" "$to/$part" || continue
-	rm -rf "${old:?}/$part"
 	mkdir -p "$old"
-	[ ! -e "$to/$part" ] || mv "$to/$part" "$old/$part"
+	[ ! -e "$to/$part" ] || mv -T --backup=numbered "$to/$part" "$old/$part"
 	mv "$new/$part" "$to/$part" || {
 		rm -rf "${to:?}/$part"
 		[ ! -e "$old/$part" ] || mv "$old/$part" "$to/$part"

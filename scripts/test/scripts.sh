@@ -272,6 +272,9 @@ touch "$repo/selftests/stale"
 refuses 'make check: a file too many' 'selftests/stale' scripts/series/check.sh mirrors
 works 'make series removes it' scripts/series/write.sh
 same 'but does not throw it away' "$(ls "$repo/build/series.old/selftests")" "$(printf 'rust_syscalls\nstale')"
+touch "$repo/selftests/later"
+works 'make series removes another one' scripts/series/write.sh
+same 'and keeps both' "$(cd "$repo/build/series.old" && find selftests* -name later -o -name stale | wc -l)" 2
 same 'as before' "$(series_sum)" "$sum"
 chmod +x "$repo/rust-src/kernel/hello.rs"
 refuses 'make check: a mirror of another mode' 'new mode|old mode' scripts/series/check.sh mirrors
