@@ -18,7 +18,7 @@ case ${1:-} in
 esac
 tree=$BUILD/exercise-$name out=$BUILD/hand-in-$name
 [ -d "$tree/.git" ] || die "there is no $tree: run 'make exercise HANDOUT=$name' first"
-[ ! "$(git -C "$tree" status --porcelain)" ] ||
+[ ! "$(changes "$tree")" ] ||
 	die "$tree has changes that are not committed: commit them, or 'git stash -u'"
 git -C "$tree" symbolic-ref -q HEAD >/dev/null ||
 	die "$tree is not on a branch: finish the rebase, or check out your branch"

@@ -45,8 +45,9 @@ if [ "$tree" = "$TREE" ]; then
 		[ ! -e "$(git -C "$tree" rev-parse --path-format=absolute --git-path $state)" ] ||
 			die "build/linux is in the middle of a git am, cherry-pick or revert, see git status; nothing is written"
 	done
-	changes=$(git -C "$tree" status --porcelain)
-	[ ! "$changes" ] || die "build/linux has changes that are not committed; nothing is written:
+	changes=$(changes "$tree")
+	[ ! "$changes" ] || die "build/linux has changes that are not committed, or that git is told not to see (git ls-files -v);" \
+		"nothing is written:
 $changes"
 fi
 

@@ -294,6 +294,11 @@ same 'has the line ends of Unix' "$(git -C "$tmp/windows" ls-files --eol | grep 
 
 # Work of the user's own
 echo '// mine' >>"$tree/kernel/hello.rs"
+for bit in assume-unchanged skip-worktree; do
+	git -C "$tree" update-index --$bit kernel/hello.rs
+	refuses "make series with changes under $bit" '^kernel/hello.rs' scripts/series/write.sh
+	git -C "$tree" update-index --no-$bit kernel/hello.rs
+done
 refuses 'make series with uncommitted changes' 'not committed' scripts/series/write.sh
 refuses 'make check with uncommitted changes' 'make series' scripts/series/check.sh apply
 works 'make tree leaves changes alone' scripts/series/tree.sh
