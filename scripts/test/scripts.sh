@@ -632,6 +632,9 @@ same 'build nothing' "$(grep -c 'of 9' "$tmp/output")" 0
 # The disk, the architecture
 printf 'echo Filesystem 1024-blocks Used Available; echo disk 1000 900 102400\n' | fake df
 mv "$tree" "$tmp/tree"
+ln -s "$tmp/away" "$tree"
+refuses 'a build/linux on a disk that is away' 'a link to .*, which is not there' env LINUX="$tmp/linux" scripts/series/tree.sh
+rm "$tree"
 refuses 'make deps on a full disk' 'needs 4096 MiB, and .* has 100 MiB free' with_fakes scripts/setup/deps.sh
 refuses 'make tree on a full disk' 'needs [0-9]+ MiB, and .* has 100 MiB free' \
 	with_fakes env LINUX="$tmp/linux" scripts/series/tree.sh
