@@ -88,7 +88,14 @@ starting_point() {
 		return ;;
 	esac
 	copy_config "$start" "$out/start/.config"
-	[ "$CONFIG" != running ] || yes '' | kmake "$out/start" localmodconfig
+	[ "$CONFIG" = running ] || return 0
+	loaded >"$out/start/modules"
+	yes '' | kmake "$out/start" localmodconfig
+}
+
+# loaded: the modules of this machine
+loaded() {
+	lsmod | awk '{ print $1 }' | sort
 }
 
 # generate: merge and resolve into $out/.config.generated.
@@ -196,8 +203,14 @@ if [ $# != 0 ]; then
 	exit
 fi
 
+# What is outside of build/linux only make looks at.
+outside() {
+	{ [ "$CONFIG" = running ] && ! loaded | cmp -s - "$out/start/modules"; } ||
+		grep -E '^CONFIG_(INITRAMFS_SOURCE|EXTRA_FIRMWARE)="[^"]' "$out/.config"
+}
+
 # .built has the checksums of the last successful build.
-if [ -e "$out/.config" ] && [ -e "$out/.begun" ] && built=$(outputs) && news=$(edited) && [ ! "$news" ] &&
+if [ -e "$out/.config" ] && ! outside >/dev/null && [ -e "$out/.begun" ] && built=$(outputs) && news=$(edited) && [ ! "$news" ] &&
 	printf '%s\n%s\n' "$(inputs)" "$built" | cmp -s - "$out/.built"; then
 	say "$title: up to date"
 	exit

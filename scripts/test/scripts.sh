@@ -149,6 +149,7 @@ kernel() {
 	PATCHLEVEL = ${3:-3}
 	SUBLEVEL = $2
 	EXTRAVERSION =
+	localmodconfig: ; @:
 	allnoconfig alldefconfig: ; @sed "\$\$FAKE_KCONFIG" "\$(KCONFIG_ALLCONFIG)" >"\$(KCONFIG_CONFIG)"
 	%.o: ; @:
 	prepare: ; @[ -e \$(O)/built ] || { touch \$(O)/built; echo 'warning: a lint'; }
@@ -830,6 +831,16 @@ works 'CONFIG= compressed' configured CONFIG=my.config.gz
 same 'is in it, too' "$(grep -c '^CONFIG_MINE=y$' "$out-my.config.gz/.config")" 1
 refuses 'CONFIG= is something else' 'is not a configuration' configured CONFIG=Makefile
 printf 'CONFIG_CC_VERSION_TEXT=x\nCONFIG_MODULE_SIG=y\n' >"$repo/distro.config"
+echo 'CONFIG_INITRAMFS_SOURCE="/x"' >"$repo/files.config"
+for time in first second; do
+	CONFIG=files.config builds "with a file of yours, for the $time time"
+done
+if [ -r /proc/config.gz ]; then
+	printf 'echo Module; echo "$FAKE_MODULES"' | fake lsmod
+	CONFIG=running FAKE_MODULES=a builds 'as the running one'
+	CONFIG=running FAKE_MODULES=a builds 'as the running one again' 'up to date'
+	CONFIG=running FAKE_MODULES=b builds 'as the running one, with other modules'
+fi
 works 'a kernel that insists on signatures' configured CONFIG=distro.config FAKE_KCONFIG=s/_SIG=n/_SIG=y/
 refuses 'a kernel without Rust' 'RUST=y: Kconfig drops it' configured CONFIG=distro.config FAKE_KCONFIG=/RUST=/d
 
