@@ -184,10 +184,10 @@ inputs() {
 }
 
 # edited: a file of the tree that has changed since the last build began, even if it is now
-# as it was, or if git is told not to look. Editors have their own files. What is from the
-# future is from before the clock was set back.
+# as it was, or if git is told not to look or sees only a link. Editors have their own
+# files. What is from the future is from before the clock was set back.
 edited() {
-	find "$TREE/" -mindepth 1 -name '[.#]*' -prune -o -name __pycache__ -prune -o -type f -cnewer "$out/.begun" ! -newerct now -print -quit
+	find -L "$TREE/" -mindepth 1 -name '[.#]*' -prune -o -name __pycache__ -prune -o -type f -cnewer "$out/.begun" ! -newerct now -print -quit
 }
 
 # outputs: a checksum of what was built; fails if the kernel is missing.

@@ -805,6 +805,14 @@ mv "$tmp/linked" "$tree"
 git -C "$tree" update-index --no-assume-unchanged kernel/hello.rs
 git -C "$tree" checkout -q .
 builds 'and without it'
+mv "$tree/kernel/hello.rs" "$tmp/mine.rs"
+ln -s "$tmp/mine.rs" "$tree/kernel/hello.rs"
+builds 'with a link'
+builds 'with the same link' 'up to date'
+echo x >>"$tmp/mine.rs"
+builds 'with a change behind the link'
+git -C "$tree" checkout -q .
+builds 'and again without'
 rm -r "$out/installed"
 builds 'the modules are missing'
 rm "$out/arch/x86/boot/bzImage"
