@@ -119,6 +119,7 @@ verify() {
 	# shellcheck disable=SC2086 # a list
 	awk '
 	/^# CONFIG_[A-Za-z0-9_]+ is not set$/ { sub(/^# /, ""); sub(/ is not set$/, "=n") }
+	/^[ \t]*[^# \t]/ && !/^CONFIG_[A-Za-z0-9_]+=/ { line[++n] = FILENAME ": " $0 ": Kconfig would not read this line"; bad = 1 }
 	!/^CONFIG_[A-Za-z0-9_]+=/ { next }
 	{ symbol = value = $0; sub(/=.*/, "", symbol); sub(/^[^=]*=/, "", value) }
 	FILENAME == ARGV[1] { have[symbol] = value; next }

@@ -837,6 +837,8 @@ same 'is in it' "$(grep -c '^CONFIG_MINE=y$' "$out-my/.config")" 1
 same 'what was there is kept' "$(cat "$out-my/.config.yours")" mine
 works 'CONFIG= compressed' configured CONFIG=my.config.gz
 same 'is in it, too' "$(grep -c '^CONFIG_MINE=y$' "$out-my.config.gz/.config")" 1
+printf 'CONFIG_MINE=y\nCONFIG_OURS = y\n' >"$repo/typo.config"
+refuses 'CONFIG= with a line that Kconfig does not read' 'CONFIG_OURS = y: Kconfig would not' configured CONFIG=typo.config
 refuses 'CONFIG= is something else' 'is not a configuration' configured CONFIG=Makefile
 printf 'CONFIG_CC_VERSION_TEXT=x\nCONFIG_MODULE_SIG=y\n' >"$repo/distro.config"
 echo 'CONFIG_INITRAMFS_SOURCE="/x"' >"$repo/files.config"
