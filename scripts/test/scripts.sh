@@ -465,6 +465,9 @@ refuses 'handing in nothing' 'no commit of yours' $hand_in
 echo mine >"$exercise/kernel/mine.c"
 refuses 'handing in changes' 'not committed' $hand_in
 git -C "$exercise" add -A
+git -C "$exercise" commit -q --amend -m amended
+refuses 'handing in what is in the first commit' 'first commit was' $hand_in
+git -C "$exercise" reset -q --soft 'HEAD@{1}'
 git -C "$exercise" commit -qm mine
 git -C "$exercise" checkout -q --detach
 refuses 'handing in in the middle of a rebase' 'not on a branch' $hand_in
