@@ -46,16 +46,19 @@ if [ ! "$author" ] || [ ! "$email" ]; then
 	die "who are you? Say it by git config --global user.name 'Your Name', and user.email"
 fi
 if [ "${REPORT:-}" ]; then
-	[ -f "$REPORT" ] || die "REPORT=$REPORT: there is no such file"
+	[ -s "$REPORT" ] || die "REPORT=$REPORT: there is no such file, or nothing in it"
 	case $REPORT in
 	*.pdf | *.txt | *.md) cp "$REPORT" "$new/report.${REPORT##*.}" ;;
 	*.ms) groff -K utf8 -t -ms -T pdf -P-pa4 "$REPORT" >"$new/report.pdf" ;;
 	*) die "REPORT=$REPORT: neither .pdf, .ms, .txt nor .md" ;;
 	esac
 	pages=$(pdfinfo "$new/report.pdf" 2>/dev/null | awk '$1 == "Pages:" { print $2 }')
+	[ "$pages" ] || [ ! -e "$new/report.pdf" ] || die "REPORT=$REPORT: pdfinfo finds no page in it"
 	[ "${pages:-0}" -le 2 ] || say "REPORT=$REPORT has $pages pages; INFO0940 wants at most 2"
 fi
 git -C "$tree" format-patch -q -o "$new/patch" "$root..HEAD"
+! links=$(cd "$new/patch" && grep -lE '^(new file mode|new mode|index [0-9a-f]+\.\.[0-9a-f]+) 1[26]' -- *) ||
+	die "a link or a repository is not taken, and there is one in" "$links"
 
 # applies: to the tree that who grades has.
 applies() {
@@ -73,6 +76,9 @@ unset GIT_INDEX_FILE
 rm -f "$new/index"
 (cd "$tree" && perl scripts/checkpatch.pl -q --no-signoff --ignore FILE_PATH_CHANGES "$new"/patch/*.patch </dev/null 2>/dev/null) >&2 || :
 (cd "$new" && tar --owner=0 --group=0 --numeric-owner --sort=name -czf patch.tar.gz patch)
+mkdir "$new/unpacked"
+refused=$(python3 "$HERE/unpack.py" "$new/patch.tar.gz" "$new/unpacked") || die "who grades would not take it: $refused"
+rm -r "$new/unpacked"
 mv "$new" "$out"
 say "in $out: $(cd "$out" && echo [pr]*.*)"
 say "Hand in what you have written: a course may give 0 for plagiarism, and the series that this"

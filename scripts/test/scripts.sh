@@ -474,6 +474,18 @@ refuses 'handing in in the middle of a rebase' 'not on a branch' $hand_in
 git -C "$exercise" checkout -q exercise
 refuses 'handing in, by nobody' 'who are you' env GIT_CONFIG_GLOBAL=/dev/null $hand_in
 refuses 'handing in without the report' 'no such file' env REPORT=none.pdf $hand_in
+echo text >"$repo/text.pdf"
+refuses 'handing in a report that is no PDF' 'no page in it' env REPORT=text.pdf $hand_in
+ln -s /etc/passwd "$exercise/kernel/link"
+git -C "$exercise" add -A
+git -C "$exercise" commit -qm link
+refuses 'handing in a link' 'is not taken.* 0002-link.patch' $hand_in
+git -C "$exercise" reset -q --hard HEAD~1
+head -c 9M /dev/urandom | base64 >"$exercise/kernel/dump"
+git -C "$exercise" add -A
+git -C "$exercise" commit -qm dump
+refuses 'handing in too much' 'would not take it: .*too large' $hand_in
+git -C "$exercise" reset -q --hard HEAD~1
 works 'make submission of an exercise' $hand_in
 same 'is an archive of patches' "$(tar -tzf "$repo/build/hand-in-tp4/patch.tar.gz" | paste -sd' ')" 'patch/ patch/0001-mine.patch'
 refuses 'handing in twice' 'hand-in-tp4 exists' $hand_in
