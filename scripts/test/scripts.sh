@@ -618,6 +618,8 @@ $(warning a.c:1:1: warning: \nlog pass\ncall pass)
 $(info log pass)
 END
 tar -C "$tmp" -czPf "$class/leaves.tar.gz" patch/../patch/a.patch
+echo '# nothing' | student large
+truncate -s 9M "$class/large/b.patch"
 grade="env PATH=$tmp/fake:$path HANDOUT=xxxhal LINUX=$tmp/gradeable SPACE=500 DEADLINE=60 scripts/grade/grade.sh $class"
 graded=$repo/build/grades-xxxhal
 sum() {
@@ -629,7 +631,7 @@ works 'grading a hostile class' $grade
 same 'the machine is as it was' "$(sum) $(pgrep -fx 'sleep 98765')" "$before_class "
 same 'what the class gets' "$(grep -v ^forks "$graded/grades.csv" | cut -d, -f1,4-6 | paste -sd' ')" "id,apply,build,boot \
 changes,pass,pass,fail fills,pass,fail,blocked by build \
-hangs,pass,fail,blocked by build leaves,fail,blocked by apply,blocked by build links,pass,fail,blocked by build \
+hangs,pass,fail,blocked by build large,fail,blocked by apply,blocked by build leaves,fail,blocked by apply,blocked by build links,pass,fail,blocked by build \
 plain,pass,pass,fail says,pass,pass,fail shuts,pass,pass,fail"
 same 'what is no row' "$(cut -f1 "$graded/says/verdicts" | wc -l) $(grep -c '^log.*pass' "$graded/says/verdicts")" \
 	"$(grep -cE '^[a-z]' "$repo/scripts/grade/xxxhal.rubric") 0"
