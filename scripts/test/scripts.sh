@@ -558,7 +558,7 @@ boxed_status -t 60 -d 20 sh -c 'head -c 100M /dev/zero >/g/large; sleep 60'
 same 'what fills the disk is stopped' $status 124
 rm "$tmp/own/large"
 boxed_status -t 60 sh -c 'while sleep 60 & do :; done'
-same 'what forks without end cannot' "$(grep -c 'fork' "$tmp/printed")" 1
+same 'what forks without end cannot' "$(grep -o fork "$tmp/printed" | sort -u)" fork
 mkdir "$tmp/no-namespaces"
 printf '#!/bin/sh\necho bwrap: no namespaces >&2\nexit 1\n' >"$tmp/no-namespaces/bwrap"
 chmod +x "$tmp/no-namespaces/bwrap"
@@ -644,8 +644,10 @@ rm "$class/late.zip"
 touch "$class/loose.patch"
 refuses 'a class with a patch of nobody' 'beside patches: .*/plain' $grade
 rm "$class/loose.patch"
+! command -v gawk >/dev/null || echo 'exec gawk "$@"' | fake awk
 says 'other points' 'plain: *required 7 of' $grade
-same 'build nothing' "$(grep -c 'of 9' "$tmp/output")" 0
+same 'build nothing' "$(grep -c 'of 10' "$tmp/output")" 0
+rm -f "$tmp/fake/awk"
 
 # The disk, the architecture
 printf 'echo Filesystem 1024-blocks Used Available; echo disk 1000 900 102400\n' | fake df
