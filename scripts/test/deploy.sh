@@ -23,6 +23,7 @@ if [ ! "${DEPLOY_TEST:-}" ]; then
 fi
 mount -t tmpfs -o size=400m none /boot
 mount -t tmpfs none /lib/modules
+mount -t tmpfs none /sys/firmware
 
 tmp=$(mktemp -d)
 at_exit "rm -rf '$tmp'"
