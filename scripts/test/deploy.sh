@@ -186,6 +186,16 @@ works 'undeploy it' undeploy
 same 'nothing is left of it' "$(machine | diff - "$tmp/first")" ''
 refuses 'a build that fails' 'does not build' deploy BUILT= CONFIG=lean STOP='make echo does not build; exit 1'
 
+built "$tmp/lab" 7.3.4-lab-xxxhal
+works 'deploy another one' deploy BUILT="$tmp/lab" SUFFIX=-lab-xxxhal
+refuses 'undeploy only the end of its suffix' 'no such kernel' undeploy
+works 'undeploy the other one' undeploy SUFFIX=-lab-xxxhal
+mkdir -p /sys/firmware/efi/efivars
+printf '\006\0\0\0\001' >/sys/firmware/efi/efivars/SecureBoot-1
+works 'deploy under Secure Boot' deploy
+same 'says that it is on' "$(grep -c '^But Secure Boot is on' "$tmp/output")" 1
+works 'undeploy what does not boot' undeploy
+
 for tool in update-initramfs dracut mkinitcpio; do
 	initramfs $tool
 	works "deploy, with $tool" deploy

@@ -75,7 +75,7 @@ at_exit '[ "$finished" ] || undo'
 
 # The marker is the first thing to come and the last to go.
 mkdir -p "/lib/modules/$release"
-: >"/lib/modules/$release/$marker"
+echo "$SUFFIX" >"/lib/modules/$release/$marker"
 log=$BUILD/log/deploy.log
 run_logged "$log" "modules in /lib/modules/$release" cp -r "$modules/." "/lib/modules/$release"
 run_logged "$log" "their dependencies" depmod "$release"
