@@ -83,11 +83,12 @@ machine() {
 	find /boot /lib/modules -printf '%M %p\n' -type f -exec cat {} +
 }
 
-# run SCRIPT VARIABLE=VALUE…: in a session of its own, so that a fake can press Ctrl-C.
+# run SCRIPT VARIABLE=VALUE…: in a session of its own, so that a fake can press Ctrl-C, which
+# nohup and a shell's background ignore.
 run() {
 	_script=$1
 	shift
-	setsid -w env BUILT="$tmp/built" SUFFIX=-xxxhal "$@" "$tmp/scripts/vm/$_script.sh" >"$tmp/output" 2>&1 </dev/null
+	setsid -w env --default-signal=INT,TERM,HUP BUILT="$tmp/built" SUFFIX=-xxxhal "$@" "$tmp/scripts/vm/$_script.sh" >"$tmp/output" 2>&1 </dev/null
 }
 
 verdict() {
