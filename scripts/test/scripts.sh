@@ -434,6 +434,9 @@ same 'is seen' "$(git -C "$tree" ls-files kernel/added)" kernel/added
 # The cache
 says 'a relative XDG_CACHE_HOME is ignored' "^$tmp/home/.cache/" env XDG_CACHE_HOME=cache HOME="$tmp/home" LINUX="$tmp/linux" \
 	scripts/setup/source.sh
+mkdir "$XDG_CACHE_HOME/rust-syscalls/base/debian-7.4.1-1.git" "$XDG_CACHE_HOME/rust-syscalls/base/debian-7.3.4-1.git"
+says 'a base of another version is in the cache' 'debian-7.3.4-1.git$' scripts/setup/source.sh
+rmdir "$XDG_CACHE_HOME/rust-syscalls/base"/debian-*.git
 refuses 'no HOME' 'HOME: is not set' env -u XDG_CACHE_HOME -u HOME scripts/setup/source.sh
 
 # The lock
