@@ -663,6 +663,9 @@ refuses 'make tree on a full disk' 'needs [0-9]+ MiB, and .* has 100 MiB free' \
 	with_fakes env LINUX="$tmp/linux" scripts/series/tree.sh
 mv "$tmp/tree" "$tree"
 rm "$tmp/fake/df"
+mkdir "$repo/build/LOG"
+refuses 'a disk that takes no notice of case' 'takes LOG for log' scripts/series/tree.sh
+rmdir "$repo/build/LOG"
 cp -r "$repo" "$tmp/my repo"
 refuses 'a path with a space' 'special character' "$tmp/my repo/scripts/series/tree.sh"
 refuses 'TMPDIR with a quote' 'special character' env TMPDIR="$tmp/it's" scripts/series/tree.sh
