@@ -597,7 +597,7 @@ class=$tmp/class
 # student NAME: whose patch adds standard input as kernel/Makefile
 student() {
 	mkdir -p "$class/$1"
-	sed 's/^/+/' >"$tmp/lines"
+	sed "s/^/+/; s/98765/98$$/" >"$tmp/lines"
 	{ printf '%s\n' '--- /dev/null' '+++ b/kernel/Makefile' "@@ -0,0 +1,$(wc -l <"$tmp/lines") @@"; cat "$tmp/lines"; } >"$class/$1/a.patch"
 }
 echo '# nothing' | student plain
@@ -635,7 +635,7 @@ sum() {
 works 'grading nobody yet' env HANDOUT=xxxhal LINUX="$tmp/gradeable" PATH="$tmp/fake:$path" scripts/grade/base.sh
 before_class=$(sum)
 works 'grading a hostile class' $grade
-same 'the machine is as it was' "$(sum) $(pgrep -fx 'sleep 98765')" "$before_class "
+same 'the machine is as it was' "$(sum) $(pgrep -fx "sleep 98$$")" "$before_class "
 same 'what the class gets' "$(grep -v ^forks "$graded/grades.csv" | cut -d, -f1,4-6 | paste -sd' ')" "id,apply,build,boot \
 changes,pass,pass,fail fills,pass,fail,blocked by build \
 hangs,pass,fail,blocked by build large,fail,blocked by apply,blocked by build leaves,fail,blocked by apply,blocked by build links,pass,fail,blocked by build \
