@@ -82,7 +82,7 @@ if [ "$tree" = "$TREE" ] && [ -e "$to/patches" ] && [ "$(git -C "$tree" config s
 fi
 # Replace each folder only once the new one is complete, and never halfway. Who edits a mirror,
 # or adds to it, finds that in the old one.
-trap '' HUP INT TERM
+trap '' HUP INT TERM PIPE
 old=$BUILD/series.old
 [ "$to" = "$TOP" ] || old=$new/old
 for part in patches rust-src selftests Documentation; do
@@ -94,7 +94,7 @@ for part in patches rust-src selftests Documentation; do
 		[ ! -e "$old/$part" ] || mv "$old/$part" "$to/$part"
 		die "$part/ cannot be written"
 	}
-	say "$part/ is written; the old one is in build/series.old/"
+	say "$part/ is written; the old one is in build/series.old/" || :
 done
 if [ "$tree" = "$TREE" ]; then
 	git -C "$tree" update-ref refs/series/written "$series"

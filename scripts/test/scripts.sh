@@ -401,6 +401,8 @@ rm "$tmp/fake/mv"
 works 'make series after that' scripts/series/write.sh
 same 'has written all' "$(find "$repo/patches" -type f | wc -l)" 3
 git -C "$tree" reset -q --hard HEAD~1
+works 'make series that nobody can read' sh -c 'scripts/series/write.sh 2>/dev/full'
+same 'does all of it' "$(git -C "$tree" rev-parse refs/series/written)" "$(git -C "$tree" rev-parse series)"
 works 'make series without the last commit' scripts/series/write.sh
 same 'gives the same bytes again' "$(series_sum)" "$sum"
 
