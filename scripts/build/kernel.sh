@@ -88,7 +88,14 @@ starting_point() {
 		return ;;
 	esac
 	copy_config "$start" "$out/start/.config"
-	[ "$CONFIG" != running ] || yes '' | kmake "$out/start" localmodconfig
+	[ "$CONFIG" = running ] || return 0
+	loaded >"$out/start/modules"
+	yes '' | kmake "$out/start" localmodconfig
+}
+
+# loaded: the modules of this machine
+loaded() {
+	lsmod | awk '{ print $1 }' | sort
 }
 
 # generate: merge and resolve into $out/.config.generated.
@@ -112,6 +119,7 @@ verify() {
 	# shellcheck disable=SC2086 # a list
 	awk '
 	/^# CONFIG_[A-Za-z0-9_]+ is not set$/ { sub(/^# /, ""); sub(/ is not set$/, "=n") }
+	/^[ \t]*[^# \t]/ && !/^CONFIG_[A-Za-z0-9_]+=/ { line[++n] = FILENAME ": " $0 ": Kconfig would not read this line"; bad = 1 }
 	!/^CONFIG_[A-Za-z0-9_]+=/ { next }
 	{ symbol = value = $0; sub(/=.*/, "", symbol); sub(/^[^=]*=/, "", value) }
 	FILENAME == ARGV[1] { have[symbol] = value; next }
@@ -177,10 +185,10 @@ inputs() {
 }
 
 # edited: a file of the tree that has changed since the last build began, even if it is now
-# as it was, or if git is told not to look. Editors have their own files. What is from the
-# future is from before the clock was set back.
+# as it was, or if git is told not to look or sees only a link. Editors have their own
+# files. What is from the future is from before the clock was set back.
 edited() {
-	find "$TREE/" -mindepth 1 -name '[.#]*' -prune -o -name __pycache__ -prune -o -type f -cnewer "$out/.begun" ! -newerct now -print -quit
+	find -L "$TREE/" -mindepth 1 -name '[.#]*' -prune -o -name __pycache__ -prune -o -type f -cnewer "$out/.begun" ! -newerct now -print -quit
 }
 
 # outputs: a checksum of what was built; fails if the kernel is missing.
@@ -196,8 +204,14 @@ if [ $# != 0 ]; then
 	exit
 fi
 
+# What is outside of build/linux only make looks at.
+outside() {
+	{ [ "$CONFIG" = running ] && ! loaded | cmp -s - "$out/start/modules"; } ||
+		grep -E '^CONFIG_(INITRAMFS_SOURCE|EXTRA_FIRMWARE)="[^"]' "$out/.config"
+}
+
 # .built has the checksums of the last successful build.
-if [ -e "$out/.config" ] && [ -e "$out/.begun" ] && built=$(outputs) && news=$(edited) && [ ! "$news" ] &&
+if [ -e "$out/.config" ] && ! outside >/dev/null && [ -e "$out/.begun" ] && built=$(outputs) && news=$(edited) && [ ! "$news" ] &&
 	printf '%s\n%s\n' "$(inputs)" "$built" | cmp -s - "$out/.built"; then
 	say "$title: up to date"
 	exit

@@ -18,11 +18,14 @@ case ${1:-} in
 esac
 tree=$BUILD/exercise-$name out=$BUILD/hand-in-$name
 [ -d "$tree/.git" ] || die "there is no $tree: run 'make exercise HANDOUT=$name' first"
-[ ! "$(git -C "$tree" status --porcelain)" ] ||
+[ ! "$(changes "$tree")" ] ||
 	die "$tree has changes that are not committed: commit them, or 'git stash -u'"
 git -C "$tree" symbolic-ref -q HEAD >/dev/null ||
 	die "$tree is not on a branch: finish the rebase, or check out your branch"
 root=$(git -C "$tree" rev-list --max-parents=0 HEAD)
+[ "$(git -C "$tree" log -1 --format=%ct "$root")" = 946684800 ] ||
+	die "$tree: its first commit was the kernel's source, and you have changed it, by --amend or a rebase:" \
+		"go back to what it was (git reflog), and make your changes in a commit of their own"
 [ "$(git -C "$tree" rev-list --count "$root..HEAD")" != 0 ] || die "$tree has no commit of yours"
 [ ! "$(git -C "$tree" rev-list --merges "$root..HEAD")" ] || die "$tree has a merge; patches have none: rebase it"
 
@@ -43,16 +46,19 @@ if [ ! "$author" ] || [ ! "$email" ]; then
 	die "who are you? Say it by git config --global user.name 'Your Name', and user.email"
 fi
 if [ "${REPORT:-}" ]; then
-	[ -f "$REPORT" ] || die "REPORT=$REPORT: there is no such file"
+	[ -s "$REPORT" ] || die "REPORT=$REPORT: there is no such file, or nothing in it"
 	case $REPORT in
 	*.pdf | *.txt | *.md) cp "$REPORT" "$new/report.${REPORT##*.}" ;;
 	*.ms) groff -K utf8 -t -ms -T pdf -P-pa4 "$REPORT" >"$new/report.pdf" ;;
 	*) die "REPORT=$REPORT: neither .pdf, .ms, .txt nor .md" ;;
 	esac
 	pages=$(pdfinfo "$new/report.pdf" 2>/dev/null | awk '$1 == "Pages:" { print $2 }')
+	[ "$pages" ] || [ ! -e "$new/report.pdf" ] || die "REPORT=$REPORT: pdfinfo finds no page in it"
 	[ "${pages:-0}" -le 2 ] || say "REPORT=$REPORT has $pages pages; INFO0940 wants at most 2"
 fi
 git -C "$tree" format-patch -q -o "$new/patch" "$root..HEAD"
+! links=$(cd "$new/patch" && grep -lE '^(new file mode|new mode|index [0-9a-f]+\.\.[0-9a-f]+) 1[26]' -- *) ||
+	die "a link or a repository is not taken, and there is one in" "$links"
 
 # applies: to the tree that who grades has.
 applies() {
@@ -70,6 +76,9 @@ unset GIT_INDEX_FILE
 rm -f "$new/index"
 (cd "$tree" && perl scripts/checkpatch.pl -q --no-signoff --ignore FILE_PATH_CHANGES "$new"/patch/*.patch </dev/null 2>/dev/null) >&2 || :
 (cd "$new" && tar --owner=0 --group=0 --numeric-owner --sort=name -czf patch.tar.gz patch)
+mkdir "$new/unpacked"
+refused=$(python3 "$HERE/unpack.py" "$new/patch.tar.gz" "$new/unpacked") || die "who grades would not take it: $refused"
+rm -r "$new/unpacked"
 mv "$new" "$out"
 say "in $out: $(cd "$out" && echo [pr]*.*)"
 say "Hand in what you have written: a course may give 0 for plagiarism, and the series that this"

@@ -3,6 +3,7 @@
 # From a rubric, the authors, and lines "id pass|fail text" make the verdicts: the files
 # verdicts, feedback.txt, result.json and gradescope.json in the folder out.
 
+# To gawk 5.2 pass no element of an array that may not be there.
 function json(text,    i, c, out) {
 	for (i = 1; i <= length(text); i++) {
 		c = substr(text, i, 1)
@@ -96,7 +97,7 @@ END {
 	for (i = 1; i <= n; i++) {
 		id = ids[i]
 		printf "%s\n {\"id\": %s, \"kind\": %s, \"points\": %d, \"of\": %d, \"verdict\": %s, \"text\": %s, \"detail\": %s}", \
-			(i > 1 ? "," : ""), json(id), json(kind[id]), got[id], points[id], json(verdict[id]), json(text[id]), json(detail[id]) >file
+			(i > 1 ? "," : ""), json(id), json(kind[id]), got[id], points[id], json(verdict[id]), json(text[id]), json(detail[id] "") >file
 	}
 	print "\n]}" >file
 

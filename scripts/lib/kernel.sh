@@ -8,13 +8,19 @@ series_id() {
 	find "$TOP/patches/" -name '*.patch' -print0 | sort -z | xargs -0r cat | sha256sum | cut -d' ' -f1
 }
 
+# changes TREE: what is not committed, or what git is told not to look at.
+changes() {
+	git -C "$1" status --porcelain &&
+		git -C "$1" ls-files -vz | sed -zn 's/^[a-zS] //p' | (cd "$1" && { xargs -0r ls -d 2>/dev/null || :; })
+}
+
 # own_work: 'commits' or 'changes' of build/linux that are not in patches/. An update that
 # was interrupted has left the branch at one of the two refs.
 own_work() {
 	for _branch in HEAD refs/heads/series; do
 		[ "$(git -C "$TREE" for-each-ref --points-at=$_branch refs/series/written refs/series/next)" ] || echo commits
 	done | uniq
-	[ ! "$(git -C "$TREE" status --porcelain)" ] || echo changes
+	[ ! "$(changes "$TREE")" ] || echo changes
 }
 
 # all_written: stop if there are any, or if there is no build/linux.

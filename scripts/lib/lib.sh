@@ -120,6 +120,7 @@ same_world() {
 }
 same_world
 mkdir -p "$BUILD/log"
+[ ! -e "$BUILD/LOG" ] || die "$BUILD is on a disk that takes LOG for log; the kernel has files whose names differ only in that"
 
 # cache_dir: the folder of downloads and base trees, which outlives build/. The specification
 # says to ignore a relative XDG_CACHE_HOME.

@@ -32,6 +32,7 @@ no_own_work() {
 
 with_lock
 [ -d "$TOP/patches" ] || die "there is no patches/: git checkout, or 'make series', brings it back"
+[ -d "$TREE" ] || [ ! -L "$TREE" ] || die "build/linux is a link to $(readlink "$TREE"), which is not there"
 at_exit "rm -rf '$BUILD/apply' '$TREE.git' '$TREE.new'"
 base=
 if [ -d "$TREE" ]; then

@@ -45,8 +45,9 @@ if [ "$tree" = "$TREE" ]; then
 		[ ! -e "$(git -C "$tree" rev-parse --path-format=absolute --git-path $state)" ] ||
 			die "build/linux is in the middle of a git am, cherry-pick or revert, see git status; nothing is written"
 	done
-	changes=$(git -C "$tree" status --porcelain)
-	[ ! "$changes" ] || die "build/linux has changes that are not committed; nothing is written:
+	changes=$(changes "$tree")
+	[ ! "$changes" ] || die "build/linux has changes that are not committed, or that git is told not to see (git ls-files -v);" \
+		"nothing is written:
 $changes"
 fi
 
@@ -81,20 +82,19 @@ if [ "$tree" = "$TREE" ] && [ -e "$to/patches" ] && [ "$(git -C "$tree" config s
 fi
 # Replace each folder only once the new one is complete, and never halfway. Who edits a mirror,
 # or adds to it, finds that in the old one.
-trap '' HUP INT TERM
+trap '' HUP INT TERM PIPE
 old=$BUILD/series.old
 [ "$to" = "$TOP" ] || old=$new/old
 for part in patches rust-src selftests Documentation; do
 	[ ! -e "$to/$part" ] || ! git diff --no-index --quiet "$new/$part" "$to/$part" || continue
-	rm -rf "${old:?}/$part"
 	mkdir -p "$old"
-	[ ! -e "$to/$part" ] || mv "$to/$part" "$old/$part"
+	[ ! -e "$to/$part" ] || mv -T --backup=numbered "$to/$part" "$old/$part"
 	mv "$new/$part" "$to/$part" || {
 		rm -rf "${to:?}/$part"
 		[ ! -e "$old/$part" ] || mv "$old/$part" "$to/$part"
 		die "$part/ cannot be written"
 	}
-	say "$part/ is written; the old one is in build/series.old/"
+	say "$part/ is written; the old one is in build/series.old/" || :
 done
 if [ "$tree" = "$TREE" ]; then
 	git -C "$tree" update-ref refs/series/written "$series"

@@ -135,37 +135,36 @@ install() {
 }
 
 # from_backports PACKAGE…: what is installed may be newer than the release, such as qemu-utils
-# from its backports, which need not be in sources.list any more. Where apt can install a
-# package only by removing that, take the package from there, too.
+# from its backports, which need not be in sources.list any more. What apt could install only
+# by removing that, take from there.
 from_backports() {
 	# shellcheck source=/dev/null
 	_suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")-backports
 	_uri=$("$TOP/scripts/setup/apt.sh" --mirror 2>/dev/null) || return 0
-	_plain='' _newer=''
+	_options='--no-install-recommends --no-remove' _old="$*" _apt="$_sudo env DEBIAN_FRONTEND=noninteractive apt-get -q"
+	# shellcheck disable=SC2086 # one word per option
 	for _package; do
-		if apt-get -s install --no-install-recommends --no-remove "$_package" >/dev/null 2>&1; then
-			_plain="$_plain $_package"
-		else
-			_newer="$_newer $_package"
-		fi
+		apt-get -s $_options install "$_package" >/dev/null 2>&1 || _package=$_package/$_suite
+		shift
+		set -- "$@" "$_package"
 	done
-	_lists=$BUILD/apt
-	at_exit "$_sudo rm -rf '$_lists'"
-	mkdir -p "$_lists/lists/partial"
-	_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-	cat - /etc/apt/sources.list >"$_lists/sources.list" 2>/dev/null <<-END || :
-	deb $([ ! -r $_keyring ] || echo "[signed-by=$_keyring]") $_uri $_suite main
-	END
-	_apt="$_sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -o Dir::State::Lists=$_lists/lists"
-	_apt="$_apt -o Dir::Etc::SourceList=$_lists/sources.list"
-	_install="install -y --no-install-recommends --no-remove"
-	# shellcheck disable=SC2086 # one word per option and package
-	{
+	[ "$*" != "$_old" ] || return 0
+	# Of a suite that apt knows it must not be told twice, signed by different keys.
+	# shellcheck disable=SC2016 # apt fills it in
+	if ! apt-get indextargets --format '$(RELEASE)' | grep -qx "$_suite"; then
+		_lists=$BUILD/apt _keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+		at_exit "$_sudo rm -rf '$_lists'"
+		mkdir -p "$_lists/lists/partial"
+		{
+			echo "deb $([ ! -r $_keyring ] || echo "[signed-by=$_keyring]") $_uri $_suite main"
+			cat /etc/apt/sources.list || :
+		} >"$_lists/sources.list" 2>/dev/null
+		_apt="$_apt -o Dir::State::Lists=$_lists/lists -o Dir::Etc::SourceList=$_lists/sources.list"
+		# shellcheck disable=SC2086
 		attempt "$BUILD/log/apt-update.log" "Asking apt what $_suite has" $_apt update
-		[ ! "$_plain" ] || attempt "$BUILD/log/apt.log" "Installing$_plain" $_apt $_install $_plain
-		[ "$status" != 0 ] || attempt "$BUILD/log/apt.log" "Installing$_newer from $_suite" \
-			$_apt -t $_suite $_install $_newer
-	}
+	fi
+	# shellcheck disable=SC2086
+	attempt "$BUILD/log/apt.log" "Installing $*" $_apt $_options install -y "$@"
 }
 
 install_packages() {

@@ -232,8 +232,8 @@ elif [ "${LINUX_TARBALL:-}" ]; then
 	[ -r "$LINUX_TARBALL" ] || die "LINUX_TARBALL=$LINUX_TARBALL cannot be read"
 	from_tarball "$LINUX_TARBALL" "sha256-$(sha256sum "$LINUX_TARBALL" | cut -c1-16)" "$LINUX_TARBALL"
 else
-	[ "$update" ] || base=$(newest 'debian-*.git')
-	[ "$update" ] || [ "$base" ] || base=$(newest 'kernel.org-*.git')
+	[ "$update" ] || base=$(newest "debian-$SERIES_BASE.*.git")
+	[ "$update" ] || [ "$base" ] || base=$(newest "kernel.org-linux-$SERIES_BASE*.git")
 	[ "$base" ] || from_package
 	[ "$base" ] || from_kernel_org
 	[ "$base" ] || die "no source of Linux $SERIES_BASE: neither the Debian package" \

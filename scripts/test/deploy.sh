@@ -23,6 +23,7 @@ if [ ! "${DEPLOY_TEST:-}" ]; then
 fi
 mount -t tmpfs -o size=400m none /boot
 mount -t tmpfs none /lib/modules
+mount -t tmpfs none /sys/firmware
 
 tmp=$(mktemp -d)
 at_exit "rm -rf '$tmp'"
@@ -82,11 +83,12 @@ machine() {
 	find /boot /lib/modules -printf '%M %p\n' -type f -exec cat {} +
 }
 
-# run SCRIPT VARIABLE=VALUE…: in a session of its own, so that a fake can press Ctrl-C.
+# run SCRIPT VARIABLE=VALUE…: in a session of its own, so that a fake can press Ctrl-C, which
+# nohup and a shell's background ignore.
 run() {
 	_script=$1
 	shift
-	setsid -w env BUILT="$tmp/built" SUFFIX=-xxxhal "$@" "$tmp/scripts/vm/$_script.sh" >"$tmp/output" 2>&1 </dev/null
+	setsid -w env --default-signal=INT,TERM,HUP BUILT="$tmp/built" SUFFIX=-xxxhal "$@" "$tmp/scripts/vm/$_script.sh" >"$tmp/output" 2>&1 </dev/null
 }
 
 verdict() {
@@ -184,6 +186,16 @@ same 'what was built, and by whom' "$(paste -sd' ' "$tmp/made")" \
 works 'undeploy it' undeploy
 same 'nothing is left of it' "$(machine | diff - "$tmp/first")" ''
 refuses 'a build that fails' 'does not build' deploy BUILT= CONFIG=lean STOP='make echo does not build; exit 1'
+
+built "$tmp/lab" 7.3.4-lab-xxxhal
+works 'deploy another one' deploy BUILT="$tmp/lab" SUFFIX=-lab-xxxhal
+refuses 'undeploy only the end of its suffix' 'no such kernel' undeploy
+works 'undeploy the other one' undeploy SUFFIX=-lab-xxxhal
+mkdir -p /sys/firmware/efi/efivars
+printf '\006\0\0\0\001' >/sys/firmware/efi/efivars/SecureBoot-1
+works 'deploy under Secure Boot' deploy
+same 'says that it is on' "$(grep -c '^But Secure Boot is on' "$tmp/output")" 1
+works 'undeploy what does not boot' undeploy
 
 for tool in update-initramfs dracut mkinitcpio; do
 	initramfs $tool

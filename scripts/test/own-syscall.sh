@@ -84,7 +84,8 @@ session() {
 carry_out() {
 	case $1 in
 	*.sh) shell "$1" ;;
-	*.diff) patch -d "$work/linux" -p1 -F0 --no-backup-if-mismatch <"$1" ;;
+	# With an offset, patch leaves a file.orig, which "git add -A" takes.
+	*.diff) _said=$(patch -d "$work/linux" -p1 -F0 <"$1") && echo "$_said" && [ "${_said##*offset*}" ] ;;
 	*.console) session "$1" ;;
 	*) echo "unknown kind of block"; return 1 ;;
 	esac

@@ -75,7 +75,7 @@ at_exit '[ "$finished" ] || undo'
 
 # The marker is the first thing to come and the last to go.
 mkdir -p "/lib/modules/$release"
-: >"/lib/modules/$release/$marker"
+echo "$SUFFIX" >"/lib/modules/$release/$marker"
 log=$BUILD/log/deploy.log
 run_logged "$log" "modules in /lib/modules/$release" cp -r "$modules/." "/lib/modules/$release"
 run_logged "$log" "their dependencies" depmod "$release"
@@ -94,3 +94,6 @@ grep -qF "$release" $grub_cfg || die "grub-mkconfig has made no entry for $relea
 finished=1
 say "$release is installed. Reboot, and choose it under 'Advanced options' in GRUB's menu." \
 	"To remove it: make undeploy SUFFIX=$SUFFIX"
+! tail -c 1 /sys/firmware/efi/efivars/SecureBoot-* 2>/dev/null | od -An -tu1 | grep -qw 1 ||
+	say "But Secure Boot is on: GRUB boots this kernel only once you have turned that off (in the firmware's" \
+		"setup, or by mokutil --disable-validation) or signed /boot/vmlinuz-$release."

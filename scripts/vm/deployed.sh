@@ -4,7 +4,8 @@
 # What deploy.sh and undeploy.sh share.
 
 grub_cfg=/boot/grub/grub.cfg
-# A file in /lib/modules/RELEASE: what else has this release was installed by deploy.sh.
+# A file in /lib/modules/RELEASE, with the SUFFIX: what else has this release was installed
+# by deploy.sh.
 marker=.deployed
 
 # check_machine ADVICE: only root may go on, and the running kernel stays as it is.
