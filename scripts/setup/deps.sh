@@ -141,14 +141,17 @@ from_backports() {
 	# shellcheck source=/dev/null
 	_suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")-backports
 	_uri=$("$TOP/scripts/setup/apt.sh" --mirror 2>/dev/null) || return 0
-	_options='--no-install-recommends --no-remove' _old="$*" _apt="$_sudo env DEBIAN_FRONTEND=noninteractive apt-get -q"
-	# shellcheck disable=SC2086 # one word per option
+	_apt="$_sudo env DEBIAN_FRONTEND=noninteractive apt-get -q"
+	_options='--no-install-recommends --no-remove' _plain='' _newer=''
+	# shellcheck disable=SC2086 # one word per option and package
 	for _package; do
-		apt-get -s $_options install "$_package" >/dev/null 2>&1 || _package=$_package/$_suite
-		shift
-		set -- "$@" "$_package"
+		if apt-get -s $_options install "$_package" >/dev/null 2>&1; then
+			_plain="$_plain $_package"
+		else
+			_newer="$_newer $_package"
+		fi
 	done
-	[ "$*" != "$_old" ] || return 0
+	[ "$_newer" ] || return 0
 	# Of a suite that apt knows it must not be told twice, signed by different keys.
 	# shellcheck disable=SC2016 # apt fills it in
 	if ! apt-get indextargets --format '$(RELEASE)' | grep -qx "$_suite"; then
@@ -163,8 +166,12 @@ from_backports() {
 		# shellcheck disable=SC2086
 		attempt "$BUILD/log/apt-update.log" "Asking apt what $_suite has" $_apt update
 	fi
+	# PACKAGE/SUITE instead of -t would take what it depends on from the release.
 	# shellcheck disable=SC2086
-	attempt "$BUILD/log/apt.log" "Installing $*" $_apt $_options install -y "$@"
+	[ ! "$_plain" ] || attempt "$BUILD/log/apt.log" "Installing$_plain" $_apt $_options install -y $_plain
+	# shellcheck disable=SC2086
+	[ "$_plain" ] && [ "$status" != 0 ] ||
+		attempt "$BUILD/log/apt.log" "Installing$_newer from $_suite" $_apt $_options -t "$_suite" install -y $_newer
 }
 
 install_packages() {

@@ -1069,17 +1069,19 @@ cat <<END | fake apt-get
 echo "\$*" >>$tmp/apt
 case \$* in
 *indextargets*) . /etc/os-release; printf '%s\n' "http://localhost:9/debian/ \$VERSION_CODENAME" "\$FAKE_SUITE" ;;
-*install*libelf-dev/*) ;;
-*install*libelf-dev*) exit 100 ;;
+*-t*install*libelf-dev*) ;;
+*install*libelf-dev* | *sources.list*install*\$FAKE_BAD*) exit 100 ;;
 esac
 END
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME-backports")
 if grep -q '^ID=debian' /etc/os-release; then
-	says 'a package that conflicts with a newer one' 'Installing libelf-dev/.*-backports libncurses-dev' \
-		with_fakes env GOALS=menuconfig scripts/setup/deps.sh
+	says 'a package that conflicts with a newer one' 'Installing libelf-dev from .*-backports' \
+		with_fakes env GOALS=menuconfig FAKE_BAD=none scripts/setup/deps.sh
 	same 'is taken from where apt would not look' \
-		"$(tail -n 1 "$tmp/apt" | grep -c "sources.list --no-inst.*--no-remove install -y libelf-dev/$suite libncurses-dev$")" 1
-	works 'one of a suite that apt knows' with_fakes env FAKE_SUITE="$suite" scripts/setup/deps.sh
+		"$(tail -n 1 "$tmp/apt" | grep -c "sources.list --no-inst.*--no-remove -t $suite install -y libelf-dev$")" 1
+	refuses 'another package that cannot be installed' 'apt cannot install these' \
+		with_fakes env GOALS=menuconfig FAKE_BAD=libncurses-dev scripts/setup/deps.sh
+	works 'one of a suite that apt knows' with_fakes env FAKE_BAD=none FAKE_SUITE="$suite" scripts/setup/deps.sh
 	same 'which is not told twice' "$(tail -n 1 "$tmp/apt" | grep -c sources.list)" 0
 fi
 echo : | fake apt-cache
