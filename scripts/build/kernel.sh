@@ -33,11 +33,6 @@ log=$BUILD/log/${out##*/}.log
 title="kernel $ARCH $(basename "$CONFIG" .config)${HANDOUT:+ handout}"
 mkdir -p "$out"
 
-# A complete configuration names the compiler; a fragment does not.
-is_complete() {
-	grep -q '^CONFIG_CC_VERSION_TEXT=' "$1"
-}
-
 # copy_config FROM TO: FROM may be compressed, or have the line ends of Windows
 copy_config() {
 	{ gzip -dc <"$1" 2>/dev/null || cat "$1"; } | tr -d '\r' >"$2"
@@ -63,7 +58,8 @@ choose() {
 		if [ -f "$CONFIG" ]; then
 			copy_config "$CONFIG" "$out/asked.config"
 			grep -q 'CONFIG_[A-Z0-9]' "$out/asked.config" || die "CONFIG=$CONFIG is not a configuration"
-			if is_complete "$out/asked.config"; then
+			# A complete configuration names the compiler; a fragment does not.
+			if grep -q '^CONFIG_CC_VERSION_TEXT=' "$out/asked.config"; then
 				start=$out/asked.config
 				fragments="$kconfig/distro.config $fragments"
 			else

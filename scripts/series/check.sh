@@ -17,13 +17,9 @@
 
 . "$(dirname "$0")/../lib/lib.sh"
 
-in_tree() {
-	git -C "$TREE" "$@"
-}
-
 # rust_files FILTER: the .rs files that the series adds (A) or touches (AM)
 rust_files() {
-	in_tree diff --name-only --diff-filter="$1" --no-renames refs/heads/base refs/heads/series -- '*.rs'
+	git -C "$TREE" diff --name-only --diff-filter="$1" --no-renames refs/heads/base refs/heads/series -- '*.rs'
 }
 
 check_apply() {
