@@ -13,6 +13,7 @@
 #   clippy      the Rust files that it adds, with the kernel of ARCH
 #   mandoc, shellcheck  the man pages, the scripts
 #   claims      the tests that the threat model names exist
+#   mutants     the mutants apply
 #   names       no path of this machine, no host that it installs from
 
 . "$(dirname "$0")/../lib/lib.sh"
@@ -100,6 +101,12 @@ check_claims() {
 	done
 }
 
+check_mutants() {
+	for _mutant in "$TOP"/scripts/test/mutants/*/*.patch; do
+		git -C "$TREE" apply --check "$_mutant" || echo "${_mutant#"$TOP/"} does not apply"
+	done
+}
+
 # Paths and package hosts of this machine must not get into the repository.
 check_names() {
 	{
@@ -130,7 +137,7 @@ at_exit "rm -rf '$work'"
 all_written
 
 failed=
-[ $# != 0 ] || set -- apply mirrors checkpatch rustfmt shellcheck mandoc claims names clippy
+[ $# != 0 ] || set -- apply mirrors checkpatch rustfmt shellcheck mandoc claims mutants names clippy
 for check; do
 	isolated "check_$check" >"$BUILD/log/check-$check.log" 2>&1
 	[ "$status" != 0 ] || [ -s "$BUILD/log/check-$check.log" ] || continue

@@ -168,10 +168,12 @@ from_backports() {
 	fi
 	# PACKAGE/SUITE instead of -t would take what it depends on from the release.
 	# shellcheck disable=SC2086
-	[ ! "$_plain" ] || attempt "$BUILD/log/apt.log" "Installing$_plain" $_apt $_options install -y $_plain
+	if [ "$_plain" ]; then
+		attempt "$BUILD/log/apt.log" "Installing$_plain" $_apt $_options install -y $_plain
+		[ "$status" = 0 ] || return 0
+	fi
 	# shellcheck disable=SC2086
-	[ "$_plain" ] && [ "$status" != 0 ] ||
-		attempt "$BUILD/log/apt.log" "Installing$_newer from $_suite" $_apt $_options -t "$_suite" install -y $_newer
+	attempt "$BUILD/log/apt.log" "Installing$_newer from $_suite" $_apt $_options -t "$_suite" install -y $_newer
 }
 
 install_packages() {

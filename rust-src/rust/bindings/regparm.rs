@@ -346,13 +346,15 @@ macro_rules! signature {
             }
         }
 
-        impl<$($T: Value,)* R: Value> Pointer for unsafe extern "C" fn($($T),*) -> R {
+        impl<$($T: Value,)* R: Value> Pointer for unsafe extern "C" fn($($T),*) -> R
+        where
+            Self: Signature<Pointer = Self>,
+        {
             type Signature = Self;
 
             #[inline(always)]
             fn function(self) -> unsafe extern "C" fn() {
-                // SAFETY: [`call`] makes it what it was. If `rustc` calls it as C does, so does
-                // that; otherwise it must not exist.
+                // SAFETY: [`call`] makes it what it was, and calls it as `rustc` does.
                 unsafe { core::mem::transmute(self) }
             }
         }
@@ -530,9 +532,9 @@ macro_rules! enumeration {
     };
 }
 
-/// Defines functions of the bindings, and the pointers to them.
+/// Defines functions of the bindings, and the pointers to them, among which are those to helpers.
 macro_rules! functions {
-    ($(
+    ($(use $helper:ident;)* $(
         $(#[$attr:meta])*
         fn $name:ident #[$link_name:meta] ($($arg:ident: $ty:ty),* $(,)?) -> $output:ty;
     )*) => {
@@ -546,6 +548,7 @@ macro_rules! functions {
 
         pub mod for_c {
             pub use super::*;
+            $(pub use super::super::bindings_helper::for_c::$helper;)*
             $(
                 pub const $name: regparm::CFn<unsafe extern "C" fn($($ty),*) -> $output> = {
                     unsafe extern "C" {

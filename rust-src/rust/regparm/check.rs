@@ -286,8 +286,8 @@ impl Types {
                 None => panic!("{path}: cannot read this: {line}"),
             }
         }
-        // For LLVM, `inreg` in the declaration of what is called is as good as in the call, if both
-        // have the same type.
+        // For LLVM, an attribute in the declaration of what is called is as good as in the call, if
+        // both have the same type.
         for function in &mut functions {
             let declared = declared
                 .get(&function.name)
@@ -295,17 +295,20 @@ impl Types {
             let params = declared.into_iter().flat_map(|declared| &declared.params);
             for (param, declared) in function.params.iter_mut().zip(params) {
                 param.in_register |= declared.in_register;
+                if matches!(declared.kind, AGGREGATE | RESULT_PLACE) {
+                    (param.words, param.kind) = (declared.words, declared.kind);
+                }
             }
         }
         // A function that is declared, but not called, is pointed to. `bindings::for_c` declares
-        // its functions without arguments.
+        // its functions without arguments or a result.
         for function in &functions {
             declared.remove(&function.name);
         }
         functions.extend(
             declared
                 .into_values()
-                .filter(|function| !function.params.is_empty()),
+                .filter(|function| !function.params.is_empty() || function.result.0 != "void"),
         );
         for (name, kept) in aliases {
             let kept = functions
@@ -369,6 +372,18 @@ impl Function {
             || params().any(|param| param.kind == AGGREGATE) && !self.is_on_stack()
     }
 
+    /// Whether the function removes the place of the result from the stack.
+    fn removes_place(&self) -> bool {
+        let place = self.params.first();
+
+        place.is_some_and(|place| place.kind == RESULT_PLACE && !place.in_register)
+    }
+
+    /// C returns this in a register that Rust does not use.
+    fn returns_float(&self) -> bool {
+        matches!(&*self.result.0, "float" | "double" | "x86_fp80")
+    }
+
     /// What Rust does not pass as C does; nothing if it does.
     fn error(&self, in_c: Option<&Function>, on_stack: bool) -> Option<String> {
         let rust = self.places(false);
@@ -398,7 +413,9 @@ impl Function {
                 spell_out(&c),
                 spell_out(&rust)
             );
-            if c.starts_with('s') {
+            if on_stack {
+                error += "  The compiler makes up calls of it, with all arguments on the stack.\n";
+            } else if c.starts_with('s') {
                 error += "  Perhaps it is `asmlinkage`, which is `extern \"efiapi\"` in Rust.\n";
             } else if let Some(param) = self.params.iter().find(|param| param.kind != WORD) {
                 error += &format!("  The compiler does not pass {} as C does.\n", param.kind);
@@ -406,7 +423,15 @@ impl Function {
             return Some(error);
         }
 
+        if self.returns_float() || in_c.is_some_and(Function::returns_float) {
+            return Some("  The compiler does not return floating point as C does.\n".to_owned());
+        }
+
         let in_c = in_c?;
+        // If the place is on the stack, the callee removes it, unlike an argument.
+        if self.removes_place() != in_c.removes_place() {
+            return Some("  A result in memory, or an argument that points to it\n".to_owned());
+        }
         let (result, size) = &self.result;
         let (c, agrees) = match in_c.params.first() {
             // A pointer to the result is returned.
@@ -419,15 +444,15 @@ impl Function {
     }
 }
 
-/// Whether a file has a pointer to a function.
+/// Whether a file has a pointer to a function: its name, neither called nor declared.
 fn has_pointer(path: &str, name: &str) -> bool {
     let ir = std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let (ir, pointer) = (String::from_utf8_lossy(&ir), format!("ptr @{name}"));
-    let part_of_name = |c: char| c.is_alphanumeric() || "_.$-".contains(c);
+    let (ir, name) = (String::from_utf8_lossy(&ir), format!("@{name}"));
+    let no_pointer = |c: char| c.is_alphanumeric() || "_.$-(".contains(c);
 
-    ir.split(&pointer)
+    ir.split(&name)
         .skip(1)
-        .any(|rest| !rest.starts_with(part_of_name))
+        .any(|rest| !rest.starts_with(no_pointer))
 }
 
 fn main() -> ExitCode {

@@ -16,6 +16,7 @@
 
 use std::{
     collections::{
+        BTreeMap,
         BTreeSet,
         HashMap, //
     },
@@ -23,7 +24,10 @@ use std::{
     fs,
 };
 
-use proc_macro2::TokenStream;
+use proc_macro2::{
+    Ident,
+    TokenStream, //
+};
 use quote::{
     quote,
     ToTokens, //
@@ -317,10 +321,13 @@ fn function(types: &mut Types, f: &ForeignItemFn) -> Option<TokenStream> {
     Some(quote!(#must_use fn #ident #link_name (#inputs) -> #output;))
 }
 
-/// Rewrites one file of bindings.
-fn lower(types: &mut Types, items: Vec<Item>) -> String {
+/// The functions that have been rewritten.
+type Functions = BTreeMap<Ident, TokenStream>;
+
+/// Rewrites one file of bindings, to which the given helpers belong.
+fn lower(types: &mut Types, items: Vec<Item>, helpers: &Functions) -> (String, Functions) {
     let mut text = String::new();
-    let mut functions = Vec::new();
+    let mut functions = Functions::new();
 
     for mut item in items {
         types.visit_item_mut(&mut item);
@@ -330,7 +337,7 @@ fn lower(types: &mut Types, items: Vec<Item>) -> String {
                 ForeignItem::Fn(f) if block_is_c => {
                     let function = function(types, f);
                     let kept = function.is_none();
-                    functions.extend(function);
+                    functions.extend(function.map(|function| (f.sig.ident.clone(), function)));
                     kept
                 }
                 _ => true,
@@ -338,7 +345,12 @@ fn lower(types: &mut Types, items: Vec<Item>) -> String {
         }
         writeln!(text, "{}", item.to_token_stream()).unwrap();
     }
-    text + &quote!(regparm::functions! { #(#functions)* }).to_string()
+
+    // Where there are both, the function hides the helper.
+    let helpers = helpers.keys().filter(|name| !functions.contains_key(name));
+    let all = functions.values();
+    text += &quote!(regparm::functions! { #(use #helpers;)* #(#all)* }).to_string();
+    (text, functions)
 }
 
 fn main() {
@@ -356,8 +368,9 @@ fn main() {
     let mut types = Types::default();
 
     bindings.iter().for_each(|item| types.add(item));
-    let helpers = lower(&mut types, helpers);
-    let bindings = lower(&mut types, bindings) + &types.values().to_string();
+    let (helpers, functions) = lower(&mut types, helpers, &Functions::new());
+    let (bindings, _) = lower(&mut types, bindings, &functions);
+    let bindings = bindings + &types.values().to_string();
 
     fs::write(bindings_out, bindings).expect("cannot write the bindings");
     fs::write(helpers_out, helpers).expect("cannot write the bindings");
