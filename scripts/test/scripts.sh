@@ -462,6 +462,12 @@ refuses 'handing in in the middle of a rebase' 'not on a branch' $hand_in
 git -C "$exercise" checkout -q exercise
 refuses 'handing in, by nobody' 'who are you' env GIT_CONFIG_GLOBAL=/dev/null $hand_in
 refuses 'handing in without the report' 'no such file' env REPORT=none.pdf $hand_in
+echo 'echo Pages: 3' | fake pdfinfo
+touch "$tmp/report.pdf"
+ln -s exercise-tp4 "$repo/build/exercise-info0940"
+refuses 'a report of three pages where two are asked for' 'has 3 pages' \
+	with_fakes env HANDOUT=info0940 REPORT="$tmp/report.pdf" scripts/grade/hand-in.sh
+rm "$tmp/fake/pdfinfo" "$repo/build/exercise-info0940"
 works 'make submission of an exercise' $hand_in
 same 'is an archive of patches' "$(tar -tzf "$repo/build/hand-in-tp4/patch.tar.gz" | paste -sd' ')" 'patch/ patch/0001-mine.patch'
 refuses 'handing in twice' 'hand-in-tp4 exists' $hand_in
