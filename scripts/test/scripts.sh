@@ -626,6 +626,19 @@ refuses 'a class with a patch of nobody' 'beside patches: .*/plain' $grade
 rm "$class/loose.patch"
 says 'other points' 'plain: *required 7 of' $grade
 same 'build nothing' "$(grep -c 'of 9' "$tmp/output")" 0
+# A batch that is killed while the third of five is graded
+class=$tmp/second-class
+for n in 1 2 3 4 5; do echo '$(shell sleep 1)' | student "s$n"; done
+grade="${grade% *} $class"
+(cd "$repo" && exec $grade) >"$tmp/output" 2>&1 </dev/null &
+for _ in $(seq 600); do
+	[ ! -e "$graded/s2/state" ] || break
+	sleep 0.1
+done
+kill -9 $!
+works 'a batch that was interrupted' $grade
+same 'goes on where it was' "$(grep -o '[0-9] of 5' "$tmp/output" | sort -u | paste -sd' ')" '3 of 5 4 of 5 5 of 5'
+same 'and has one table' "$(cut -d, -f1,5 "$graded/grades.csv" | paste -sd' ')" 'id,build s1,pass s2,pass s3,pass s4,pass s5,pass'
 
 # The disk, the architecture
 printf 'echo Filesystem 1024-blocks Used Available; echo disk 1000 900 102400\n' | fake df
