@@ -511,6 +511,7 @@ refuses 'an archive of too many files' 'more than 1000 members' unpack "$tmp/arc
 tar -czf whole patch
 head -c -5 whole >archive
 refuses 'an archive without its end' 'cannot be read' unpack "$tmp/archive"
+refuses 'an archive that is none' 'cannot be read: .*[a-z]$' unpack "$tmp/patch/a.patch"
 cd "$TOP"
 
 # The sandbox
