@@ -21,7 +21,7 @@ patches=$1 results=${2:-$BUILD/grades-$name}
 "$HERE/sandbox.sh" -r "$HERE:/g/scripts" true || die "nothing is graded without a sandbox"
 mkdir -p "$results"
 # For our own ones only; a user's environment may have them, and KEEP= removes a folder.
-unset KEEP START OWN
+unset KEEP START OWN RUNS
 list=$(mktemp)
 at_exit "rm -f '$list' '$list.graded' '$list.others'"
 

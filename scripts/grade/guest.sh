@@ -16,7 +16,9 @@ program() {
 	dmesg -c >/dev/null
 	timeout 60 /user "exercise $1" </dev/null >/tmp/output 2>&1
 	status=$?
-	dmesg >/tmp/logged
+	# A message that ends without a newline is there once another one follows.
+	echo '<6>grade' >/dev/kmsg
+	dmesg -r | grep -v '^<14>' >/tmp/logged
 	head -c 2000 /tmp/output | sed 's/^/program: /'
 	if grep -q "exercise $1" /tmp/logged; then
 		echo "$nonce argument pass"

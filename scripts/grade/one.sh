@@ -9,10 +9,10 @@
 # gradescope.json, verdicts, and the logs behind them.
 # DEADLINE=SECONDS is for the build, and again for the guest (6000 and 1800); SPACE=MIB is
 # for the built kernel (4000). TESTER=FILE.c, a course's own, runs last in the guest; give
-# the rubric a row "tester" to count it. RUNS=N runs all other tests N times, with other
-# random arguments. For our own ones, OWN=1 lets them fill the compiler's cache.
-# KEEP=FOLDER keeps the tree and the built kernel there, and START=FOLDER begins with
-# what was kept.
+# the rubric a row "tester" to count it. For our own ones, OWN=1 lets them fill the
+# compiler's cache, KEEP=FOLDER keeps the tree and the built kernel there, START=FOLDER
+# begins with what was kept, and RUNS=N boots N guests, each with other random arguments:
+# what the second said is in raw.2 and log/guest.2.txt, and so on.
 
 # shellcheck source=scripts/grade/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -158,7 +158,15 @@ build() {
 		none_of twice '^  (CC|LD|AR|AS|HOSTCC|BUILD|OBJCOPY) |warning:|rror' "$work/log/again.txt"
 	fi
 	guest_files
-	guest
+	cp "$raw" "$work/raw.build"
+	guest ''
+	for _run in $(seq 2 "${RUNS:-1}"); do
+		raw=$work/raw.$_run
+		cp "$work/raw.build" "$raw"
+		guest ".$_run"
+		plain <"$raw" >"$results.new/raw.$_run"
+	done
+	raw=$work/raw
 }
 
 # program NAME SOURCE…: from C, for the guest.
@@ -169,15 +177,10 @@ program() {
 		sh -c "gcc -m$_bits -static -O1 -pthread -o /g/built/$_name /g/$_name/*.c"
 }
 
-# guest_files: what the guest gets: the tests, made of the base's tree, the tests'
+# guest_files: $files, what the guest gets: the tests, made of the base's tree, the tests'
 # module, and the program of the submission.
 guest_files() {
 	set -- "$HERE/guest.sh:/work" "$work/nonce:/nonce" "$work/run:/tests/run"
-	od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$work/nonce"
-	for _run in $(seq "${RUNS:-1}"); do
-		_seed=$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')
-		sed "s/\$/ $_seed/" "$HERE/tests/$name.run"
-	done >"$work/run"
 	case $arch in
 	x86_64) _bits=64 ;;
 	i386) _bits=32 ;;
@@ -211,31 +214,38 @@ guest_files() {
 	for _program in user tester; do
 		! made "$work/user/$_program" || set -- "$@" "$work/user/$_program:/$_program"
 	done
-	HANDOUT='' CONFIG=grade ARCH=$arch "$TOP/scripts/build/initramfs.sh" "$work/initramfs" "$@"
-	cp "$work/initramfs" "$work/boot/"
-	chmod -R a+rX "$work/boot"
+	files=$*
 }
 
-# guest: boot it; what it said is in guest.txt, its console in console.txt.
+# guest RUN: boot it; what it said is in guestRUN.txt, its console in consoleRUN.txt.
 guest() {
-	in_sandbox "$work/log/guest.txt" "${DEADLINE:-1800}" -c 300000 -d 50 -r "$work/boot:/g/boot" -w "$work/console:/g/console" \
+	_said=$work/log/guest$1.txt _console=$work/log/console$1.txt
+	_nonce=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+	printf %s "$_nonce" >"$work/nonce"
+	_seed=$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')
+	sed "s/\$/ $_seed/" "$HERE/tests/$name.run" >"$work/run"
+	# shellcheck disable=SC2086 # a list
+	HANDOUT='' CONFIG=grade ARCH=$arch "$TOP/scripts/build/initramfs.sh" "$work/initramfs" $files
+	cp "$work/initramfs" "$work/boot/"
+	chmod -R a+rX "$work/boot"
+	rm -f "$work/console/console.txt"
+	in_sandbox "$_said" "${DEADLINE:-1800}" -c 300000 -d 50 -r "$work/boot:/g/boot" -w "$work/console:/g/console" \
 		"qemu-system-$arch" -accel tcg -cpu max,vendor=GenuineIntel -smp 2 -m 512M -nodefaults \
 		-display none -no-reboot -net none \
 		-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny \
 		-kernel /g/boot/bzImage -initrd /g/boot/initramfs \
 		-append "console=ttyS0 panic=-1 oops=panic no_timer_check tsc=nowatchdog log_buf_len=1M" \
 		-serial file:/g/console/console.txt -serial stdio
-	: >"$work/log/console.txt"
-	! made "$work/console/console.txt" || head -c 1000000 "$work/console/console.txt" | tr -d '\r' >"$work/log/console.txt"
-	_nonce=$(cat "$work/nonce")
+	: >"$_console"
+	! made "$work/console/console.txt" || head -c 1000000 "$work/console/console.txt" | tr -d '\r' >"$_console"
 	# The kernel's log and the guest's words may hold anything; only whole lines with
 	# the nonce are verdicts.
-	tr -d '\r' <"$work/log/guest.txt" |
+	tr -d '\r' <"$_said" |
 		awk -v nonce="$_nonce" '$1 == nonce && $2 ~ /^[a-z-]+$/ && $3 ~ /^(pass|fail)$/ {
 			$1 = ""; print substr($0, 2, 300) }' >>"$raw"
 	_ended=$(grep -c '^end pass' "$raw") || :
 	awk -v nonce="$_nonce" -v ended="$_ended" \
-		-f "$HERE/console.awk" "$HERE/reports" "$work/log/console.txt" >"$work/reported"
+		-f "$HERE/console.awk" "$HERE/reports" "$_console" >"$work/reported"
 	cat "$work/reported" >>"$raw"
 	[ $status != 124 ] || row sound fail "the guest was stopped: it ran for too long, or wrote too much"
 }

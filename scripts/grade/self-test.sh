@@ -5,7 +5,7 @@
 #
 # Grade our own solutions, each of which has to get all required points, and our planted
 # faults, each of which has to fail the row that is the first part of its name: all of
-# them, or those that a PATTERN names; the tests run N times. Each has a line with what
+# them, or those that a PATTERN names; each in N guests. Each has a line with what
 # failed and how long it took; build/grade/NAME/self-test has the rest. The last line is
 # 'N passed, N failed'.
 
@@ -41,14 +41,28 @@ rows() {
 	awk -F'\t' "$2 { printf \"%s \", \$1 }" "$results/$1/verdicts"
 }
 
-# judge_own ID EXPECTED FOUND: what was found has to be what was expected.
+# judge_own ID CONDITION EXPECTED: the rows for which the condition holds have to be the
+# expected ones, in each of its guests.
 judge_own() {
-	if [ "$2" = "$3" ]; then
-		passed=$((passed + 1)) _verdict=ok
-	else
+	_good=0 _bad='' _n=0
+	mv "$results/$1/raw" "$results/$1/raw.1"
+	for _raw in $(printf '%s\n' "$results/$1"/raw.* | sort -V); do
+		_n=$((_n + 1))
+		cp "$_raw" "$results/$1/raw"
+		verdicts "$results/$1"
+		_fails=$(rows "$1" '$5 == "fail"')
+		if [ "$(rows "$1" "$2")" = "$3" ]; then
+			_good=$((_good + 1))
+		else
+			_bad="$_bad; guest $_n: ${_fails:-nothing }"
+		fi
+	done
+	if [ "$_bad" ]; then
 		failed=$((failed + 1)) _verdict=WRONG
+	else
+		passed=$((passed + 1)) _verdict=ok
 	fi
-	_fails=$(rows "$1" '$5 == "fail"')
+	[ ! "${RUNS:-}" ] || _fails="${_fails:-nothing }in $_good of $_n guests$_bad "
 	echo "$_verdict $name $1: fails ${_fails:-nothing }($(cat "$results/$1/seconds") s)"
 }
 
@@ -76,14 +90,14 @@ for path in "$HERE/solutions/$name"/* "$HERE/faults/$name"/*; do
 		cp "$path" "$results/fault/"
 		one "$id" "$results/fault" START="$solved"
 		row=${id%%.*}
-		judge_own "$id" "$row " "$(rows "$id" "\$1 == \"$row\" && \$5 == \"fail\"")"
+		judge_own "$id" "\$1 == \"$row\" && \$5 == \"fail\"" "$row "
 	else
 		if [ "$id" = handout ]; then
 			solve
 		else
 			one "$id" "$path"
 		fi
-		judge_own "$id" '' "$(rows "$id" '$4 == "required" && $5 != "pass"')"
+		judge_own "$id" '$4 == "required" && $5 != "pass"' ''
 	fi
 done
 total

@@ -72,4 +72,4 @@ if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
     except Exception as error:  # of tar, gzip, zlib, bz2, lzma, memory: they share no other base
-        refuse("the archive cannot be read: %s" % str(error).partition("\n")[0])
+        refuse("the archive cannot be read: %s" % str(error).partition("\n")[0].rstrip(":"))

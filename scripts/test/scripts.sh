@@ -495,6 +495,12 @@ git -C "$exercise" add -A
 git -C "$exercise" commit -qm dump
 refuses 'handing in too much' 'would not take it: .*too large' $hand_in
 git -C "$exercise" reset -q --hard HEAD~1
+echo 'echo Pages: 3' | fake pdfinfo
+echo a report >"$tmp/report.pdf"
+ln -s exercise-tp4 "$repo/build/exercise-info0940"
+refuses 'a report of three pages where two are asked for' 'has 3 pages' \
+	with_fakes env HANDOUT=info0940 REPORT="$tmp/report.pdf" scripts/grade/hand-in.sh
+rm "$tmp/fake/pdfinfo" "$repo/build/exercise-info0940"
 works 'make submission of an exercise' $hand_in
 same 'is an archive of patches' "$(tar -tzf "$repo/build/hand-in-tp4/patch.tar.gz" | paste -sd' ')" 'patch/ patch/0001-mine.patch'
 refuses 'handing in twice' 'hand-in-tp4 exists' $hand_in
@@ -538,6 +544,7 @@ refuses 'an archive of too many files' 'more than 1000 members' unpack "$tmp/arc
 tar -czf whole patch
 head -c -5 whole >archive
 refuses 'an archive without its end' 'cannot be read' unpack "$tmp/archive"
+refuses 'an archive that is none' 'cannot be read: .*[a-z]$' unpack "$tmp/patch/a.patch"
 cd "$TOP"
 
 # The sandbox
@@ -657,6 +664,19 @@ rm "$class/loose.patch"
 says 'other points' 'plain: *required 7 of' $grade
 same 'build nothing' "$(grep -c 'of 10' "$tmp/output")" 0
 rm -f "$tmp/fake/awk"
+# A batch that is killed while the third of five is graded
+class=$tmp/second-class
+for n in 1 2 3 4 5; do echo '$(shell sleep 1)' | student "s$n"; done
+grade="${grade% *} $class"
+(cd "$repo" && exec $grade) >"$tmp/output" 2>&1 </dev/null &
+for _ in $(seq 600); do
+	[ ! -e "$graded/s2/state" ] || break
+	sleep 0.1
+done
+kill -9 $!
+works 'a batch that was interrupted' $grade
+same 'goes on where it was' "$(grep -o '[0-9] of 5' "$tmp/output" | sort -u | paste -sd' ')" '3 of 5 4 of 5 5 of 5'
+same 'and has one table' "$(cut -d, -f1,5 "$graded/grades.csv" | paste -sd' ')" 'id,build s1,pass s2,pass s3,pass s4,pass s5,pass'
 
 # The disk, the architecture
 printf 'echo Filesystem 1024-blocks Used Available; echo disk 1000 900 102400\n' | fake df

@@ -41,12 +41,22 @@ static inline void rewind_log(void)
 	log_used = 0;
 }
 
-/* The messages alone, a line each; "PRIORITY," before each with levels. */
+static inline void write_log(const char *text)
+{
+	int fd = open("/dev/kmsg", O_WRONLY);
+
+	write(fd, text, strlen(text));
+	close(fd);
+}
+
+/* The kernel's messages alone, a line each; "PRIORITY," before each with levels. */
 static inline const char *read_log(int levels)
 {
 	static char record[9000];
 	ssize_t n;
 
+	/* A message that ends without a newline is there once another one follows. */
+	write_log("<6>grade\n");
 	while ((n = read(log_fd, record, sizeof(record) - 1)) != 0) {
 		char *text, *end;
 
@@ -56,7 +66,8 @@ static inline const char *read_log(int levels)
 			break;
 		record[n] = 0;
 		text = strchr(record, ';');
-		if (!text)
+		/* Behind the priority, in units of 8, who wrote it: 0 is the kernel. */
+		if (!text || atoi(record) > 7)
 			continue;
 		text++;
 		end = strchr(text, '\n');
@@ -65,7 +76,7 @@ static inline const char *read_log(int levels)
 		if (log_used + strlen(text) + 32 > sizeof(log_text))
 			break;
 		if (levels)
-			log_used += sprintf(log_text + log_used, "%d,", atoi(record) & 7);
+			log_used += sprintf(log_text + log_used, "%d,", atoi(record));
 		log_used += sprintf(log_text + log_used, "%s\n", text);
 	}
 	log_text[log_used] = 0;
@@ -92,15 +103,12 @@ static inline void begin(char **argv)
 	static char line[80];
 	char text[200];
 	ssize_t n = read(0, line, sizeof(line) - 1);
-	int fd;
 
 	line[n > 0 ? n : 0] = 0;
 	if (strchr(line, '\n'))
 		*strchr(line, '\n') = 0;
 	nonce = line;
 	seed = argv[2] ? strtoul(argv[2], NULL, 10) : 1;
-	n = sprintf(text, "<6>grade %s: %s\n", nonce, argv[1]);
-	fd = open("/dev/kmsg", O_WRONLY);
-	write(fd, text, n);
-	close(fd);
+	sprintf(text, "<6>grade %s: %s\n", nonce, argv[1]);
+	write_log(text);
 }

@@ -4,12 +4,17 @@
 
 #define CALL 548
 
+/* But for what the kernel itself says of a module that is not its own. */
 static int count_lines(const char *text)
 {
+	const char *end, *found;
 	int n = 0;
 
-	while (*text)
-		n += *text++ == '\n';
+	while ((end = strchr(text, '\n'))) {
+		found = strstr(text, "taints kernel");
+		n += !found || found > end;
+		text = end + 1;
+	}
 	return n;
 }
 

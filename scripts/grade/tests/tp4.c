@@ -99,11 +99,14 @@ static int read_mark(int tid, struct mark *m)
 
 static int member;
 
+/* In an int of one bit, 1 reads as -1. */
+#define UNREADABLE LONG_MIN
+
 static long mark_of(int tid)
 {
 	struct mark m;
 
-	return read_mark(tid, &m) < 0 || member >= m.members ? -1 : m.value[member];
+	return read_mark(tid, &m) < 0 || member >= m.members ? UNREADABLE : m.value[member];
 }
 
 /* Which of the new members is the mark: the one that the call sets. */
@@ -202,7 +205,9 @@ static void test_mark(void)
 	find_member(&before, target.tid[target.threads - 1]);
 	stale = before.value[member] != 0;
 	for (i = 0; i < target.threads; i++) {
-		missed += mark_of(target.tid[i]) == 0 || mark_of(target.tid[i]) == -1;
+		long mark = mark_of(target.tid[i]);
+
+		missed += mark == 0 || mark == UNREADABLE;
 		unlogged += !has_number(text, strlen(text), target.tid[i]);
 	}
 	for (i = 0; i < other.threads; i++)
