@@ -64,7 +64,7 @@ overlay() {
 
 # file_system IMAGE FORMAT PARTITION: print the type of its file system.
 file_system() {
-	_size=$(qemu-img info --output=json "$1" | sed -n '1,/virtual-size/s/.*"virtual-size": \([0-9]*\).*/\1/p')
+	_size=$(qemu-img info --output=json "$1" | sed -n 's/^    "virtual-size": \([0-9]*\).*/\1/p')
 	qemu-img dd -f "$2" -O raw bs=1M count=1 if="$1" of="$run/table"
 	truncate -s "$_size" "$run/table"
 	_start=$(sfdisk -d "$run/table" 2>/dev/null |
