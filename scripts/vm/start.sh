@@ -76,6 +76,21 @@ file_system() {
 	blkid -p -s TYPE -o value "$run/partition" || :
 }
 
+# check_root: stop unless the kernel can boot from the partition ROOT of the image.
+check_root() {
+	case $ROOT in
+	/dev/sda[1-9] | /dev/sda[1-9][0-9]) ;;
+	*) die "ROOT=$ROOT: the image is /dev/sda, and ROOT one of its partitions, such as /dev/sda1" ;;
+	esac
+	type=$(file_system "$image" "$format" "${ROOT#/dev/sda}")
+	case $type in
+	ext[234] | btrfs) ;;
+	crypto_LUKS) die "$ROOT of $IMAGE is encrypted (LUKS): without an initramfs it cannot be opened" ;;
+	LVM2_member) die "$ROOT of $IMAGE is part of LVM: without an initramfs it cannot be put together" ;;
+	*) die "$ROOT of $IMAGE has ${type:-no file system that is known}; the kernel can boot from ext4 and btrfs" ;;
+	esac
+}
+
 if [ "${GRUB:-}" ]; then
 	set --
 else
@@ -90,17 +105,7 @@ if [ "${IMAGE:-}" ]; then
 	image=$(realpath "$IMAGE")
 	check_free "$image"
 	format=$(qemu-img info --output=json "$image" | sed -n 's/^    "format": "\(.*\)",\{0,1\}$/\1/p')
-	case $ROOT in
-	/dev/sda[1-9] | /dev/sda[1-9][0-9]) ;;
-	*) die "ROOT=$ROOT: the image is /dev/sda, and ROOT one of its partitions, such as /dev/sda1" ;;
-	esac
-	type=$(file_system "$image" "$format" "${ROOT#/dev/sda}")
-	case $type in
-	ext[234] | btrfs) ;;
-	crypto_LUKS) die "$ROOT of $IMAGE is encrypted (LUKS): without an initramfs it cannot be opened" ;;
-	LVM2_member) die "$ROOT of $IMAGE is part of LVM: without an initramfs it cannot be put together" ;;
-	*) die "$ROOT of $IMAGE has ${type:-no file system that is known}; the kernel can boot from ext4 and btrfs" ;;
-	esac
+	[ "${GRUB:-}" ] || check_root
 	disk=$vm/$(basename "$image")-$(echo "$image" | cksum | cut -d' ' -f1).qcow2
 	overlay "$image" "$format" "$disk"
 else
