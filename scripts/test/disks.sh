@@ -119,6 +119,7 @@ boots 'a disk with DOS partitions' 'root=/dev/sda1' IMAGE="$tmp/old/disk"
 ! command -v mkfs.btrfs >/dev/null ||
 	boots 'btrfs, and a subvolume' 'root=/dev/sda6 console=ttyS0,115200n8 rootflags=subvol=@' \
 		IMAGE="$tmp/disk.qcow2" ROOT=/dev/sda6 APPEND=rootflags=subvol=@
+boots 'any disk by its own GRUB, without ROOT=' "-drive file=$tmp/build/vm/bare-" GRUB=1 IMAGE="$tmp/bare"
 refuses 'an encrypted partition' 'is encrypted' IMAGE="$tmp/disk.qcow2" ROOT=/dev/sda2
 refuses 'a part of LVM' 'is part of LVM' IMAGE="$tmp/disk.qcow2" ROOT=/dev/sda3
 refuses 'a swap partition' 'has swap' IMAGE="$tmp/disk.qcow2" ROOT=/dev/sda4

@@ -64,7 +64,7 @@ overlay() {
 
 # file_system IMAGE FORMAT PARTITION: print the type of its file system.
 file_system() {
-	_size=$(qemu-img info --output=json "$1" | sed -n '1,/virtual-size/s/.*"virtual-size": \([0-9]*\).*/\1/p')
+	_size=$(qemu-img info --output=json "$1" | sed -n 's/^    "virtual-size": \([0-9]*\).*/\1/p')
 	qemu-img dd -f "$2" -O raw bs=1M count=1 if="$1" of="$run/table"
 	truncate -s "$_size" "$run/table"
 	_start=$(sfdisk -d "$run/table" 2>/dev/null |
@@ -74,6 +74,21 @@ file_system() {
 	# blkid does not look for LVM in what is 1 MiB or less.
 	qemu-img dd -f "$2" -O raw bs=512 skip="$_start" count=$((_start + 8192)) if="$1" of="$run/partition"
 	blkid -p -s TYPE -o value "$run/partition" || :
+}
+
+# check_root: stop unless the kernel can boot from the partition ROOT of the image.
+check_root() {
+	case $ROOT in
+	/dev/sda[1-9] | /dev/sda[1-9][0-9]) ;;
+	*) die "ROOT=$ROOT: the image is /dev/sda, and ROOT one of its partitions, such as /dev/sda1" ;;
+	esac
+	type=$(file_system "$image" "$format" "${ROOT#/dev/sda}")
+	case $type in
+	ext[234] | btrfs) ;;
+	crypto_LUKS) die "$ROOT of $IMAGE is encrypted (LUKS): without an initramfs it cannot be opened" ;;
+	LVM2_member) die "$ROOT of $IMAGE is part of LVM: without an initramfs it cannot be put together" ;;
+	*) die "$ROOT of $IMAGE has ${type:-no file system that is known}; the kernel can boot from ext4 and btrfs" ;;
+	esac
 }
 
 if [ "${GRUB:-}" ]; then
@@ -90,17 +105,7 @@ if [ "${IMAGE:-}" ]; then
 	image=$(realpath "$IMAGE")
 	check_free "$image"
 	format=$(qemu-img info --output=json "$image" | sed -n 's/^    "format": "\(.*\)",\{0,1\}$/\1/p')
-	case $ROOT in
-	/dev/sda[1-9] | /dev/sda[1-9][0-9]) ;;
-	*) die "ROOT=$ROOT: the image is /dev/sda, and ROOT one of its partitions, such as /dev/sda1" ;;
-	esac
-	type=$(file_system "$image" "$format" "${ROOT#/dev/sda}")
-	case $type in
-	ext[234] | btrfs) ;;
-	crypto_LUKS) die "$ROOT of $IMAGE is encrypted (LUKS): without an initramfs it cannot be opened" ;;
-	LVM2_member) die "$ROOT of $IMAGE is part of LVM: without an initramfs it cannot be put together" ;;
-	*) die "$ROOT of $IMAGE has ${type:-no file system that is known}; the kernel can boot from ext4 and btrfs" ;;
-	esac
+	[ "${GRUB:-}" ] || check_root
 	disk=$vm/$(basename "$image")-$(echo "$image" | cksum | cut -d' ' -f1).qcow2
 	overlay "$image" "$format" "$disk"
 else
