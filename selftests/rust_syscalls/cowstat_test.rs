@@ -120,6 +120,55 @@ fn subject() -> Subject {
     })
 }
 
+/// A process with a tracked name that has forked as above. It forks again when told to, so that
+/// three more pages are copied, and lets the child end when told to.
+fn server() -> Subject {
+    Subject::start(NAME, |stops| {
+        let area = Area::written(8);
+        let stop = mem::shared::<Turnstile>().expect("memory");
+        for (i, written) in [5, 1].into_iter().enumerate() {
+            let child = Child::fork(|| {
+                area.write(0..written);
+                stop.wait_for(i as u32 + 1);
+            });
+            let child = child.expect("fork");
+            area.write(5..7);
+            if i == 1 {
+                stops.stop();
+            }
+            stop.pass();
+            expect_eq!(child.wait(), Ok(Status::Exited(0)));
+            stops.stop();
+        }
+    })
+}
+
+/// A command that waits until it is told to end.
+const COMMAND: [&CStr; 4] = [c"--", c"/bin/sh", c"-c", c"echo ready; read line; exit 3"];
+
+impl Run {
+    /// Runs cowstat with these options and [`COMMAND`], up to the command's message.
+    fn until_ready(options: &[&'static CStr]) -> Run {
+        let mut args = [c""; 16];
+        let all = options.iter().chain(&COMMAND);
+        let len = args.iter_mut().zip(all).map(|(to, arg)| *to = *arg).count();
+        let run = Run::start(&args[..len]);
+        let mut ready = [0; 6];
+        assert_eq!(run.output.read_all(&mut ready), Ok(&b"ready\n"[..]));
+        run
+    }
+
+    /// Lets the command end.
+    fn go(&self) {
+        self.input.write(b"\n").expect("a pipe");
+    }
+
+    /// Returns whether there is no output within this time.
+    fn is_silent(&self, ms: u32) -> bool {
+        sys::poll(self.output.fd, sys::POLLIN, ms) == Ok(0)
+    }
+}
+
 /// A terminal that somebody uses.
 struct Terminal {
     master: File,
@@ -266,7 +315,7 @@ tests! {
     }
 
     fn reports_in_words() {
-        expect_output(&[c"--", c"cow_target", c"7"], 0, &["cow_target, image ", " 1 processes, "]);
+        expect_output(&[c"--", c"cow_target", c"7"], 0, &["cow_target, image ", " 1 process, "]);
         expect!(!is_tracked("cow_target"));
     }
 
@@ -314,7 +363,7 @@ tests! {
         expect!(is_tracked("subject") && is_tracked("cow_target"));
 
         // Of a name that was tracked before, it shows only what the command did.
-        expect_output(&[c"--", TARGET, c"1"], 0, &[" 1 processes, "]);
+        expect_output(&[c"--", TARGET, c"1"], 0, &[" 1 process, "]);
         expect!(is_tracked("subject") && is_tracked("cow_target"));
         expect_output(&[c"stop"], 0, &[]);
         expect!(!is_tracked("subject"));
@@ -350,6 +399,111 @@ tests! {
         subject.end();
     }
 
+    fn waits_for_forks_of_servers() {
+        cow::set(NAME).expect("a name");
+        let (mut server, idle) = (server(), server());
+        let old = view(|view| {
+            let mut forks = [0; 2];
+            let all = view.processes("subject").filter(|process| process.parent.0 != 0);
+            forks.iter_mut().zip(all).for_each(|(to, fork)| *to = fork.pid);
+            forks
+        });
+        // What was copied before does not count.
+        let run = Run::until_ready(&[c"-j", c"-i", c"0.01", c"-n", NAME]);
+        server.step();
+        run.go();
+        expect!(run.is_silent(300), "the fork is alive");
+        server.step();
+
+        let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
+        let (output, status) = run.end(buf.bytes());
+        expect_eq!(status, Status::Exited(3));
+        view(|view| {
+            let of_server = |process: &cow::Process| process.parent.0 == server.pid();
+            let fork = view.processes("subject").filter(of_server).last().expect("a fork");
+            let (pid, id, faults, parent) = (fork.pid, fork.image, fork.faults, fork.parent);
+            let sum = faults + parent.1;
+            let parent = text!("\"parent\":{},\"parent_faults\":{},", parent.0, parent.1);
+            for part in [
+                text!("\"id\":{id},\"pid\":{},\"live\":2,\"faults\":{sum},", idle.pid()).as_str(),
+                text!("\"processes\":[{{\"pid\":{pid},\"uid\":0,\"image\":{id},").as_str(),
+                text!("\"faults\":{faults},{}", parent.as_str()).as_str(),
+                "\"faults\":3,\"name\":\"\"",
+                "\"complete\":true,",
+            ] {
+                expect!(output.contains(part), "no {part} in {output}");
+            }
+        });
+        for pid in old {
+            let process = text!("\"pid\":{pid},\"uid\"");
+            expect!(pid != 0 && !output.contains(process.as_str()), "{pid} in {output}");
+        }
+        expect!(is_tracked("subject"));
+        server.end();
+    }
+
+    fn does_not_wait_for_ever_for_forks(timeout: 120) {
+        let report = |run: Run, parts: &[&str]| {
+            let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
+            let (output, status) = run.end(buf.bytes());
+            expect_eq!(status, Status::Exited(3));
+            for part in parts {
+                expect!(output.contains(part), "no {part} in {output}");
+            }
+            expect!(!is_tracked("subject"));
+        };
+        let mut first = server();
+        let run = Run::until_ready(&[c"-n", NAME]);
+        first.step();
+        run.go();
+        expect!(run.is_silent(300), "the fork is alive");
+        expect_eq!(sys::kill(run.child.pid, sys::SIGINT), Ok(0));
+        report(run, &["subject: 1 fork, ", "  live\n"]);
+
+        let mut second = server();
+        let run = Run::until_ready(&[c"-w", c"0.1", c"-n", NAME]);
+        second.step();
+        run.go();
+        report(run, &["has not ended after 0.100 s", "subject: 1 fork, ", "  live\n"]);
+
+        // These forks were made before.
+        let run = Run::until_ready(&[c"-n", NAME]);
+        run.go();
+        report(run, &["subject: 0 forks, 0 faults, "]);
+        for mut server in [first, second] {
+            server.step();
+            server.end();
+        }
+    }
+
+    fn reports_on_servers_that_end() {
+        let mut server = server();
+        let run = Run::until_ready(&[c"-n", NAME]);
+        server.step();
+        let fork = view(|view| {
+            let mut forks = view.processes("subject");
+            forks.find(|process| process.parent.0 != 0).expect("a fork").pid
+        });
+        // Now there is nobody to let the child end.
+        drop(server);
+        run.go();
+        expect!(run.is_silent(300), "the fork is alive");
+        expect_eq!(sys::kill(fork, sys::SIGKILL), Ok(0));
+        let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
+        let (output, status) = run.end(buf.bytes());
+        expect_eq!(status, Status::Exited(3));
+        for part in ["subject: 1 fork, ", " MiB copied, ended\n", text!("\n{fork:8}").as_str()] {
+            expect!(output.contains(part), "no {part} in {output}");
+        }
+
+        let command = [c"--", c"/bin/sh", c"-c", c"exit 3"];
+        let args = |name| [c"-n", name, command[0], command[1], command[2], command[3]];
+        expect_output(&args(c"no_such_name"), 3, &["no process has had this name yet"]);
+        let twice = c"./cow_target 10; ./cow_target 5";
+        let args = [c"-n", c"cow_target", command[0], command[1], command[2], twice];
+        expect_output(&args, 0, &["0 forks, ", "Not complete: 1 processes with "]);
+    }
+
     fn draws_maps() {
         let subject = subject();
         expect_output(&[c"map", NAME], 0, &["subject, image ", " # anonymous", "left out"]);
@@ -369,6 +523,7 @@ tests! {
         expect_output(&[c"-i", c"0"], 1, &["0 is no number of seconds"]);
         expect_output(&[c"-i", c"1e9"], 1, &["1e9 is no number of seconds"]);
         expect_output(&[c"-i"], 1, &["-i needs a value"]);
+        expect_output(&[c"-w", c"-1"], 1, &["-1 is no number of seconds"]);
         expect_output(&[c"-x"], 1, &["no option -x"]);
         expect_output(&[c"-s", c"/dev/null", NAME], 1, &["no -s with a table"]);
         expect_output(&[c"-f", c"/dev/null", c"--", TARGET], 1, &["no -f with a command"]);

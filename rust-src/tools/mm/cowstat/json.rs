@@ -7,7 +7,7 @@ use crate::out::Json;
 use crate::out::Out;
 use crate::put;
 use crate::report::Gaps;
-use crate::report::Since;
+use crate::since::Since;
 use crate::view::Image;
 use crate::view::Name;
 use crate::view::Snapshot;
@@ -36,13 +36,13 @@ pub fn write(
     out: &mut Out,
     snapshot: &Snapshot<'_>,
     wanted: &[&[u8]],
-    since: Since,
+    since: &Since<'_>,
     maps: &mut Maps,
     command: Option<Command>,
 ) {
     let complete = snapshot
         .wanted(wanted)
-        .all(|name| Gaps::of(&name, snapshot.is_cut).is_none());
+        .all(|name| Gaps::of(&name, since, snapshot.is_cut).is_none());
     let (free, all) = snapshot.blocks;
     let now = sys::now();
 
@@ -65,17 +65,17 @@ pub fn write(
             out,
             "{{\"name\":\"{}\",\"missed\":{},",
             Json(name.name),
-            name.missed
+            since.missed(&name)
         );
         put!(out, "\"images\":[");
         let mut images = Items(false);
         for image in since.images(&name) {
             images.next(out);
-            write_image(out, &name, &image, maps);
+            write_image(out, &name, &image, since, maps);
         }
         put!(out, "],\"processes\":[");
         let mut processes = Items(false);
-        for process in name.processes().filter(|process| process.image > since.0) {
+        for process in since.processes(&name) {
             processes.next(out);
             put!(out, "{{\"pid\":{},\"uid\":{},", process.pid, process.uid);
             put!(
@@ -93,7 +93,7 @@ pub fn write(
     put!(out, "]}}\n");
 }
 
-fn write_image(out: &mut Out, name: &Name<'_>, image: &Image, maps: &mut Maps) {
+fn write_image(out: &mut Out, name: &Name<'_>, image: &Image, since: &Since<'_>, maps: &mut Maps) {
     put!(
         out,
         "{{\"id\":{},\"pid\":{},\"live\":{},",
@@ -110,7 +110,7 @@ fn write_image(out: &mut Out, name: &Name<'_>, image: &Image, maps: &mut Maps) {
     put!(out, "\"unplaced\":{},\"mappings\":[", image.unplaced);
     let mut names = maps.of(image);
     let mut items = Items(false);
-    for vma in name.vmas(image).filter(|vma| vma.faults != 0) {
+    for vma in since.vmas(name, image).filter(|vma| vma.faults != 0) {
         items.next(out);
         put!(
             out,

@@ -16,6 +16,7 @@ mod out;
 mod report;
 mod run;
 mod signals;
+mod since;
 mod table;
 mod term;
 mod tracking;
@@ -27,11 +28,11 @@ use maps::Maps;
 use out::message;
 use out::Out;
 use out::Safe;
-use report::Since;
 use rt::program;
 use rt::sys;
 use rt::Args;
 use rt::Text;
+use since::Since;
 use tracking::Tracking;
 use view::Source;
 use view::NAMES_MAX;
@@ -50,13 +51,15 @@ macro_rules! fail {
 
 const USAGE: &str = "\
 usage: cowstat [OPTION]... -- COMMAND [ARGUMENT]...
+       cowstat [OPTION]... -n NAME -- COMMAND [ARGUMENT]...
        cowstat [OPTION]... [NAME]...
        cowstat [OPTION]... map NAME
        cowstat start NAME...
        cowstat stop
 
-Show copy-on-write faults: of a command, when it has ended; of processes by
-their name, in a table that is refreshed; of a process, as a map of its memory.
+Show copy-on-write faults: of a command, when it has ended; of servers that a
+command tells to fork, when the forks have ended; of processes by their name,
+in a table that is refreshed; of a process, as a map of its memory.
 'start' makes the kernel count without a cowstat that runs, until 'stop'.
 
   -1, --once           print a report on what was counted so far, and exit
@@ -64,9 +67,10 @@ their name, in a table that is refreshed; of a process, as a map of its memory.
   -h, --help           print this help
   -i, --interval SEC   refresh every SEC seconds (1)
   -j, --json           print JSON
-  -n, --name NAME      count this name, and not that of the command
+  -n, --name NAME      count for this name, and not for that of the command
   -o, --output FILE    write to FILE
-  -s, --svg FILE       write the map to FILE, as a picture";
+  -s, --svg FILE       write the map to FILE, as a picture
+  -w, --wait SEC       wait at most SEC seconds for forks of NAME (600)";
 
 /// What the user asks for.
 struct Options {
@@ -78,6 +82,8 @@ struct Options {
     once: bool,
     output: Option<&'static CStr>,
     svg: Option<&'static CStr>,
+    /// How long to wait for forks, in milliseconds.
+    wait: u32,
 }
 
 impl Options {
@@ -128,6 +134,7 @@ fn start(args: Args) -> Fail<i32> {
         once: false,
         output: None,
         svg: None,
+        wait: 600_000,
     };
     let mut words: [&[u8]; NAMES_MAX + 1] = [&[]; NAMES_MAX + 1];
     let mut len = 0;
@@ -153,7 +160,7 @@ fn start(args: Args) -> Fail<i32> {
             }
             b"-1" | b"--once" => options.once = true,
             b"-f" | b"--file" => options.file = Some(value()?),
-            b"-i" | b"--interval" => options.interval = interval(value()?)?,
+            b"-i" | b"--interval" => options.interval = seconds(value()?, 1)?,
             b"-j" | b"--json" => options.json = true,
             b"-n" | b"--name" => {
                 let name = value()?;
@@ -162,6 +169,7 @@ fn start(args: Args) -> Fail<i32> {
             }
             b"-o" | b"--output" => options.output = Some(value()?),
             b"-s" | b"--svg" => options.svg = Some(value()?),
+            b"-w" | b"--wait" => options.wait = seconds(value()?, 0)?,
             b"-h" | b"--help" => {
                 rt::println!("{USAGE}");
                 return Ok(0);
@@ -206,8 +214,9 @@ fn start(args: Args) -> Fail<i32> {
     }
 }
 
-/// Parses a number of seconds, such as 0.5, into milliseconds.
-fn interval(word: &CStr) -> Fail<u32> {
+/// Parses a number of seconds, such as 0.5, into milliseconds, of which there must be at least
+/// `min`.
+fn seconds(word: &CStr, min: u32) -> Fail<u32> {
     let parse = || {
         let word = word.to_str().ok()?;
         let (whole, part) = word.split_once('.').unwrap_or((word, "0"));
@@ -219,7 +228,7 @@ fn interval(word: &CStr) -> Fail<u32> {
             .ok()?
             .checked_mul(1000)?
             .checked_add(ms)?;
-        (digits(whole) && digits(part) && ms > 0).then_some(ms)
+        (digits(whole) && digits(part) && ms >= min).then_some(ms)
     };
     match parse() {
         Some(ms) => Ok(ms),
@@ -262,6 +271,7 @@ fn once(options: &Options, names: &[&'static [u8]]) -> Fail<i32> {
     let mut maps = Maps::new(source.is_live())?;
     let mut out = options.out(1)?;
     let snapshot = source.read()?;
+    let all = Since::default();
 
     if snapshot.names().next().is_none() && names.is_empty() {
         fail!("nothing is tracked: see 'cowstat start'");
@@ -273,10 +283,10 @@ fn once(options: &Options, names: &[&'static [u8]]) -> Fail<i32> {
         }
     }
     if options.json {
-        json::write(&mut out, &snapshot, names, Since(0), &mut maps, None);
+        json::write(&mut out, &snapshot, names, &all, &mut maps, None);
     } else {
         for name in snapshot.wanted(names) {
-            report::print(&mut out, &name, Since(0), &mut maps, snapshot.is_cut);
+            report::print(&mut out, &name, &all, &mut maps, snapshot.is_cut);
         }
     }
     out.finish()?;

@@ -10,10 +10,9 @@ use crate::out::Out;
 use crate::out::Safe;
 use crate::out::Seconds;
 use crate::put;
+use crate::since::Since;
 use crate::view::Image;
 use crate::view::Name;
-use crate::view::Process;
-use crate::view::Snapshot;
 use core::fmt;
 
 /// How many ended processes the kernel remembers, and how many VMAs of an image that has ended.
@@ -23,50 +22,39 @@ const KEPT: usize = 128;
 const PLACES: usize = 256;
 const LISTED: usize = 12;
 
-/// What of a name is shown: images that began after the one with this ID.
-#[derive(Clone, Copy)]
-pub struct Since(pub u64);
-
-impl Since {
-    /// Returns what is shown if only images that begin later are of interest.
-    pub fn now(snapshot: &Snapshot<'_>, name: &[u8]) -> Self {
-        let images = snapshot.find(name).into_iter().flat_map(|name| {
-            let of_processes = name.processes().map(|process| process.image);
-            name.images().map(|image| image.id).chain(of_processes)
-        });
-        Since(images.max().unwrap_or(0))
-    }
-
-    pub fn images<'a>(self, name: &Name<'a>) -> impl Iterator<Item = Image> + use<'a> {
-        name.images().filter(move |image| image.id > self.0)
-    }
-}
-
 /// What the kernel could not tell about a name.
 #[derive(Default)]
 pub struct Gaps {
     missed: u64,
     unplaced: u64,
-    /// It has forgotten processes that ended, or VMAs of an image that has ended.
+    /// It has forgotten processes that ended, VMAs of an image that has ended, or the images of so
+    /// many processes with so many faults.
     processes: bool,
     vmas: bool,
+    images: (usize, u64),
     is_cut: bool,
 }
 
 impl Gaps {
-    pub fn of(name: &Name<'_>, is_cut: bool) -> Self {
-        let ended = name.images().filter(|image| image.live == 0).last();
+    pub fn of(name: &Name<'_>, since: &Since<'_>, is_cut: bool) -> Self {
+        let ended = since.images(name).filter(|image| image.live == 0).last();
+        let forgotten = || since.forgotten(name);
         Gaps {
-            missed: name.missed,
-            unplaced: name.images().map(|image| image.unplaced).sum(),
-            processes: name.processes().filter(|process| !process.live).count() >= PAST,
+            missed: since.missed(name),
+            unplaced: since.images(name).map(|image| image.unplaced).sum(),
+            processes: since.ended(name) >= PAST,
             vmas: ended.is_some_and(|image| name.vmas(&image).count() >= KEPT),
+            images: (
+                forgotten().count(),
+                forgotten().map(|process| process.faults).sum(),
+            ),
             is_cut,
         }
     }
 
     pub fn is_none(&self) -> bool {
-        self.missed == 0 && self.unplaced == 0 && !(self.processes || self.vmas || self.is_cut)
+        (self.missed, self.unplaced, self.images.0) == (0, 0, 0)
+            && !(self.processes || self.vmas || self.is_cut)
     }
 }
 
@@ -96,6 +84,14 @@ impl fmt::Display for Gaps {
                 "Not complete: of an image that has ended, only {KEPT} mappings are kept"
             )?;
         }
+        if self.images.0 != 0 {
+            let (processes, faults) = (Count(self.images.0 as u64), Count(self.images.1));
+            writeln!(
+                f,
+                "Not complete: {processes} processes with {faults} faults were in images that \
+                 ended before the last one"
+            )?;
+        }
         if self.is_cut {
             writeln!(f, "Not complete: /proc/cow_track is too long")?;
         }
@@ -104,7 +100,7 @@ impl fmt::Display for Gaps {
 }
 
 /// Prints the report.
-pub fn print(out: &mut Out, name: &Name<'_>, since: Since, maps: &mut Maps, is_cut: bool) {
+pub fn print(out: &mut Out, name: &Name<'_>, since: &Since<'_>, maps: &mut Maps, is_cut: bool) {
     let mut listed = 0;
     for image in since.images(name) {
         listed += 1;
@@ -115,23 +111,19 @@ pub fn print(out: &mut Out, name: &Name<'_>, since: Since, maps: &mut Maps, is_c
             0 => put!(out, "ended\n"),
             live => put!(out, "{live} live, the newest is {}\n", image.pid),
         }
-        forks(out, name, &image);
-        places(out, name, &image, maps.of(&image));
+        forks(out, name, since, &image);
+        places(out, name, since, &image, maps.of(&image));
     }
-    if listed == 0 {
+    if listed == 0 && name.images().next().is_none() {
         let comm = "the name of a process is in /proc/PID/comm";
         let name = Safe(name.name);
         put!(out, "\n{name}: no process has had this name yet ({comm})\n");
     }
-    put!(out, "{}", Gaps::of(name, is_cut));
+    put!(out, "{}", Gaps::of(name, since, is_cut));
 }
 
-fn forks(out: &mut Out, name: &Name<'_>, image: &Image) {
-    let of_image = |process: &Process| process.image == image.id;
-    let mut forks = name
-        .processes()
-        .filter(|process| of_image(process) && process.parent != 0)
-        .peekable();
+fn forks(out: &mut Out, name: &Name<'_>, since: &Since<'_>, image: &Image) {
+    let mut forks = since.forks(name, image).peekable();
     if forks.peek().is_some() {
         put!(
             out,
@@ -162,12 +154,12 @@ struct Place<'a> {
     mappings: u64,
 }
 
-fn places(out: &mut Out, name: &Name<'_>, image: &Image, mut names: Names<'_>) {
+fn places(out: &mut Out, name: &Name<'_>, since: &Since<'_>, image: &Image, mut names: Names<'_>) {
     let mut places = [Place::default(); PLACES];
     let mut len = 0;
     let mut others = 0;
 
-    for vma in name.vmas(image).filter(|vma| vma.faults != 0) {
+    for vma in since.vmas(name, image).filter(|vma| vma.faults != 0) {
         let of = names.of(&vma);
         let known = places[..len].iter().position(|place| place.name == of);
         let place = known.unwrap_or(len);

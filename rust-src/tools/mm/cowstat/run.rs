@@ -13,9 +13,12 @@ use crate::out::Seconds;
 use crate::out::Why;
 use crate::put;
 use crate::report;
-use crate::report::Since;
 use crate::signals::Signals;
+use crate::since::Since;
+use crate::term;
 use crate::tracking::Tracking;
+use crate::view::Name;
+use crate::view::Process;
 use crate::view::Source;
 use crate::view::NAME_MAX;
 use crate::Fail;
@@ -33,6 +36,9 @@ const NOT_FOUND: i32 = 127;
 const CANNOT_RUN: i32 = 126;
 
 /// Runs the command and returns its exit status, as a shell would.
+///
+/// With `--name`, the command may tell servers with that name to fork. So images that were there
+/// before count as well, and so do their forks until they end.
 pub fn run(options: &Options, command: Args) -> Fail<i32> {
     let Some(program) = command.c_strs().next() else {
         fail!("there is no command after --");
@@ -45,8 +51,13 @@ pub fn run(options: &Options, command: Args) -> Fail<i32> {
     let signals = Signals::block(false)?;
     let mut source = Source::new(None)?;
     let mut maps = Maps::new(true)?;
+    let mut earlier = Source::new(None)?;
     let _tracking = Tracking::start(&mut source, &[name])?;
-    let since = Since::now(&source.read()?, name);
+    let before = earlier.read()?.find(name).unwrap_or_default();
+    let since = match options.name {
+        Some(_) => Since::changes(before),
+        None => Since::new_images(before),
+    };
     let begin = sys::now();
     let pid = match spawn(command, program, signals.old) {
         Ok(pid) => pid,
@@ -59,15 +70,22 @@ pub fn run(options: &Options, command: Args) -> Fail<i32> {
             });
         }
     };
-    let status = wait(pid, &signals, options.interval, || {
+    let mut look = || {
+        let mut forks = Forks::default();
         if let Ok(snapshot) = source.read() {
             let name = snapshot.find(name).unwrap_or_default();
             // The first is likely to end last, and the kernel keeps the one that does.
             let image = since.images(&name).find(|image| image.live != 0);
             maps.read(&image.unwrap_or_default());
+            forks = Forks::of(&name, &since);
         }
-    });
+        forks
+    };
+    let (status, is_stopped) = wait(pid, &signals, options.interval, &mut look);
     let ns = sys::now() - begin;
+    if options.name.is_some() && !is_stopped {
+        wait_for_forks(&signals, options, look);
+    }
 
     let snapshot = source.read()?;
     let Some(found) = snapshot.find(name) else {
@@ -82,25 +100,32 @@ pub fn run(options: &Options, command: Args) -> Fail<i32> {
             &mut out,
             &snapshot,
             &[name],
-            since,
+            &since,
             &mut maps,
             Some(command),
         );
     } else {
-        let ours = |image: u64| image > since.0;
-        let processes = found.processes().filter(|process| ours(process.image));
+        let forgotten = since.forgotten(&found).map(|process| process.faults);
         let images = since.images(&found).map(|image| image.faults);
-        let faults = images.sum();
+        let faults = images.chain(forgotten).sum();
+        let is_fork = |process: &Process| options.name.is_none() || process.parent != 0;
+        let count = since.processes(&found).filter(is_fork).count();
+        put!(&mut out, "\n{}: {} ", Safe(found.name), Count(count as u64));
+        match (options.name, count) {
+            (Some(_), 1) => put!(&mut out, "fork"),
+            (Some(_), _) => put!(&mut out, "forks"),
+            (None, 1) => put!(&mut out, "process"),
+            (None, _) => put!(&mut out, "processes"),
+        }
+        put!(&mut out, ", {} faults, ", Count(faults));
+        let ns = sys::now() - begin;
         put!(
             &mut out,
-            "\n{}: {} processes, {} faults, {} MiB copied in {} s\n",
-            Safe(found.name),
-            Count(processes.count() as u64),
-            Count(faults),
+            "{} MiB copied in {} s\n",
             Mib(faults),
             Seconds(ns)
         );
-        report::print(&mut out, &found, since, &mut maps, snapshot.is_cut);
+        report::print(&mut out, &found, &since, &mut maps, snapshot.is_cut);
     }
     // The user does not have to wait for the kernel to forget.
     out.finish()?;
@@ -150,30 +175,102 @@ fn exec(command: Args, program: &CStr) -> Errno {
 }
 
 /// Waits for the end of the command, and looks at it from time to time. Returns its exit status, as
-/// a shell would.
-fn wait(pid: i32, signals: &Signals, interval: u32, mut look: impl FnMut()) -> i32 {
+/// a shell would, and whether a signal has told both to end.
+fn wait(
+    pid: i32,
+    signals: &Signals,
+    interval: u32,
+    mut look: impl FnMut() -> Forks,
+) -> (i32, bool) {
+    let mut is_stopped = false;
     // Soon enough for a short command, too.
     let mut pause = 1;
 
     loop {
         match signals.wait(None, pause) {
-            // A terminal sends these to the command as well.
-            Some(sys::SIGINT | sys::SIGQUIT) => (),
-            Some(signal @ (sys::SIGTERM | sys::SIGHUP)) => {
-                let _ = sys::kill(pid, signal);
+            Some(sys::SIGWINCH | sys::SIGCHLD) => (),
+            Some(signal) => {
+                is_stopped = true;
+                // A terminal sends the others to the command as well.
+                if matches!(signal, sys::SIGTERM | sys::SIGHUP) {
+                    let _ = sys::kill(pid, signal);
+                }
             }
-            Some(_) => (),
             None => {
                 look();
                 pause = (pause * 2).min(interval);
             }
         }
         match sys::wait(pid, sys::WNOHANG) {
-            Ok(Status::Exited(status)) => return status,
-            Ok(Status::Killed(signal)) => return 128 + signal,
+            Ok(Status::Exited(status)) => return (status, is_stopped),
+            Ok(Status::Killed(signal)) => return (128 + signal, is_stopped),
             Ok(_) | Err(sys::EINTR) => (),
             // Nobody else waits for it.
-            Err(_) => return 1,
+            Err(_) => return (1, is_stopped),
         }
+    }
+}
+
+/// The forks since the start.
+#[derive(Default)]
+struct Forks {
+    count: usize,
+    /// The first that has not ended.
+    live: Option<u64>,
+    /// Whether there is a process that can fork.
+    is_possible: bool,
+}
+
+impl Forks {
+    fn of(name: &Name<'_>, since: &Since<'_>) -> Self {
+        let forks = || since.processes(name).filter(|process| process.parent != 0);
+        Forks {
+            count: forks().count(),
+            live: forks().find(|fork| fork.live).map(|fork| fork.pid),
+            is_possible: name.images().any(|image| image.live != 0),
+        }
+    }
+}
+
+/// Waits for the end of the forks that servers made because of the command, until a signal says
+/// that it has been long enough.
+fn wait_for_forks(signals: &Signals, options: &Options, mut look: impl FnMut() -> Forks) {
+    /// How many milliseconds to wait for a first fork, or for one that is just ending, which the
+    /// kernel does not list.
+    const GRACE: u64 = 1000;
+    let ms = || sys::now() / 1_000_000;
+
+    let start = ms();
+    let (mut last, mut expected) = (start, 1);
+    let mut is_said = !term::is_terminal(2);
+    let mut pause = 10;
+
+    loop {
+        match signals.wait(None, pause) {
+            Some(sys::SIGWINCH | sys::SIGCHLD) => continue,
+            Some(_) => return,
+            None => pause = (pause * 2).min(options.interval),
+        }
+        let (forks, now) = (look(), ms());
+        let Some(pid) = forks.live else {
+            let is_over = forks.count >= expected || !forks.is_possible;
+            if is_over || now - last >= GRACE {
+                return;
+            }
+            continue;
+        };
+        if now - start >= options.wait.into() {
+            let seconds = Seconds(u64::from(options.wait) * 1_000_000);
+            return message(format_args!(
+                "fork {pid} has not ended after {seconds} s: see --wait"
+            ));
+        }
+        if !is_said && now - start >= GRACE {
+            message(format_args!(
+                "waiting for the end of fork {pid}; Ctrl-C: report now"
+            ));
+            is_said = true;
+        }
+        (last, expected) = (now, forks.count);
     }
 }

@@ -9,9 +9,9 @@ use crate::out::Count;
 use crate::out::Mib;
 use crate::out::Safe;
 use crate::out::Seconds;
-use crate::report::Since;
 use crate::report::PAST;
 use crate::signals::Signals;
+use crate::since::Since;
 use crate::term;
 use crate::term::Frame;
 use crate::term::Screen;
@@ -154,7 +154,8 @@ pub fn run(options: &Options, args: Args, names: &[&'static [u8]]) -> Fail<i32> 
         // Until the next snapshot.
         loop {
             let written = if options.json {
-                json::write(&mut out, &snapshot, names, Since(0), &mut maps, None);
+                let all = Since::default();
+                json::write(&mut out, &snapshot, names, &all, &mut maps, None);
                 out.flush()
             } else {
                 let mut frame = Frame::new(&mut out, is_screen);

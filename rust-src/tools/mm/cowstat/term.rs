@@ -41,10 +41,15 @@ impl Termios {
     }
 }
 
+/// Returns whether this is a terminal.
+pub fn is_terminal(fd: i32) -> bool {
+    Termios::of(fd).is_some()
+}
+
 /// Returns whether standard output is a terminal that understands escape sequences.
 pub fn is_capable(args: Args) -> bool {
     let term = args.env("TERM").unwrap_or("dumb");
-    Termios::of(1).is_some() && !matches!(term, "" | "dumb")
+    is_terminal(1) && !matches!(term, "" | "dumb")
 }
 
 /// Returns the number of rows and columns.

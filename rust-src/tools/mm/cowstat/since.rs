@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What of a name is shown: all, or what has happened since some time.
+
+use crate::view::Image;
+use crate::view::Name;
+use crate::view::Process;
+use crate::view::Vma;
+
+/// A name as it was at some time, and what of it is shown later. By default, everything is.
+#[derive(Clone, Copy, Default)]
+pub struct Since<'a> {
+    before: Name<'a>,
+    /// Only images that began after the one with this ID are shown.
+    after: u64,
+}
+
+impl<'b> Since<'b> {
+    /// Shows only images that begin later.
+    pub fn new_images(before: Name<'b>) -> Self {
+        let of_processes = before.processes().map(|process| process.image);
+        let images = before.images().map(|image| image.id).chain(of_processes);
+        let after = images.max().unwrap_or(0);
+        Since { before, after }
+    }
+
+    /// Shows what happens later, also in images that have begun.
+    pub fn changes(before: Name<'b>) -> Self {
+        Since { before, after: 0 }
+    }
+
+    /// Returns an image as it was.
+    fn was(&self, image: &Image) -> Option<Image> {
+        let mut images = self.before.images();
+        // An image that has ended does not live again: another one may have its ID.
+        images.find(|was| was.id == image.id && (was.live != 0 || image.live == 0))
+    }
+
+    /// Returns the images, with what has been counted since. Leaves those out in which nothing has
+    /// happened.
+    pub fn images<'a>(&self, name: &Name<'a>) -> impl Iterator<Item = Image> + use<'a, 'b> {
+        let (since, name) = (*self, *name);
+        let images = name.images().filter(move |image| image.id > since.after);
+        images.filter_map(move |mut image| {
+            if let Some(was) = since.was(&image) {
+                image.faults = image.faults.saturating_sub(was.faults);
+                image.unplaced = image.unplaced.saturating_sub(was.unplaced);
+                image.mapped = since.vmas(&name, &image).map(|vma| vma.faults).sum();
+                let has_forked = since.forks(&name, &image).next().is_some();
+                return (has_forked || image.faults != 0).then_some(image);
+            }
+            Some(image)
+        })
+    }
+
+    /// Returns the VMAs of an image, with what has been counted there since.
+    pub fn vmas<'a>(
+        &self,
+        name: &Name<'a>,
+        image: &Image,
+    ) -> impl Iterator<Item = Vma> + use<'a, 'b> {
+        let was = self.was(image).map(|was| self.before.vmas(&was));
+        let mut before = was.into_iter().flatten();
+        let mut next = before.next();
+        name.vmas(image).map(move |mut vma| {
+            // VMAs can have been merged or split.
+            while let Some(was) = &mut next {
+                if was.start >= vma.end {
+                    break;
+                }
+                if was.end > vma.start {
+                    let counted = was.faults.min(vma.faults);
+                    was.faults -= counted;
+                    vma.faults -= counted;
+                    if was.end > vma.end {
+                        break;
+                    }
+                }
+                next = before.next();
+            }
+            vma
+        })
+    }
+
+    /// Returns the processes of images that are shown and of others, without those that were there
+    /// before.
+    fn new_processes<'a>(&self, name: &Name<'a>) -> impl Iterator<Item = Process> + use<'a, 'b> {
+        let before = self.before;
+        name.processes().filter(move |process| {
+            !before.processes().any(|was| {
+                (was.pid, was.image) == (process.pid, process.image)
+                    && (was.live || was.ns == process.ns)
+            })
+        })
+    }
+
+    /// Returns the processes that have started since.
+    pub fn processes<'a>(&self, name: &Name<'a>) -> impl Iterator<Item = Process> + use<'a, 'b> {
+        let after = self.after;
+        let new = self.new_processes(name);
+        new.filter(move |process| process.image > after)
+    }
+
+    /// Returns those of an image that were forked.
+    pub fn forks<'a>(
+        &self,
+        name: &Name<'a>,
+        image: &Image,
+    ) -> impl Iterator<Item = Process> + use<'a, 'b> {
+        let id = image.id;
+        let new = self.new_processes(name);
+        new.filter(move |process| process.image == id && process.parent != 0)
+    }
+
+    /// Returns the processes that have ended in images which the kernel has forgotten.
+    pub fn forgotten<'a>(&self, name: &Name<'a>) -> impl Iterator<Item = Process> + use<'a, 'b> {
+        let name = *name;
+        let is_kept = move |process: &Process| name.images().any(|image| image.id == process.image);
+        let ended = self.processes(&name).filter(|process| !process.live);
+        ended.filter(move |process| !is_kept(process))
+    }
+
+    /// Returns how many of the last processes have ended since.
+    pub fn ended(&self, name: &Name<'_>) -> usize {
+        let new = self.new_processes(name);
+        new.filter(|process| !process.live).count()
+    }
+
+    /// Returns how many processes have been missed since.
+    pub fn missed(&self, name: &Name<'_>) -> u64 {
+        name.missed.saturating_sub(self.before.missed)
+    }
+}
