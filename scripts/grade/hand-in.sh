@@ -5,8 +5,9 @@
 #
 # Pack the commits of build/exercise-NAME since its first one as a course asks for
 # them: build/hand-in-NAME/patch.tar.gz, with patch/ and in it what git format-patch
-# makes, and beside it the report. groff makes a PDF of a report.ms. The patches have to
-# apply to a fresh tree; checkpatch says what it thinks of them.
+# makes, and beside it the report. groff makes a PDF of a report.ms; INFO0940 wants at most
+# two pages. The patches have to apply to a fresh tree; checkpatch says what it thinks of
+# them.
 #
 # test grades them instead, as a teacher would.
 
