@@ -49,7 +49,7 @@ lvm() {
 	END
 }
 
-truncate -s 200M "$tmp/disk"
+truncate -s 72M "$tmp/disk"
 sfdisk -q "$tmp/disk" <<'END'
 label: gpt
 start=1MiB, size=10MiB
@@ -57,13 +57,13 @@ start=11MiB, size=10MiB
 start=21MiB, size=10MiB
 start=31MiB, size=10MiB
 start=41MiB, size=10MiB
-start=51MiB, size=120MiB
+start=51MiB, size=20MiB
 END
 partition 1 mke2fs -q -t ext4
 partition 2 luks
 partition 3 lvm
 partition 4 mkswap
-! command -v mkfs.btrfs >/dev/null || mib=120 partition 6 mkfs.btrfs
+! command -v mkfs.btrfs >/dev/null || mib=20 partition 6 mkfs.btrfs --mixed
 for format in qcow2 vdi vmdk; do
 	qemu-img convert -O $format "$tmp/disk" "$tmp/disk.$format"
 done

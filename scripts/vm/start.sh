@@ -12,8 +12,8 @@
 #
 # With IMAGE, boot that disk of a distribution, in any format that QEMU knows, with
 # ROOT, a partition with ext4 or btrfs, and what APPEND adds to the kernel's command
-# line, such as rootflags=subvol=@. What is written goes to a file in build/vm; the
-# image does not change.
+# line, such as rootflags=subvol=@. What is written goes to DISK (a file in build/vm); the
+# image does not change. GRUB=1 needs neither ROOT nor APPEND.
 #
 # Log in as user or root, without a password. 'sudo poweroff' ends the machine; Ctrl-A X
 # ends QEMU, which is like pulling the plug. Ctrl-C goes to the machine.
@@ -106,7 +106,7 @@ if [ "${IMAGE:-}" ]; then
 	check_free "$image"
 	format=$(qemu-img info --output=json "$image" | sed -n 's/^    "format": "\(.*\)",\{0,1\}$/\1/p')
 	[ "${GRUB:-}" ] || check_root
-	disk=$vm/$(basename "$image")-$(echo "$image" | cksum | cut -d' ' -f1).qcow2
+	disk=${DISK:-$vm/$(basename "$image")-$(echo "$image" | cksum | cut -d' ' -f1).qcow2}
 	overlay "$image" "$format" "$disk"
 else
 	disk=${DISK:-$vm/$ARCH.qcow2}

@@ -5,10 +5,10 @@
 #
 # Test machines with disks: boot new ones, unattended, with the handouts' numbers; in
 # them, compile the handouts' programs, load modules, run services under the tracker
-# (inside/test); boot by the line of the handout new_syscall_5.18, and pull the plug;
-# install the kernel's packages and boot by GRUB; install a second kernel as 'make deploy'
-# does, choose it in GRUB's menu, and remove it. With SHORT, only as far as the plug. Before
-# all that, test which disks are taken (scripts/test/disks.sh).
+# (inside/test); boot by the line of the handout new_syscall_5.18, and pull the plug; on
+# that disk, as IMAGE=, install the kernel's packages and boot by GRUB; install a second
+# kernel as 'make deploy' does, choose it in GRUB's menu, and remove it. With SHORT, only
+# as far as the plug. Before all that, test which disks are taken (scripts/test/disks.sh).
 #
 # The last line is 'N passed, N failed'; the exit status agrees.
 
@@ -110,8 +110,9 @@ try() {
 	fi
 }
 
+# by_make_vm VARIABLE=VALUE…
 by_make_vm() {
-	boot env DISK="$disk" SHARE="$share" GRUB="${1:-}" "$TOP/scripts/vm/start.sh"
+	boot env SHARE="$share" "$@" "$TOP/scripts/vm/start.sh"
 }
 
 # As it is there, but for -enable-kvm. There is no folder shared with the host.
@@ -208,7 +209,7 @@ machine() {
 	"$TOP/scripts/build/kernel.sh" || { fail "$arch: does not build"; return; }
 	release=$(cat "$kernel/include/config/kernel.release")
 
-	by_make_vm
+	by_make_vm DISK="$disk"
 	try 'make vm: log in on the serial console' log_in 360 || return
 	try 'make vm: systemd is running' is_running || return
 	try 'programs and modules' programs || :
@@ -222,11 +223,11 @@ machine() {
 	[ ! "${SHORT:-}" ] || return 0
 
 	"$TOP/scripts/vm/deb.sh" || { fail "$arch: make deb"; return; }
-	by_make_vm
-	try 'make vm: the disk has survived' log_in 360 || return
+	by_make_vm IMAGE="$disk" DISK="$run/written.qcow2"
+	try 'make vm IMAGE=: the disk has survived' log_in 360 || return
 	try 'the packages of make deb' install_packages || return
 	try 'a clean shutdown' off || return
-	by_make_vm 1
+	by_make_vm IMAGE="$disk" DISK="$run/written.qcow2" GRUB=1
 	try "the packages' kernel, by GRUB" booted_by_grub "$release" || return
 	try "systemd is running" is_running || return
 	try "make deploy, and GRUB's menu" deploys || return
