@@ -39,7 +39,7 @@ const SLACK: usize = 1024;
 
 /// Returns the number of free blocks, and the number of all blocks.
 fn blocks() -> (usize, usize) {
-    let mut buf = Mapping::new(256, MAP_PRIVATE).unwrap();
+    let mut buf = Mapping::new(1024, MAP_PRIVATE).unwrap();
     View::read(buf.bytes()).blocks()
 }
 
@@ -72,7 +72,7 @@ struct Sums {
 
 #[track_caller]
 fn sums(name: &CStr) -> Sums {
-    let mut buf = Mapping::new(256, MAP_PRIVATE).unwrap();
+    let mut buf = Mapping::new(1024, MAP_PRIVATE).unwrap();
     let view = View::read(buf.bytes());
     let mut images = view.images();
     let image = images.find(|image| image.name.as_bytes() == name.to_bytes());

@@ -707,6 +707,58 @@ tests! {
         expect_eq!(cow::get(c"third").err(), Some(EINVAL));
     }
 
+    /// It shows in which blocks of large VMAs the faults were.
+    fn parts_of_vmas() {
+        const PER_BLOCK: usize = cow::BLOCK / sys::PAGE_SIZE;
+        let area = Area::written(3 * PER_BLOCK);
+        // The first page from which on another block counts.
+        let next = (area.start().next_multiple_of(cow::BLOCK) - area.start()) / sys::PAGE_SIZE;
+        let next = if next == 0 { PER_BLOCK } else { next };
+        cow::set(NAME).unwrap();
+        let subject = Subject::start(NAME, |stops| {
+            area.write([0, next - 1, next + PER_BLOCK, next + PER_BLOCK + 1]);
+            area.write([next + 2 * PER_BLOCK - 1]);
+            stops.stop();
+        });
+        let mut buf = Mapping::new(64, sys::MAP_PRIVATE).unwrap();
+        let image = cow::images(buf.bytes()).next().expect("an image");
+        let of_area = image.parts().filter(|part| (area.start()..area.end()).contains(&part.0));
+        let (first, third) = (area.start(), area.page(next + PER_BLOCK));
+        let faults = if next == 1 { 1 } else { 2 };
+        expect!(of_area.eq([(first, faults), (third, 3)]));
+        subject.end();
+    }
+
+    /// `/proc/cow_track_totals` has the same lines, but for VMAs.
+    fn totals() {
+        let area = Area::written(300);
+        cow::set(NAME).unwrap();
+        cow::set(OTHER).unwrap();
+        let subject = Subject::start(NAME, |stops| {
+            area.write((0..area.len() / sys::PAGE_SIZE).step_by(100));
+            forked(|| area.write(0..5));
+            stops.stop();
+        });
+        let mut buf = Mapping::new(64, sys::MAP_PRIVATE).unwrap();
+        let mut totals = Mapping::new(64, sys::MAP_PRIVATE).unwrap();
+        let view = View::read(buf.bytes());
+        let totals = io::read_file(c"/proc/cow_track_totals", totals.bytes()).unwrap();
+        let totals = View::of(totals);
+        expect_eq!(totals.images().flat_map(|image| image.vmas()).count(), 0);
+        expect_eq!(totals.images().count(), 1);
+        for (all, total) in view.images().zip(totals.images()) {
+            let counts = |image: cow::Image<'_>| (image.id, image.pid, image.live, image.faults);
+            expect_eq!(counts(all), counts(total));
+            expect_eq!((total.mapped, total.unplaced), (0, all.unplaced));
+        }
+        expect_eq!(totals.processes("subject").count(), 2);
+        for (all, total) in view.processes("subject").zip(totals.processes("subject")) {
+            let same = |process: cow::Process| cow::Process { ns: 0, ..process };
+            expect_eq!(same(all), same(total));
+        }
+        subject.end();
+    }
+
     /// Names cannot forge lines in it.
     fn view_escapes() {
         cow::set(c"a\nimage 7").unwrap();

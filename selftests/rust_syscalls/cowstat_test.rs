@@ -516,6 +516,22 @@ tests! {
         subject.end();
     }
 
+    fn shows_where_in_a_mapping() {
+        const PAGES: usize = cow::BLOCK / sys::PAGE_SIZE;
+        let area = Area::written(3 * PAGES);
+        // The second of the cells, which begin at multiples of their size.
+        let first = (area.start() / cow::BLOCK + 1) * cow::BLOCK - area.start();
+        let first = first / sys::PAGE_SIZE;
+        cow::set(NAME).expect("a name");
+        let subject = Subject::start(NAME, |stops| {
+            area.write(first..first + PAGES);
+            stops.stop();
+        });
+        let line = text!("{:16x}{:10}{PAGES:10}  # ", area.start(), area.len() / 1024);
+        expect_output(&[c"map", NAME], 0, &[line.as_str()]);
+        subject.end();
+    }
+
     fn says_what_to_do(timeout: 300) {
         expect_output(&[NAME, c"-1"], 1, &["subject is not tracked: 'cowstat start subject'"]);
         expect_output(&[c"map", NAME], 1, &["subject is not tracked: 'cowstat start subject'"]);

@@ -445,28 +445,29 @@ tests! {
         }
     }
 
-    /// The same holds for the view of everything: whoever opens it needs privilege.
+    /// The same holds for the files that show everything: whoever opens them needs privilege.
     fn proc_file() {
-        const FILE: &CStr = c"/proc/cow_track";
-        let open = || io::File::open(FILE, sys::O_RDONLY);
-        let opens = || open().map(|_| 0);
-        for _ in 0..2 {
-            expect_eq!(opens(), Ok(0));
-            // The mode of the file.
-            expect_eq!(as_user(1000, &[], opens), Err(EACCES));
-            expect_eq!(as_user(1000, &[CAP_PERFMON], opens), Err(EACCES));
-            // Bypassing the mode, and root without its capabilities.
-            expect_eq!(as_user(1000, &[CAP_DAC_READ_SEARCH], opens), Err(EPERM));
-            expect_eq!(as_user(0, &[], opens), Err(EPERM));
-            expect_eq!(as_user(0, &[CAP_SYS_PTRACE], opens), Err(EPERM));
-            expect_eq!(as_user(0, &[CAP_PERFMON], opens), Ok(0));
-            expect_eq!(as_user(0, &[CAP_SYS_ADMIN], opens), Ok(0));
-            cow::set(NAME).unwrap();
+        for file in [c"/proc/cow_track", c"/proc/cow_track_totals"] {
+            let open = || io::File::open(file, sys::O_RDONLY);
+            let opens = || open().map(|_| 0);
+            for _ in 0..2 {
+                expect_eq!(opens(), Ok(0));
+                // The mode of the file.
+                expect_eq!(as_user(1000, &[], opens), Err(EACCES));
+                expect_eq!(as_user(1000, &[CAP_PERFMON], opens), Err(EACCES));
+                // Bypassing the mode, and root without its capabilities.
+                expect_eq!(as_user(1000, &[CAP_DAC_READ_SEARCH], opens), Err(EPERM));
+                expect_eq!(as_user(0, &[], opens), Err(EPERM));
+                expect_eq!(as_user(0, &[CAP_SYS_PTRACE], opens), Err(EPERM));
+                expect_eq!(as_user(0, &[CAP_PERFMON], opens), Ok(0));
+                expect_eq!(as_user(0, &[CAP_SYS_ADMIN], opens), Ok(0));
+                cow::set(NAME).unwrap();
+            }
+            let opened = open().unwrap();
+            let read = || opened.read_all(&mut [0; 4096]).map(|text| usize::from(text.is_empty()));
+            expect_eq!(as_user(1000, &[], read), Ok(0));
+            expect_eq!(io::write_file(file, b"0").err(), Some(EIO));
         }
-        let file = open().unwrap();
-        let read = || file.read_all(&mut [0; 4096]).map(|text| usize::from(text.is_empty()));
-        expect_eq!(as_user(1000, &[], read), Ok(0));
-        expect_eq!(io::write_file(FILE, b"0").err(), Some(EIO));
     }
 
     /// All reads of the file come from one text, created when it was opened, however small the

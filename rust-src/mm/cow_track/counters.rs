@@ -56,6 +56,20 @@ pub(crate) struct Counted {
     pub(crate) faults: u64,
 }
 
+/// The number of faults in the part of a range that is in one block.
+#[derive(Clone, Copy)]
+pub(crate) struct Part {
+    pub(crate) start: usize,
+    pub(crate) faults: u64,
+}
+
+impl Counted {
+    /// Returns whether there can be several parts.
+    pub(crate) fn has_parts(&self) -> bool {
+        self.start >> BLOCK_SHIFT != (self.end - 1) >> BLOCK_SHIFT
+    }
+}
+
 /// The counters of [`BLOCK_SIZE`] bytes of address space. Each counter wraps after 2^32 faults.
 ///
 /// Starts with what C knows as `struct cow_track_block`.
@@ -258,11 +272,12 @@ impl Counters {
         });
     }
 
-    /// Adds the counts in each of `ranges`, which must be sorted, to the faults of that range.
+    /// Adds the counts in each of `ranges`, which must be sorted, to the faults of that range. Adds
+    /// those of its parts to `parts`, as far as there is room.
     ///
     /// Faults may be counted concurrently. Returns whether the image has ended, so that some counts
     /// may be missing.
-    pub(crate) fn add_to(&self, ranges: &mut [Counted]) -> bool {
+    pub(crate) fn add_to(&self, ranges: &mut [Counted], parts: &mut KVVec<Part>) -> bool {
         let mut first = 0;
 
         self.for_each(0, usize::MAX, |block| {
@@ -271,13 +286,24 @@ impl Counters {
                 if block.last() < range.start {
                     break;
                 }
+                let mut faults = 0;
                 for page in block.pages_in(range.start, range.end) {
                     // SAFETY: As in `clear()`. This is `READ_ONCE()`.
-                    range.faults += u64::from(unsafe { page.as_ptr().read_volatile() } as u32);
+                    faults += u64::from(unsafe { page.as_ptr().read_volatile() } as u32);
+                }
+                range.faults += faults;
+                if faults != 0 && range.has_parts() {
+                    let start = block.start().max(range.start);
+                    let _ = parts.push_within_capacity(Part { start, faults });
                 }
             }
         });
         self.closed.load(Relaxed)
+    }
+
+    /// Returns the number of blocks, or more.
+    pub(crate) fn blocks(&self) -> usize {
+        self.len.load(Relaxed)
     }
 
     /// Returns the number of faults that have no counter.
@@ -328,7 +354,7 @@ mod tests {
             end,
             faults: 0,
         });
-        counters.add_to(&mut ranges);
+        counters.add_to(&mut ranges, &mut KVVec::new());
         ranges.map(|range| range.faults)
     }
 

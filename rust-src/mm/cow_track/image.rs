@@ -91,7 +91,7 @@ impl Image {
     ///
     /// The image must have no live members, and no members that may still have faults.
     pub(crate) unsafe fn end(&self, mut vmas: KVVec<Counted>) {
-        self.counters.add_to(&mut vmas);
+        self.counters.add_to(&mut vmas, &mut KVVec::new());
         // SAFETY: Only faults of members use blocks.
         unsafe { self.counters.close() };
         self.last.populate(vmas);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/proc/cow_track`: everything that is tracked, without the limits of `pf_get_info()`.
+//! `/proc/cow_track`: everything that is tracked, without the limits of `pf_get_info()`. And
+//! `/proc/cow_track_totals`: the same without VMAs.
 //!
 //! The format is described in Documentation/ABI/testing/procfs-cow_track. The text is created when
 //! the file is opened, so it does not change while it is read.
@@ -79,7 +80,8 @@ macro_rules! line {
 }
 
 impl Text {
-    fn new() -> Result<Self> {
+    /// Lists all names, and at most `vmas` VMAs of each image.
+    fn new(vmas: usize) -> Result<Self> {
         let mut text = Self(KVVec::new());
         line!(text, "version 1")?;
         line!(
@@ -105,26 +107,26 @@ impl Text {
             let name = Escaped::new(name.as_bytes());
             line!(text, "name {} {name}", Decimal(missed))?;
             let keys = keys(id)?;
-            text.images(id, &keys)?;
+            text.images(id, &keys, vmas)?;
             text.processes(id, &keys)?;
             last = id;
         }
     }
 
-    fn images(&mut self, id: u64, keys: &[Key]) -> Result {
+    fn images(&mut self, id: u64, keys: &[Key], vmas: usize) -> Result {
         // First, so that an image that ends meanwhile is left out, and not listed twice.
         let last = ended(id);
         for members in keys.chunk_by(|a, b| a.exec == b.exec) {
             // Skip images whose members are all ending and have not been recorded yet.
             if let Some((space, mm)) = newest(id, members) {
-                if let Some(report) = Report::of_live(&space.image, &mm, usize::MAX)? {
+                if let Some(report) = Report::of_live(&space.image, &mm, vmas)? {
                     self.image(space.key.exec, space.pid, members.len(), &report)?;
                 }
             }
         }
         delay(bindings::COW_TRACK_LIST);
         if let Ok(Some(image)) = last {
-            if let Some(report) = Report::of_ended(&image, usize::MAX)? {
+            if let Some(report) = Report::of_ended(&image, vmas)? {
                 self.image(image.exec, 0, 0, &report)?;
             }
         }
@@ -142,8 +144,12 @@ impl Text {
             Decimal(mapped),
             report.unplaced
         )?;
+        let mut parts = report.parts.iter().peekable();
         for &Counted { start, end, faults } in &report.vmas {
             line!(self, "{start:08x}-{end:08x} {}", Decimal(faults))?;
+            while let Some(part) = parts.next_if(|part| part.start < end) {
+                line!(self, "at {:08x} {}", part.start, Decimal(part.faults))?;
+            }
         }
         Ok(())
     }
@@ -188,15 +194,15 @@ impl Text {
     }
 }
 
-/// Creates the text of the file. Returns 0, or `-ENOMEM`, or `-EINTR` if the current task is being
-/// killed.
+/// Creates the text of the file, with or without VMAs. Returns 0, or `-ENOMEM`, or `-EINTR` if the
+/// current task is being killed.
 ///
 /// # Safety
 ///
 /// `out` must be valid for writing. The caller must free the text in it with `kvfree()`.
 #[export]
-unsafe extern "C" fn cow_track_text(out: *mut bindings::cow_track_text) -> c_int {
-    match Text::new() {
+unsafe extern "C" fn cow_track_text(out: *mut bindings::cow_track_text, has_vmas: bool) -> c_int {
+    match Text::new(if has_vmas { usize::MAX } else { 0 }) {
         Ok(Text(text)) => {
             let (text, len, _) = text.into_raw_parts();
             let text = text.cast();

@@ -3,7 +3,10 @@
 //! Reports on a name: its images, their VMAs, and the faults in each.
 
 use super::{
-    counters::Counted,
+    counters::{
+        Counted,
+        Part, //
+    },
     gfp_track,
     image::{
         list_vmas,
@@ -92,6 +95,8 @@ pub(crate) struct Report {
     /// The VMAs of the live member that started last or, if there is none, of the member that ended
     /// last, up to the limit asked for. The faults are those of all members.
     pub(crate) vmas: KVVec<Counted>,
+    /// In which parts of these VMAs the faults are, if all VMAs of a live member are listed.
+    pub(crate) parts: KVVec<Part>,
     /// The number of faults.
     pub(crate) total: u64,
     /// How many of these have no counter.
@@ -129,11 +134,22 @@ impl Report {
 
     /// Reports on an image with a live member that has this mm. Returns [`None`] if the image has
     /// ended in the meantime.
+    ///
+    /// Lists at most `limit` VMAs. If this is 0, does not lock the mm.
     pub(crate) fn of_live(image: &Image, mm: &MmWithUser, limit: usize) -> Result<Option<Self>> {
+        if limit == 0 {
+            return Ok(Some(Self::sum(image, KVVec::new(), KVVec::new())));
+        }
         let mut vmas = list_vmas(&mm.mmap_read_lock_killable()?, limit, gfp_track())?;
-        let has_ended = image.counters.add_to(&mut vmas);
+        let mut parts = KVVec::new();
+        if limit == usize::MAX {
+            // Where VMAs meet in a block, there are two parts. Blocks may be added meanwhile.
+            let count = image.counters.blocks() + vmas.len() + AT_ONCE;
+            parts.reserve(count, gfp_track())?;
+        }
+        let has_ended = image.counters.add_to(&mut vmas, &mut parts);
 
-        Ok((!has_ended).then(|| Self::sum(image, vmas)))
+        Ok((!has_ended).then(|| Self::sum(image, vmas, parts)))
     }
 
     /// Reports on an image without live members. Returns [`None`] if its last member has not been
@@ -144,16 +160,17 @@ impl Report {
         };
         let mut vmas = KVVec::new();
         vmas.extend_from_slice(&last[..last.len().min(limit)], gfp_track())?;
-        Ok(Some(Self::sum(image, vmas)))
+        Ok(Some(Self::sum(image, vmas, KVVec::new())))
     }
 
-    fn sum(image: &Image, vmas: KVVec<Counted>) -> Self {
+    fn sum(image: &Image, vmas: KVVec<Counted>, parts: KVVec<Part>) -> Self {
         let unplaced = image.counters.unplaced();
         // Reads the pages before the total: a fault is added to the total first. Pairs with the
         // barrier in `__cow_track_fault()`.
         smp_mb(Read);
         Self {
             vmas,
+            parts,
             total: image.faults.sum(),
             unplaced,
         }

@@ -262,6 +262,7 @@ mod tests {
         vmas.push(vma, GFP_KERNEL)?;
         Ok(Report {
             vmas,
+            parts: KVVec::new(),
             total: faults,
             unplaced: 0,
         })

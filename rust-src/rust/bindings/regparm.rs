@@ -89,6 +89,7 @@ macro_rules! words {
             type Returned = Same;
 
             // The caller extends a short argument.
+            #[allow(clippy::cast_lossless)] // Signed types have no `From`.
             #[inline(always)]
             unsafe fn write(self, to: *mut Word) {
                 // SAFETY: By the safety requirements.
@@ -542,6 +543,7 @@ macro_rules! functions {
             $(#[$attr])*
             #[inline(always)]
             pub unsafe extern "C" fn $name($($arg: $ty),*) -> $output {
+                // SAFETY: By the safety requirements of the C function.
                 unsafe { regparm::call(for_c::$name, ($($arg,)*)) }
             }
         )*
@@ -555,6 +557,7 @@ macro_rules! functions {
                         #[$link_name]
                         fn function();
                     }
+                    // SAFETY: `bindgen` has taken the type from C.
                     unsafe { regparm::CFn::new(function) }
                 };
             )*

@@ -19,11 +19,6 @@ use std::{
         BTreeSet,
         HashMap, //
     },
-    fs::File,
-    io::{
-        BufRead,
-        BufReader, //
-    },
     process::ExitCode,
 };
 
@@ -229,28 +224,27 @@ impl Types {
                 .find(|word| word.starts_with("x86_"))
                 .map(|word| word.to_string())
                 .unwrap_or_default(),
-            ty: format!("{result} {types:?}"),
+            ty: format!("{result} {types:?} {variadic}"),
             result: (result.to_string(), self.layout(result).0),
         })
     }
 
     /// Reads the functions of a file: those that C knows, or the calls and definitions of Rust.
-    fn read(&mut self, path: &str, with_calls: bool) -> Vec<Function> {
-        let file = File::open(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    fn read(&mut self, ir: &str, with_calls: bool) -> Vec<Function> {
         let mut functions: Vec<Function> = Vec::new();
         let mut declared = HashMap::new();
         let mut aliases = Vec::new();
 
-        for line in BufReader::new(file).split(b'\n') {
-            let line = String::from_utf8_lossy(&line.unwrap()).into_owned();
+        for line in ir.lines() {
             // The types come before all functions.
-            if let Some((name, ty)) = line.split_once(" = type ") {
+            if line.starts_with('%') {
+                let (name, ty) = line.split_once(" = type ").unwrap();
                 self.0.insert(name.to_string(), ty.to_string());
                 continue;
             }
             // Of functions that are equal, LLVM may keep one: `@NAME = … alias TYPE, ptr @KEPT`.
             if line.starts_with('@') && line.contains(" alias ") {
-                match &split(&line, ' ')[..] {
+                match &split(line, ' ')[..] {
                     words @ [name, .., kept] if words.contains(&"alias") => {
                         aliases.push((unquoted(name), unquoted(kept)));
                     }
@@ -272,18 +266,20 @@ impl Types {
 
             match what {
                 "define" | "declare" => (),
-                "call" | "invoke" if with_calls && !rest.contains(" asm ") => (),
+                "call" | "invoke" if with_calls && !split(rest, ' ').contains(&"asm") => (),
                 _ => continue,
             }
             match self.function(rest) {
                 Some(function) if with_calls && what == "declare" => {
-                    declared.insert(function.name.clone(), function);
+                    // `@NAME` and `@"\01NAME"` are the same for the linker.
+                    let other = declared.insert(function.name.clone(), function);
+                    assert!(other.is_none(), "declared twice: {line}");
                 }
                 Some(function) => functions.push(Function {
                     is_definition: what == "define",
                     ..function
                 }),
-                None => panic!("{path}: cannot read this: {line}"),
+                None => panic!("cannot read this: {line}"),
             }
         }
         // For LLVM, an attribute in the declaration of what is called is as good as in the call, if
@@ -379,6 +375,13 @@ impl Function {
         place.is_some_and(|place| place.kind == RESULT_PLACE && !place.in_register)
     }
 
+    /// C does not have such integers.
+    fn has_128_bits(&self) -> bool {
+        let mut params = self.params.iter();
+
+        self.result.1 > 8 || params.any(|param| param.kind == WIDE && param.words > 2)
+    }
+
     /// C returns this in a register that Rust does not use.
     fn returns_float(&self) -> bool {
         matches!(&*self.result.0, "float" | "double" | "x86_fp80")
@@ -389,6 +392,9 @@ impl Function {
         let rust = self.places(false);
         if !self.convention.is_empty() {
             return Some(format!("  Convention in Rust: {}\n", self.convention));
+        }
+        if self.has_128_bits() {
+            return Some("  A 128-bit integer\n".to_owned());
         }
         // The place is on the stack, and only Rust has the callee remove it from there.
         if (self.variadic || in_c.is_some_and(|in_c| in_c.variadic))
@@ -445,9 +451,8 @@ impl Function {
 }
 
 /// Whether a file has a pointer to a function: its name, neither called nor declared.
-fn has_pointer(path: &str, name: &str) -> bool {
-    let ir = std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let (ir, name) = (String::from_utf8_lossy(&ir), format!("@{name}"));
+fn has_pointer(ir: &str, name: &str) -> bool {
+    let name = format!("@{name}");
     let no_pointer = |c: char| c.is_alphanumeric() || "_.$-(".contains(c);
 
     ir.split(&name)
@@ -457,17 +462,21 @@ fn has_pointer(path: &str, name: &str) -> bool {
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args().skip(1).collect();
+    let load = |path: &String| {
+        let ir = std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        String::from_utf8_lossy(&ir).into_owned()
+    };
     let (c, rust, on_stack) = match &args[..] {
-        [c, rust] => (c, rust, None),
-        [c, rust, function] => (c, rust, Some(function)),
+        [c, rust] => (load(c), load(rust), None),
+        [c, rust, function] => (load(c), load(rust), Some(function)),
         _ => panic!("usage: check C-IR RUST-IR [FUNCTION]"),
     };
     let c: HashMap<_, _> = Types::default()
-        .read(c, false)
+        .read(&c, false)
         .into_iter()
         .map(|function| (function.name.clone(), function))
         .collect();
-    let functions = Types::default().read(rust, true);
+    let functions = Types::default().read(&rust, true);
     // `#[export_name]` does not make a function one for C.
     let own: BTreeSet<_> = functions
         .iter()
@@ -500,7 +509,7 @@ fn main() -> ExitCode {
         }
     }
 
-    if let Some(name) = on_stack.filter(|name| has_pointer(rust, name)) {
+    if let Some(name) = on_stack.filter(|name| has_pointer(&rust, name)) {
         errors.insert(format!(
             "error: A pointer to `{name}` beside calls that the compiler makes up.\n"
         ));

@@ -276,7 +276,18 @@ impl<'a> Image<'a> {
 
     /// Returns all its VMAs.
     pub fn vmas(&self) -> impl Iterator<Item = Counted> + 'a {
-        self.ranges.lines().map_while(parse_vma)
+        self.lines().filter_map(parse_vma)
+    }
+
+    /// Returns in which parts of its VMAs the faults are, with the addresses of the parts: for VMAs
+    /// that are in more than one block.
+    pub fn parts(&self) -> impl Iterator<Item = (usize, isize)> + 'a {
+        self.lines().filter_map(parse_part)
+    }
+
+    fn lines(&self) -> impl Iterator<Item = &'a str> + 'a {
+        let lines = self.ranges.lines();
+        lines.take_while(|line| parse_vma(line).is_some() || parse_part(line).is_some())
     }
 }
 
@@ -288,6 +299,12 @@ fn parse_vma(line: &str) -> Option<Counted> {
         range: (address(start)?, address(end)?),
         faults: faults.parse().ok()?,
     })
+}
+
+fn parse_part(line: &str) -> Option<(usize, isize)> {
+    let (start, faults) = line.strip_prefix("at ")?.split_once(' ')?;
+    let start = usize::from_str_radix(start, 16).ok()?;
+    Some((start, faults.parse().ok()?))
 }
 
 /// A process in `/proc/cow_track`: its faults, and those of its parent since the fork.
@@ -330,6 +347,9 @@ impl Process {
     }
 }
 
+/// How many bytes of address space a block of counters is for.
+pub const BLOCK: usize = 2 << 20;
+
 /// How many ended processes `/proc/cow_track` lists for each name.
 pub const ENDED: usize = 32;
 
@@ -344,6 +364,7 @@ enum Line<'a> {
     Name(&'a str, u64),
     Image(Image<'a>),
     Vma(Counted),
+    Part(usize, isize),
     Process(Process),
 }
 
@@ -395,6 +416,7 @@ impl<'a> View<'a> {
                 }
                 ("image", _) => Image::parse(name, line, next).map(Line::Image),
                 ("process", _) => Process::parse(line).map(Line::Process),
+                ("at", _) => parse_part(line).map(|(start, faults)| Line::Part(start, faults)),
                 _ => parse_vma(line).map(Line::Vma),
             };
             let parsed = { parse }().unwrap_or_else(|| panic!("in /proc/cow_track: {line}"));
@@ -441,6 +463,7 @@ impl<'a> View<'a> {
         // The state within the lines of an image or a name.
         let mut image: Option<Image<'_>> = None;
         let mut vmas = (0, 0);
+        let mut parts = (0, 0);
         let mut ended = None;
         for (name, line) in self.lines() {
             match line {
@@ -468,7 +491,17 @@ impl<'a> View<'a> {
                     expect!(image.is_some() && ended.is_none(), "{vma:x?} of {name}");
                     let (start, end) = vma.range;
                     expect!(vmas.1 <= start && start < end, "{vma:x?} after {vmas:x?}");
-                    vmas = vma.range;
+                    (vmas, parts) = (vma.range, (start, vma.faults));
+                }
+                Line::Part(start, faults) => {
+                    let (begin, rest) = parts;
+                    expect!(begin <= start && start < vmas.1, "{start:x} in {vmas:x?}");
+                    expect!(
+                        start == vmas.0 || start % BLOCK == 0,
+                        "{start:x} in {vmas:x?}"
+                    );
+                    expect!(0 < faults && faults <= rest, "{faults} of {rest}");
+                    parts = (start + 1, rest - faults);
                 }
                 Line::Process(process) => {
                     let count = ended.unwrap_or(0);

@@ -258,7 +258,7 @@ fn stop() -> Fail<i32> {
     match rt::calls::pf_cleanup() {
         Ok(_) | Err(sys::EACCES) => Ok(0),
         // This says why.
-        Err(err) => match Source::new(None)?.read() {
+        Err(err) => match Source::new(None)?.read_totals() {
             Ok(_) => fail!("the kernel does not forget its names: {err:?}"),
             Err(why) => Err(why),
         },

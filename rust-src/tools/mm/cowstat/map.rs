@@ -12,10 +12,12 @@ use crate::put;
 use crate::term;
 use crate::view::Image;
 use crate::view::Name;
+use crate::view::Part;
 use crate::view::Source;
 use crate::view::Vma;
 use crate::Fail;
 use crate::Options;
+use core::iter::Peekable;
 use rt::Args;
 
 const PAGE: u64 = 4096;
@@ -34,11 +36,10 @@ const SHADES: [(u64, char, u8, &str); 6] = [
 ];
 const LABELS: [&str; 6] = ["none", "< 1 %", "< 10 %", "< 50 %", "< 100 %", ">= 100 %"];
 
-/// Returns the index of a mapping's shade.
-fn shade(vma: &Vma) -> usize {
-    let pages = (vma.end - vma.start).div_ceil(PAGE);
-    let percent = vma.faults.saturating_mul(100) / pages;
-    match vma.faults {
+/// Returns the index of the shade for so many faults in so many bytes.
+fn shade(faults: u64, bytes: u64) -> usize {
+    let percent = faults.saturating_mul(100) / bytes.div_ceil(PAGE);
+    match faults {
         0 => 0,
         _ => (1..SHADES.len())
             .rev()
@@ -79,14 +80,23 @@ impl<'a> Layout<'a> {
         all.filter(|vma| vma.faults != 0 || vma.end - vma.start >= 2 * MIB)
     }
 
-    /// Returns the address and the number of cells of each line of a mapping.
-    fn lines(&self, vma: &Vma) -> impl Iterator<Item = (u64, u64)> + use<> {
-        let (cell, width, start) = (self.cell, self.width, vma.start);
-        let cells = (vma.end - start).div_ceil(cell);
-        (0..cells.div_ceil(width)).map(move |line| {
-            let first = line * width;
-            (start + first * cell, (cells - first).min(width))
+    /// Returns the lines of a mapping, and of each the addresses of its cells.
+    fn lines(&self, vma: &Vma) -> impl Iterator<Item = impl Iterator<Item = (u64, u64)>> {
+        let (cell, width, vma) = (self.cell, self.width, *vma);
+        let last = (vma.end - 1) / cell;
+        let lines = (vma.start / cell..=last).step_by(width as usize);
+        lines.map(move |first| {
+            let cells = first..=last.min(first + width - 1);
+            cells.map(move |i| ((i * cell).max(vma.start), ((i + 1) * cell).min(vma.end)))
         })
+    }
+
+    /// Returns what tells the shades of mappings, which are to be asked for in address order.
+    fn shades(&self) -> Shades<impl Iterator<Item = Part> + use<'a>> {
+        Shades {
+            parts: self.name.parts(&self.image).peekable(),
+            are_known: false,
+        }
     }
 
     /// Returns how many mappings are not drawn, and their size in MiB.
@@ -96,6 +106,31 @@ impl<'a> Layout<'a> {
         let count = all.count() - drawn.count();
         let bytes = self.name.vmas(&self.image).map(size).sum::<u64>();
         (count, (bytes - self.drawn().map(size).sum::<u64>()) / MIB)
+    }
+}
+
+/// Tells the shades of cells, in address order.
+struct Shades<I: Iterator<Item = Part>> {
+    parts: Peekable<I>,
+    /// Whether the parts of the current mapping are known.
+    are_known: bool,
+}
+
+impl<I: Iterator<Item = Part>> Shades<I> {
+    /// Returns the shade of the cell at these addresses of a mapping.
+    fn of(&mut self, vma: &Vma, (start, end): (u64, u64)) -> usize {
+        if start == vma.start {
+            let next = self.parts.peek();
+            self.are_known = next.is_some_and(|part| part.start < vma.end);
+        }
+        if !self.are_known {
+            return shade(vma.faults, vma.end - vma.start);
+        }
+        let mut faults = 0;
+        while let Some(part) = self.parts.next_if(|part| part.start < end) {
+            faults += part.faults;
+        }
+        shade(faults, end - start)
     }
 }
 
@@ -134,7 +169,7 @@ pub fn run(options: &Options, args: Args, name: &[u8]) -> Fail<i32> {
 }
 
 /// What a map cannot tell.
-const AVERAGE: &str = "The kernel counts by mapping: all cells of a mapping have its average.";
+const AVERAGE: &str = "It has ended, so all cells of a mapping have its average.";
 
 /// Returns the name of a mapping: of a file, without its folder.
 fn short(name: Option<&[u8]>) -> &[u8] {
@@ -175,21 +210,27 @@ fn text(out: &mut Out, layout: &Layout<'_>, maps: &mut Maps, is_screen: bool) {
         reset(out, is_screen);
         put!(out, "] {label}");
     }
-    put!(out, "\n{AVERAGE}\n\n         ADDRESS       KiB    FAULTS\n");
+    if image.live == 0 {
+        put!(out, "\n{AVERAGE}");
+    }
+    put!(out, "\n\n         ADDRESS       KiB    FAULTS\n");
 
     let mut names = maps.of(image);
+    let mut shades = layout.shades();
     for vma in layout.drawn() {
         let name = short(names.of(&vma));
-        let shade = shade(&vma);
-        for (address, cells) in layout.lines(&vma) {
+        for line in layout.lines(&vma) {
+            let mut line = line.peekable();
+            let address = line.peek().map_or(0, |cell| cell.0);
             if address == vma.start {
                 let kib = (vma.end - vma.start) / 1024;
                 put!(out, "{address:16x}{kib:10}{:10} ", Count(vma.faults));
             } else {
                 put!(out, "{address:16x}{:20} ", "");
             }
-            colour(out, shade, is_screen);
-            for _ in 0..cells {
+            for cell in line {
+                let shade = shades.of(&vma, cell);
+                colour(out, shade, is_screen);
                 put!(out, "{}", SHADES[shade].1);
             }
             reset(out, is_screen);
@@ -255,7 +296,11 @@ fn svg(out: &mut Out, layout: &Layout<'_>, maps: &mut Maps) {
         "<text x=\"10\" y=\"38\">A cell is up to {} MiB. ",
         layout.cell / MIB
     );
-    put!(out, "{AVERAGE}</text>\n");
+    put!(
+        out,
+        "{}</text>\n",
+        if image.live == 0 { AVERAGE } else { "" }
+    );
 
     put!(
         out,
@@ -292,10 +337,13 @@ fn svg(out: &mut Out, layout: &Layout<'_>, maps: &mut Maps) {
     }
 
     let mut names = maps.of(image);
+    let mut shades = layout.shades();
     let mut y = TOP;
     for vma in layout.drawn() {
         let name = names.of(&vma);
-        for (address, cells) in layout.lines(&vma) {
+        for line in layout.lines(&vma) {
+            let mut line = line.peekable();
+            let address = line.peek().map_or(0, |cell| cell.0);
             let (base, high) = (y + LINE - 4, LINE - 2);
             put!(
                 out,
@@ -303,14 +351,15 @@ fn svg(out: &mut Out, layout: &Layout<'_>, maps: &mut Maps) {
                 LEFT - 6
             );
             put!(out, "{address:x}</text>");
-            for fill in [SHADES[shade(&vma)].3, "url(#cells)"] {
-                put!(
-                    out,
-                    "<rect x=\"{LEFT}\" y=\"{y}\" width=\"{}\" ",
-                    cells * CELL
-                );
+            let mut x = LEFT;
+            for cell in line {
+                let fill = SHADES[shades.of(&vma, cell)].3;
+                put!(out, "<rect x=\"{x}\" y=\"{y}\" width=\"{CELL}\" ");
                 put!(out, "height=\"{high}\" fill=\"{fill}\"/>");
+                x += CELL;
             }
+            put!(out, "<rect x=\"{LEFT}\" y=\"{y}\" width=\"{}\" ", x - LEFT);
+            put!(out, "height=\"{high}\" fill=\"url(#cells)\"/>");
             if address == vma.start {
                 let name =
                     name.map_or(

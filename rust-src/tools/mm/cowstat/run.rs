@@ -72,7 +72,7 @@ pub fn run(options: &Options, command: Args) -> Fail<i32> {
     };
     let mut look = || {
         let mut forks = Forks::default();
-        if let Ok(snapshot) = source.read() {
+        if let Ok(snapshot) = source.read_totals() {
             let name = snapshot.find(name).unwrap_or_default();
             // The first is likely to end last, and the kernel keeps the one that does.
             let image = since.images(&name).find(|image| image.live != 0);

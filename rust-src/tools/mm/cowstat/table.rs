@@ -127,7 +127,7 @@ pub fn run(options: &Options, args: Args, names: &[&'static [u8]]) -> Fail<i32> 
         true => Some(Tracking::start(&mut source, names)?),
         false => None,
     };
-    if source.read()?.names().next().is_none() {
+    if source.read_totals()?.names().next().is_none() {
         fail!("nothing is tracked: give the name of a process, or see 'cowstat start'");
     }
     let is_screen = !options.json && options.output.is_none() && term::is_capable(args);
@@ -145,7 +145,10 @@ pub fn run(options: &Options, args: Args, names: &[&'static [u8]]) -> Fail<i32> 
     };
 
     loop {
-        let snapshot = source.read()?;
+        let snapshot = match options.json {
+            true => source.read()?,
+            false => source.read_totals()?,
+        };
         let time = sys::now();
         let mut rows = [Row::default(); ROWS];
         let (len, left_out) = collect(&snapshot, names, &last, time, &mut rows);

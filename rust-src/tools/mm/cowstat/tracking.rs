@@ -6,7 +6,7 @@ use crate::fail;
 use crate::out::message;
 use crate::out::Safe;
 use crate::view::is_name;
-use crate::view::open;
+use crate::view::open_lock;
 use crate::view::Source;
 use crate::view::NAMES_MAX;
 use crate::Fail;
@@ -29,7 +29,7 @@ impl Tracking {
         };
         // This and `drop()` of another cowstat wait for each other.
         let _lock = lock()?;
-        let snapshot = source.read()?;
+        let snapshot = source.read_totals()?;
         let count = snapshot.names().count();
         for &name in names {
             let is_ours = tracking.names[..tracking.count].contains(&name);
@@ -64,7 +64,7 @@ impl Drop for Tracking {
         }
         let _lock = lock();
         let only_ours = Source::new(None).is_ok_and(|mut source| {
-            source.read().is_ok_and(|snapshot| {
+            source.read_totals().is_ok_and(|snapshot| {
                 let is_ours = |name: &[u8]| ours.iter().any(|ours| is_name(name, ours));
                 snapshot.names().all(|name| is_ours(name.name))
             })
@@ -82,7 +82,7 @@ impl Drop for Tracking {
 
 /// Waits until no other cowstat changes what is tracked, and keeps others from it.
 fn lock() -> Fail<File> {
-    let file = open()?;
+    let file = open_lock()?;
     while sys::flock(file.fd, sys::LOCK_EX) == Err(sys::EINTR) {}
     Ok(file)
 }

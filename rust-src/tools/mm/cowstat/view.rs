@@ -12,6 +12,7 @@ use rt::sys;
 use rt::File;
 
 const TRACK: &CStr = c"/proc/cow_track";
+const TOTALS: &CStr = c"/proc/cow_track_totals";
 
 /// The maximum length of a name, and of their number.
 pub const NAME_MAX: usize = 15;
@@ -38,8 +39,17 @@ impl Source {
 
     /// Reads a snapshot.
     pub fn read(&mut self) -> Fail<Snapshot<'_>> {
+        self.read_from(TRACK)
+    }
+
+    /// Reads a snapshot that may lack VMAs.
+    pub fn read_totals(&mut self) -> Fail<Snapshot<'_>> {
+        self.read_from(TOTALS)
+    }
+
+    fn read_from(&mut self, live: &'static CStr) -> Fail<Snapshot<'_>> {
         let (file, name) = match self.file {
-            None => (open()?, TRACK),
+            None => (open(live)?, live),
             Some(path) => match File::open(path, sys::O_RDONLY) {
                 Ok(file) => (file, path),
                 Err(err) => fail!("{}: {}", Safe(path.to_bytes()), Why(err)),
@@ -57,9 +67,14 @@ impl Source {
     }
 }
 
-/// Opens `/proc/cow_track`, or says what to do about it.
-pub fn open() -> Fail<File> {
-    match File::open(TRACK, sys::O_RDONLY | sys::O_CLOEXEC) {
+/// Opens the file that is locked while names become tracked or are forgotten.
+pub fn open_lock() -> Fail<File> {
+    open(TOTALS)
+}
+
+/// Opens a file of the tracker, or says what to do about it.
+fn open(path: &CStr) -> Fail<File> {
+    match File::open(path, sys::O_RDONLY | sys::O_CLOEXEC) {
         Ok(file) => Ok(file),
         Err(sys::ENOENT) if File::open(c"/proc/self/maps", sys::O_RDONLY).is_err() => {
             fail!("/proc is not mounted")
@@ -74,7 +89,7 @@ pub fn open() -> Fail<File> {
             "not permitted: run it as root, or with CAP_DAC_READ_SEARCH in addition to CAP_PERFMON"
         ),
         Err(sys::ENOMEM) => fail!("the kernel has not enough memory for its report: try again"),
-        Err(err) => fail!("/proc/cow_track cannot be opened: {err:?}"),
+        Err(err) => fail!("{} cannot be opened: {err:?}", Safe(path.to_bytes())),
     }
 }
 
@@ -122,6 +137,13 @@ impl Image {
 pub struct Vma {
     pub start: u64,
     pub end: u64,
+    pub faults: u64,
+}
+
+/// The faults in a part of a VMA: the one in a block of 2 MiB.
+#[derive(Clone, Copy)]
+pub struct Part {
+    pub start: u64,
     pub faults: u64,
 }
 
@@ -213,6 +235,15 @@ impl<'a> Name<'a> {
 
     /// Returns the VMAs of an image.
     pub fn vmas(&self, image: &Image) -> impl Iterator<Item = Vma> + use<'a> {
+        self.lines_of(image).filter_map(|line| Words(line).vma())
+    }
+
+    /// Returns the parts of its VMAs, as far as the kernel has listed them.
+    pub fn parts(&self, image: &Image) -> impl Iterator<Item = Part> + use<'a> {
+        self.lines_of(image).filter_map(|line| Words(line).part())
+    }
+
+    fn lines_of(&self, image: &Image) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         // A live image and the one that has ended may have the same ID.
         let is_it = |line| {
             let found = Words(line).image();
@@ -227,7 +258,7 @@ impl<'a> Name<'a> {
             }
             rest = split_lines(rest, b"i").1;
         }
-        lines(split_lines(rest, b"i").0).filter_map(|line| Words(line).vma())
+        lines(split_lines(rest, b"i").0)
     }
 
     pub fn processes(&self) -> impl Iterator<Item = Process> + use<'a> {
@@ -301,6 +332,13 @@ impl<'a> Words<'a> {
         let (start, end) = self.range()?;
         let faults = self.number()?;
         Some(Vma { start, end, faults })
+    }
+
+    fn part(mut self) -> Option<Part> {
+        (self.word() == b"at").then_some(())?;
+        let start = digits(self.word(), 16)?;
+        let faults = self.number()?;
+        Some(Part { start, faults })
     }
 
     /// Returns addresses, of which there is at least one.
