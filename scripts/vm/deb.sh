@@ -25,7 +25,7 @@ at_exit "rm -rf '$tmp'; rm -f '$BUILD'/linux-*_*.deb '$BUILD'/linux-upstream_*"
 # For the programs in the headers of a 32-bit kernel, without a package that excludes
 # gcc-multilib.
 # shellcheck disable=SC2016
-printf '#!/bin/sh\nexec gcc -m32 "$@"\n' >"$tmp/i686-linux-gnu-gcc"
+printf '#!/bin/sh\nexec %s -m32 "$@"\n' "${CC#ccache }" >"$tmp/i686-linux-gnu-gcc"
 chmod +x "$tmp/i686-linux-gnu-gcc"
 PATH=$PATH:$tmp
 

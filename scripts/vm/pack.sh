@@ -38,7 +38,7 @@ modules=$root/usr/lib/modules/$release home=$root/home/user
 headers() {
 	CC=${CC#ccache }
 	_target=''
-	[ "$ARCH" != i386 ] || _target='CC="gcc -m32" '
+	[ "$ARCH" != i386 ] || _target="CC=\"$CC -m32\" "
 	kmake "$out" -s run-command \
 		KBUILD_RUN_COMMAND="$_target"'$(srctree)/scripts/package/install-extmod-build '"$modules/build"
 }
