@@ -18,7 +18,7 @@ at_exit "rm -rf '$tree.new'"
 checkout() {
 	need_space "$BUILD" 2600 "a kernel tree in build/"
 	rm -rf "$tree.new"
-	git clone -q --no-checkout --single-branch -b base "$("$TOP/scripts/setup/source.sh")" "$tree.new"
+	git clone -q --no-checkout --single-branch -b base "$(HANDOUT=$name "$TOP/scripts/setup/source.sh")" "$tree.new"
 	cd "$tree.new" || exit
 	git remote remove origin
 	git checkout -q -B exercise "$(root .git)"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
 #
-# What the scripts of the exercises share. It sets $name, the exercise, and $arch, its
-# architecture.
+# What the scripts of the exercises share. It sets $name, the exercise, $arch, its
+# architecture, and $cc, the gcc that builds its kernel.
 
 . "$(dirname "$0")/../lib/lib.sh"
 HERE=$TOP/scripts/grade
@@ -12,6 +12,11 @@ name=$exercise
 [ "$name" ] || die "which exercise? Say HANDOUT=NAME"
 # shellcheck disable=SC2034 # for the scripts that source this
 arch=$(awk -v name="$name" '$1 == name { print $2 }' "$HERE/handouts")
+cc=${GCC:-gcc}
+case $cc in
+gcc | gcc-[0-9]*) [ ! "${GCC:-}" ] || command -v "$cc" >/dev/null || die "GCC=$cc: there is no such program" ;;
+*) die "GCC=$cc: neither gcc nor one like gcc-11" ;;
+esac
 
 # root REPOSITORY: print the commit that all exercises begin with, made in a repository
 # whose branch "base" is the kernel's source: the handouts' numbers are free in both

@@ -127,7 +127,7 @@ warnings() {
 # kernel LOG SECONDS: build it; a submission only reads the compiler's cache.
 kernel() {
 	in_sandbox "$work/log/$1" "$2" -d "${SPACE:-4000}" -r $tree -w "$work/out:/g/out" "$ccache" \
-		"$BUILD/grade/ccache:/g/ccache" sh /g/scripts/build.sh "$arch" "$JOBS" bzImage modules
+		"$BUILD/grade/ccache:/g/ccache" sh /g/scripts/build.sh "$arch" "$cc" "$JOBS" bzImage modules
 }
 
 # none_of ROW PATTERN FILE: the row passes if no line of FILE matches.
@@ -186,7 +186,7 @@ guest_files() {
 	i386) _bits=32 ;;
 	esac
 	gcc -m$_bits -static -nostdlib -ffreestanding -fno-pie -no-pie -fno-stack-protector -O1 -Wall \
-		-I "$grade/src/tools/include/nolibc" -idirafter "/usr/include/$(gcc -print-multiarch)" \
+		-I "$grade/nolibc" -idirafter "/usr/include/$(gcc -print-multiarch)" \
 		-o "$work/test" "$HERE/tests/$name.c" ||
 		die "tests/$name.c does not build"
 	set -- "$@" "$work/test:/tests/test"
@@ -194,13 +194,13 @@ guest_files() {
 		mkdir "$work/module"
 		cp "$base/members" "$work/module/base.members"
 		in_sandbox "$work/log/module.txt" 600 -r $tree -w "$work/out:/g/out" \
-			-w "$work/module:/g/module" sh /g/scripts/module.sh "$arch" "$name"
+			-w "$work/module:/g/module" sh /g/scripts/module.sh "$arch" "$cc" "$name"
 		! made "$work/module/grade.ko" || set -- "$@" "$work/module/grade.ko:/grade.ko"
 	fi
 	if [ -f "$(where module)/Makefile" ]; then
 		mkdir "$work/submitted"
 		in_sandbox "$work/log/submitted.txt" 300 -r $tree -w "$work/out:/g/out" -w "$work/submitted:/g/built" \
-			sh -c "cp /g/src/module/* /g/built/ && make -C /g/src O=/g/out ARCH=$arch CC=gcc LOCALVERSION= M=/g/built modules"
+			sh -c "cp /g/src/module/* /g/built/ && make -C /g/src O=/g/out ARCH=$arch CC=$cc LOCALVERSION= M=/g/built modules"
 		if made "$work/submitted/helloModule.ko"; then
 			row module pass
 			set -- "$@" "$work/submitted/helloModule.ko:/submitted.ko"

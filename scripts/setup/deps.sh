@@ -346,7 +346,7 @@ path='' library='' chosen='' cargo=''
 [ -d "$TREE" ] || need_space "$cache" 4096 "the cache, with room for unpacking,"
 
 install_packages
-[ ! "$exercise" ] || { "$TOP/scripts/setup/source.sh" >/dev/null; exit; }
+[ ! "$exercise" ] || { HANDOUT=$exercise "$TOP/scripts/setup/source.sh" >/dev/null; exit; }
 llvm=$(llvm_suffix)
 [ "$llvm" ] || die "LLVM >= $LLVM_MIN is still missing"
 check_rustc

@@ -505,6 +505,17 @@ works 'make submission of an exercise' $hand_in
 same 'is an archive of patches' "$(tar -tzf "$repo/build/hand-in-tp4/patch.tar.gz" | paste -sd' ')" 'patch/ patch/0001-mine.patch'
 refuses 'handing in twice' 'hand-in-tp4 exists' $hand_in
 
+cp -R "$tmp/linux" "$tmp/linux.6"
+sed -i 's/^VERSION.*/VERSION = 6/' "$tmp/linux.6/Makefile"
+works 'make exercise on an older kernel' env HANDOUT=xxxhal LINUX="$tmp/linux.6" scripts/grade/exercise.sh
+same 'is in its tree' "$(sed -n 's/^VERSION = //p' "$repo/build/exercise-xxxhal/Makefile")" 6
+refuses 'the series on it' 'the series is for' env LINUX="$tmp/linux.6" scripts/setup/source.sh
+tar -C "$tmp" -cf "$tmp/old.tar" linux.6
+works 'a tarball of it, for an exercise' env HANDOUT=xxxhal LINUX_TARBALL="$tmp/old.tar" scripts/setup/source.sh
+refuses 'the series on what is in the cache then' 'the series is for' env LINUX_TARBALL="$tmp/old.tar" scripts/setup/source.sh
+refuses 'grading with a compiler that is no gcc' 'GCC=clang: neither' \
+	env HANDOUT=tp4 GCC=clang scripts/grade/self-test.sh handout
+
 refuses 'make grade-test TESTS= with a typo' 'TESTS=handuot: there are no such tests' \
 	env HANDOUT=tp4 scripts/grade/self-test.sh handout handuot
 
@@ -585,6 +596,7 @@ refuses 'grading without namespaces' 'nothing is graded without a sandbox' \
 # boots nowhere.
 kernel "$tmp/gradeable" 4
 mkdir -p "$tmp/gradeable/tools/include/nolibc" "$tmp/gradeable/scripts"
+: >"$tmp/gradeable/tools/include/nolibc/nolibc.h"
 cat >"$tmp/gradeable/Makefile" <<'END'
 VERSION = 7
 PATCHLEVEL = 3
