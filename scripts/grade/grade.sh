@@ -25,14 +25,9 @@ unset KEEP START OWN RUNS
 list=$(mktemp)
 at_exit "rm -f '$list' '$list.graded' '$list.others'"
 
-# patches_of FOLDER
-patches_of() {
-	find "$1" "$1/patch" -maxdepth 1 -type f -name '*.patch' 2>/dev/null
-}
-
 # has_patches FOLDER: is this one submission?
 has_patches() {
-	[ "$(patches_of "$1" | head -n 1)" ]
+	[ "$(patches_of "$1" -type f | head -n 1)" ]
 }
 
 # submissions: ID and path of each, an ID that is a plain name.
@@ -74,7 +69,7 @@ state() {
 		awk '{ print $1 }' "$HERE/$name.rubric"
 		cat "$HERE/tests/grade.h" "$HERE/tests/$name"* ${TESTER:+"$TESTER"}
 		if [ -d "$1" ]; then
-			patches_of "$1" | sort | tr '\n' '\0' | xargs -0 cat
+			(cd "$1" && patches_of . -type f | sort | tr '\n' '\0' | xargs -0r sha256sum)
 		else
 			cat "$1"
 		fi
