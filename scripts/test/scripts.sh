@@ -971,8 +971,13 @@ for guest in "dead x/m: a_2.y" "FAIL x/m: qemu.sh: QEMU failed" "LIVES x/m"; do
 		cat kunit
 		echo "fi"
 	} >mutant
-	says "make mutants: $guest" "^$guest" with_fakes sh -c "FAKE_GUEST=$tmp/mutant scripts/test/mutants.sh || :"
 	rm -f "$repo/build/mutants.tsv"
+	says "make mutants: $guest" "^$guest" with_fakes sh -c "FAKE_GUEST=$tmp/mutant scripts/test/mutants.sh || :"
+done
+for known in 0 1; do
+	works 'make mutants again' with_fakes sh -c "FAKE_GUEST=$tmp/mutant scripts/test/mutants.sh || :"
+	same "after $known changes of its configuration" "$(grep -o '^x/m' "$tmp/output" | uniq | wc -l)" $known
+	echo '# another' >>"$repo/kconfig/mutants.config"
 done
 git -C "$tree" worktree remove -f "$repo/build/mutants/build/linux"
 mkdir -p "$repo/build/run/debug-test"
