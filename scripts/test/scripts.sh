@@ -994,6 +994,11 @@ works 'make test of two kernels' with_fakes env DEADLINE=100 FAKE_GUEST="$tmp/pa
 	BUSYBOX="$(command -v busybox)" scripts/test/all.sh
 same 'the second is built during the guest of the first' \
 	"$(grep -c '^kernel i386 lean ...' "$repo/build/log/ahead.log") $(grep -c 'i386 lean: up to date' "$tmp/output")" '1 1'
+{ echo "echo x >>$tree/kernel/hello.rs"; cat ktap; } >editor
+works 'an edit during make test' with_fakes env FAKE_GUEST="$tmp/editor" MODES='x86_64/x86_64 x86_64/i386' TESTS=a_2 \
+	sh -c '! scripts/test/all.sh'
+same 'is noticed' "$(grep '^FAIL' "$tmp/output")" 'FAIL build/linux has changed meanwhile: not all parts have tested the same'
+git -C "$tree" checkout -q .
 for tests in b 'a_2 b'; do
 	refuses "a test that there is not in $tests" 'TESTS=b: there are no such tests' \
 		with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS="$tests" scripts/test/all.sh
