@@ -286,15 +286,15 @@ refuses 'make check: a path of this machine, not added yet' README.md scripts/se
 rm "$repo/README.md"
 git -C "$repo" commit -qm 'All'
 git clone -q -c core.autocrlf=true "$repo" "$tmp/windows"
-mkdir -p "$tmp/scratch/log" "$tmp/scratch/submission" "$tmp/scratch/exercise-tp4" "$tmp/scratch/hand-in-tp4"
+mkdir -p "$tmp/scratch/log" "$tmp/scratch/series.old" "$tmp/scratch/submission" "$tmp/scratch/exercise-tp4" "$tmp/scratch/hand-in-tp4"
 mkdir -p "$tmp/scratch/kernel-x" "$tmp/scratch/mine/.git" "$tmp/scratch/bench-linux/.git"
 echo mine | tee "$tmp/scratch/kernel-x/.config" >"$tmp/scratch/kernel-x/.config.accepted"
 cp -r "$tmp/scratch/kernel-x" "$tmp/scratch/kernel-y"
-echo more >>"$tmp/scratch/kernel-y/.config"
+echo more | tee "$tmp/scratch/kernel-x/.config.yours" >>"$tmp/scratch/kernel-y/.config"
 ln -s "$tmp/scratch" "$tmp/windows/build"
 works 'a clone made on Windows, make clean' "$tmp/windows/scripts/setup/clean.sh"
 same 'which cleans a build/ on another disk, too, but for what you may have edited' "$(cd "$tmp/scratch" && echo *)" \
-	'exercise-tp4 hand-in-tp4 kernel-y.config mine submission'
+	'exercise-tp4 hand-in-tp4 kernel-x.config kernel-y.config mine series.old submission'
 same 'has the line ends of Unix' "$(git -C "$tmp/windows" ls-files --eol | grep -c w/crlf)" 0
 
 # Work of the user's own
