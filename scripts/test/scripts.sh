@@ -470,6 +470,9 @@ refuses 'handing in before make exercise' 'make exercise' $hand_in
 works 'make exercise' $make_exercise
 same 'its number is free' "$(cat "$exercise"/arch/x86/entry/syscalls/*.tbl | cut -f1 | paste -sd' ')" '332 332'
 refuses 'make exercise again' 'may have work of yours' $make_exercise
+flock "$repo/build/.lock" timeout 60 sh -c "until grep -q ^waiting '$tmp/output'; do sleep 0.1; done" &
+while flock -n "$repo/build/.lock" true; do sleep 0.1; done
+refuses 'make exercise beside another make' '^waiting' $make_exercise
 refuses 'handing in nothing' 'no commit of yours' $hand_in
 echo mine >"$exercise/kernel/mine.c"
 refuses 'handing in changes' 'not committed' $hand_in
