@@ -155,6 +155,7 @@ build() {
 	none_of warnings . "$work/log/warnings.txt"
 	if grep -q '^twice' "$HERE/$name.rubric"; then
 		kernel again.txt 600
+		[ $status = 0 ] || echo "error: it ended with $status" >>"$work/log/again.txt"
 		none_of twice '^  (CC|LD|AR|AS|HOSTCC|BUILD|OBJCOPY) |warning:|rror' "$work/log/again.txt"
 	fi
 	guest_files

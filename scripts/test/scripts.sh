@@ -636,7 +636,14 @@ student says <<'END'
 $(warning a.c:1:1: warning: \nlog pass\ncall pass)
 $(info log pass)
 END
+echo '# nothing' | student covered
+printf 'Subject: [PATCH 0/1] All\n\n a | 1 +\n-- \n2.39\n' >"$class/covered/v2-0000-cover-letter.patch"
+mkdir "$class/letter"
+cp "$class/covered/v2-0000-cover-letter.patch" "$class/letter"
 tar -C "$tmp" -czPf "$class/leaves.tar.gz" patch/../patch/a.patch
+student stops <<'END'
+$(shell [ ! -e $(O)/once ] || kill -9 $$PPID; touch $(O)/once)
+END
 echo '# nothing' | student large
 truncate -s 9M "$class/large/b.patch"
 grade="env PATH=$tmp/fake:$path HANDOUT=xxxhal LINUX=$tmp/gradeable SPACE=500 DEADLINE=60 scripts/grade/grade.sh $class"
@@ -645,13 +652,18 @@ sum() {
 	find "$repo/scripts" "$repo/build/grade/src" "$tmp/gradeable" -type f -exec sha256sum {} + | sort | sha256sum
 }
 works 'grading nobody yet' env HANDOUT=xxxhal LINUX="$tmp/gradeable" PATH="$tmp/fake:$path" scripts/grade/base.sh
+echo 'twice 0 required build is silent' >>"$repo/scripts/grade/xxxhal.rubric"
 before_class=$(sum)
 works 'grading a hostile class' $grade
 same 'the machine is as it was' "$(sum) $(pgrep -fx "sleep 98$$")" "$before_class "
 same 'what the class gets' "$(grep -v ^forks "$graded/grades.csv" | cut -d, -f1,4-6 | paste -sd' ')" "id,apply,build,boot \
-changes,pass,pass,fail fills,pass,fail,blocked by build \
-hangs,pass,fail,blocked by build large,fail,blocked by apply,blocked by build leaves,fail,blocked by apply,blocked by build links,pass,fail,blocked by build \
-plain,pass,pass,fail says,pass,pass,fail shuts,pass,pass,fail"
+changes,pass,pass,fail covered,pass,pass,fail fills,pass,fail,blocked by build \
+hangs,pass,fail,blocked by build large,fail,blocked by apply,blocked by build leaves,fail,blocked by apply,blocked by build \
+letter,fail,blocked by apply,blocked by build links,pass,fail,blocked by build \
+plain,pass,pass,fail says,pass,pass,fail shuts,pass,pass,fail \
+stops,pass,pass,fail"
+same 'a second make that does not end well is not silent' \
+	"$(cd "$graded" && grep -h ^twice plain/verdicts stops/verdicts | cut -f5 | paste -sd' ')" 'pass fail'
 same 'what is no row' "$(cut -f1 "$graded/says/verdicts" | wc -l) $(grep -c '^log.*pass' "$graded/says/verdicts")" \
 	"$(grep -cE '^[a-z]' "$repo/scripts/grade/xxxhal.rubric") 0"
 works 'JSON that can be read' python3 -c 'import json, sys; [json.load(open(f)) for f in sys.argv[1:]]' \
