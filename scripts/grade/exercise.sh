@@ -11,6 +11,7 @@
 . "$(dirname "$0")/lib.sh"
 [ $# = 0 ] || misused
 
+with_lock
 tree=$BUILD/exercise-$name
 [ ! -e "$tree" ] || die "$tree exists, and may have work of yours: move or remove it first"
 at_exit "rm -rf '$tree.new'"
@@ -25,5 +26,5 @@ checkout() {
 	git branch -q -D base
 }
 run_logged "$BUILD/log/exercise.log" "The tree of the exercise $name" checkout
-mv "$tree.new" "$tree"
+mv -T "$tree.new" "$tree"
 say "in $tree; begin with exercise/README and exercise/$name there"

@@ -18,6 +18,9 @@ gcc | gcc-[0-9]*) [ ! "${GCC:-}" ] || command -v "$cc" >/dev/null || die "GCC=$c
 *) die "GCC=$cc: neither gcc nor one like gcc-11" ;;
 esac
 
+# Who has made the commit that all exercises begin with, and when.
+root_committer='base <base@localhost> 946684800 +0000'
+
 # root REPOSITORY: print the commit that all exercises begin with, made in a repository
 # whose branch "base" is the kernel's source: the handouts' numbers are free in both
 # tables, and exercise/ has the texts and the configuration. The same source always gives
@@ -36,9 +39,8 @@ root() (
 	add exercise/kernel.config <"$HERE/kernel.config"
 	_tree=$(git write-tree)
 	rm -f "$GIT_INDEX_FILE"
-	_who='base <base@localhost> 946684800 +0000'
 	printf 'tree %s\nauthor %s\ncommitter %s\n\nLinux, with the numbers of the handouts free\n' \
-		"$_tree" "$_who" "$_who" | git hash-object -t commit -w --stdin
+		"$_tree" "$root_committer" "$root_committer" | git hash-object -t commit -w --stdin
 )
 
 # add PATH: standard input as a file in the index.
@@ -47,9 +49,17 @@ add() {
 	git update-index --add --cacheinfo "100644,$_blob,$1"
 }
 
+# patches_of FOLDER [TEST…]: the *.patch in a submission, those for which find's TEST holds.
+patches_of() {
+	_folder=$1
+	shift
+	find "$_folder/" "$_folder/patch" -maxdepth 1 -name '*.patch' "$@" 2>/dev/null
+}
+
 # verdicts FOLDER: write the results of a submission anew, by the rubric as it is now, from
 # the files raw, authors and seconds in FOLDER.
 verdicts() {
 	awk -v name="$name" -v ID="$(basename "$1" .new)" -v seconds="$(cat "$1/seconds")" -v out="$1" \
 		-f "$HERE/verdicts.awk" "$HERE/$name.rubric" "$1/authors" "$1/raw"
+	touch "$1/verdicts"
 }

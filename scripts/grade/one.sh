@@ -76,11 +76,11 @@ take() {
 		mkdir "$work/in/patch"
 		_from=$submission
 		[ ! -d "$_from/patch" ] || _from=$submission/patch
-		find "$_from" -maxdepth 1 -type f -name '*.patch' -size -8192k | sort | head -n 200 |
+		patches_of "$_from" -type f -size -8192k | sort | head -n 200 |
 			while IFS= read -r _file; do cp "$_file" "$work/in/patch/"; done
 		_taken=$(find "$work/in/patch" -type f | wc -l)
 		[ "$_taken" != 0 ] || { echo "there is no *.patch in the folder"; return 1; }
-		[ "$_taken" = "$(find "$submission/" "$submission/patch" -maxdepth 1 -name '*.patch' 2>/dev/null | wc -l)" ] ||
+		[ "$_taken" = "$(patches_of "$submission" | wc -l)" ] ||
 			{ echo "a *.patch is no file, larger than 8 MiB, beside patch/, or one of more than 200"; return 1; }
 	else
 		cp -L "$submission" "$work/archive" 2>&1 || return 1
@@ -155,6 +155,7 @@ build() {
 	none_of warnings . "$work/log/warnings.txt"
 	if grep -q '^twice' "$HERE/$name.rubric"; then
 		kernel again.txt 600
+		[ $status = 0 ] || echo "error: it ended with $status" >>"$work/log/again.txt"
 		none_of twice '^  (CC|LD|AR|AS|HOSTCC|BUILD|OBJCOPY) |warning:|rror' "$work/log/again.txt"
 	fi
 	guest_files
