@@ -2,12 +2,17 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Runs in the sandbox: apply the patches of /g/in/patch to /g/src, in the order of their
-# names; "git format-patch" and "diff -ru" both make such.
+# names; "git format-patch" and "diff -ru" both make such. A cover letter has no change.
 
 set -eu
 cd /g/src
+some=''
 for patch in /g/in/patch/*.patch; do
 	name=$(basename "$patch")
+	case $name in
+	*0000-*) grep -aqE '^(diff|\+\+\+) ' "$patch" || continue ;;
+	esac
+	some=1
 	if grep -aqE '^(new file mode|new mode|index [0-9a-f]+\.\.[0-9a-f]+) 1[26]' "$patch"; then
 		echo "$name makes a link or a repository, and not a file"
 		exit 1
@@ -17,3 +22,4 @@ for patch in /g/in/patch/*.patch; do
 		exit 1
 	}
 done
+[ "$some" ] || { echo "there is only a cover letter"; exit 1; }

@@ -4,9 +4,9 @@
 # usage: HANDOUT=NAME base.sh
 #
 # Make what all submissions are graded on: build/grade/src, the tree of all exercises,
-# without a repository; in build/grade/ARCH its kernel as it was built (out), what the
-# compiler said (base.log), and the members of struct task_struct (members). Do nothing
-# if it is there.
+# without a repository; build/grade/nolibc, what the tests are built with; in
+# build/grade/ARCH its kernel as it was built (out), what the compiler said (base.log),
+# and the members of struct task_struct (members). Do nothing if it is there.
 
 # shellcheck source=scripts/grade/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -23,6 +23,12 @@ tree() {
 	rm -rf "$grade/src" "$grade/root"
 	mkdir "$grade/src"
 	git --git-dir="$source" -c tar.umask=0022 archive "$root" | tar -xC "$grade/src"
+	# That of an older kernel has not all that the tests need.
+	rm -rf "$grade/nolibc"
+	mkdir "$grade/nolibc"
+	_nolibc=$source
+	grep -q '^Linux 7\.' "$source/description" || _nolibc=$(unset LINUX LINUX_TARBALL; "$TOP/scripts/setup/source.sh")
+	git --git-dir="$_nolibc" archive base:tools/include/nolibc | tar -xC "$grade/nolibc"
 	echo "$root" >"$grade/root"
 }
 
@@ -36,18 +42,18 @@ build() {
 	need_space "$BUILD" 4096 "the kernel of the exercises"
 	rm -rf "$base/out" "$base/module" "$grade"/*/solved
 	mkdir "$base/out" "$base/module"
-	in_sandbox sh /g/scripts/build.sh "$arch" "$JOBS" config
-	in_sandbox sh /g/scripts/build.sh "$arch" "$JOBS" bzImage modules
+	in_sandbox sh /g/scripts/build.sh "$arch" "$cc" "$JOBS" config
+	in_sandbox sh /g/scripts/build.sh "$arch" "$cc" "$JOBS" bzImage modules
 	[ -s "$base/out/arch/x86/boot/bzImage" ]
-	in_sandbox -w "$base/module:/g/module" sh /g/scripts/module.sh "$arch" tp4
+	in_sandbox -w "$base/module:/g/module" sh /g/scripts/module.sh "$arch" "$cc" tp4
 	[ -s "$base/module/base.members" ]
 	mv "$base/module/base.members" "$base/members"
 	rm -rf "$base/module"
 }
 
-source=$("$TOP/scripts/setup/source.sh")
+source=$(HANDOUT=$name "$TOP/scripts/setup/source.sh")
 root=$(root "$source")
-key="$root $(gcc --version | head -n 1)"
+key="$root $("$cc" --version | head -n 1)"
 [ "$(cat "$base/key" 2>/dev/null)" != "$key" ] || exit 0
 rm -f "$base/key"
 [ "$(cat "$grade/root" 2>/dev/null)" = "$root" ] ||

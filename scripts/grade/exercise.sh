@@ -11,6 +11,7 @@
 . "$(dirname "$0")/lib.sh"
 [ $# = 0 ] || misused
 
+with_lock
 tree=$BUILD/exercise-$name
 [ ! -e "$tree" ] || die "$tree exists, and may have work of yours: move or remove it first"
 at_exit "rm -rf '$tree.new'"
@@ -18,12 +19,12 @@ at_exit "rm -rf '$tree.new'"
 checkout() {
 	need_space "$BUILD" 2600 "a kernel tree in build/"
 	rm -rf "$tree.new"
-	git clone -q --no-checkout --single-branch -b base "$("$TOP/scripts/setup/source.sh")" "$tree.new"
+	git clone -q --no-checkout --single-branch -b base "$(HANDOUT=$name "$TOP/scripts/setup/source.sh")" "$tree.new"
 	cd "$tree.new" || exit
 	git remote remove origin
 	git checkout -q -B exercise "$(root .git)"
 	git branch -q -D base
 }
 run_logged "$BUILD/log/exercise.log" "The tree of the exercise $name" checkout
-mv "$tree.new" "$tree"
+mv -T "$tree.new" "$tree"
 say "in $tree; begin with exercise/README and exercise/$name there"

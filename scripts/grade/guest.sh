@@ -25,7 +25,7 @@ program() {
 	else
 		echo "$nonce argument fail the log has not the argument that it was given"
 	fi
-	if [ $status = 143 ] || [ $status = 137 ]; then
+	if [ $status = 143 ] || [ $status = 137 ] || [ $status = 124 ]; then
 		echo "$nonce program fail it does not end"
 	elif [ ! -s /tmp/logged ]; then
 		echo "$nonce program fail it ends with $status, and the kernel has logged nothing meanwhile"

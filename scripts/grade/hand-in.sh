@@ -24,7 +24,7 @@ tree=$BUILD/exercise-$name out=$BUILD/hand-in-$name
 git -C "$tree" symbolic-ref -q HEAD >/dev/null ||
 	die "$tree is not on a branch: finish the rebase, or check out your branch"
 root=$(git -C "$tree" rev-list --max-parents=0 HEAD)
-[ "$(git -C "$tree" log -1 --format=%ct "$root")" = 946684800 ] ||
+[ "$(git -C "$tree" log -1 --format='%cn <%ce> %ct +0000' "$root")" = "$root_committer" ] ||
 	die "$tree: its first commit was the kernel's source, and you have changed it, by --amend or a rebase:" \
 		"go back to what it was (git reflog), and make your changes in a commit of their own"
 [ "$(git -C "$tree" rev-list --count "$root..HEAD")" != 0 ] || die "$tree has no commit of yours"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
 #
-# What the scripts of the exercises share. It sets $name, the exercise, and $arch, its
-# architecture.
+# What the scripts of the exercises share. It sets $name, the exercise, $arch, its
+# architecture, and $cc, the gcc that builds its kernel.
 
 . "$(dirname "$0")/../lib/lib.sh"
 HERE=$TOP/scripts/grade
@@ -12,6 +12,14 @@ name=$exercise
 [ "$name" ] || die "which exercise? Say HANDOUT=NAME"
 # shellcheck disable=SC2034 # for the scripts that source this
 arch=$(awk -v name="$name" '$1 == name { print $2 }' "$HERE/handouts")
+cc=${GCC:-gcc}
+case $cc in
+gcc | gcc-[0-9]*) [ ! "${GCC:-}" ] || command -v "$cc" >/dev/null || die "GCC=$cc: there is no such program" ;;
+*) die "GCC=$cc: neither gcc nor one like gcc-11" ;;
+esac
+
+# Who has made the commit that all exercises begin with, and when.
+root_committer='base <base@localhost> 946684800 +0000'
 
 # root REPOSITORY: print the commit that all exercises begin with, made in a repository
 # whose branch "base" is the kernel's source: the handouts' numbers are free in both
@@ -31,9 +39,8 @@ root() (
 	add exercise/kernel.config <"$HERE/kernel.config"
 	_tree=$(git write-tree)
 	rm -f "$GIT_INDEX_FILE"
-	_who='base <base@localhost> 946684800 +0000'
 	printf 'tree %s\nauthor %s\ncommitter %s\n\nLinux, with the numbers of the handouts free\n' \
-		"$_tree" "$_who" "$_who" | git hash-object -t commit -w --stdin
+		"$_tree" "$root_committer" "$root_committer" | git hash-object -t commit -w --stdin
 )
 
 # add PATH: standard input as a file in the index.
@@ -42,9 +49,17 @@ add() {
 	git update-index --add --cacheinfo "100644,$_blob,$1"
 }
 
+# patches_of FOLDER [TEST…]: the *.patch in a submission, those for which find's TEST holds.
+patches_of() {
+	_folder=$1
+	shift
+	find "$_folder/" "$_folder/patch" -maxdepth 1 -name '*.patch' "$@" 2>/dev/null
+}
+
 # verdicts FOLDER: write the results of a submission anew, by the rubric as it is now, from
 # the files raw, authors and seconds in FOLDER.
 verdicts() {
 	awk -v name="$name" -v ID="$(basename "$1" .new)" -v seconds="$(cat "$1/seconds")" -v out="$1" \
 		-f "$HERE/verdicts.awk" "$HERE/$name.rubric" "$1/authors" "$1/raw"
+	touch "$1/verdicts"
 }

@@ -5,12 +5,12 @@
 # /g/out. It sees the members of struct task_struct that base.members has not. Without
 # such a file, that list is made.
 #
-#	module.sh ARCH HANDOUT
+#	module.sh ARCH CC HANDOUT
 
 set -eu
-arch=$1
+arch=$1 cc=$2
 cd /g/module
-cp "/g/scripts/tests/$2-module.c" grade.c
+cp "/g/scripts/tests/$3-module.c" grade.c
 cat >Makefile <<'END'
 obj-m := grade.o
 # For pahole
@@ -18,7 +18,7 @@ ccflags-y := -g -gdwarf-4
 END
 : >members.h
 build() {
-	make -C /g/src O=/g/out ARCH="$arch" CC=gcc LOCALVERSION= M=/g/module "$1"
+	make -C /g/src O=/g/out ARCH="$arch" CC="$cc" LOCALVERSION= M=/g/module "$1"
 }
 # members: the names of all numbers that stand directly in the structure.
 members() {

@@ -76,11 +76,11 @@ take() {
 		mkdir "$work/in/patch"
 		_from=$submission
 		[ ! -d "$_from/patch" ] || _from=$submission/patch
-		find "$_from" -maxdepth 1 -type f -name '*.patch' -size -8192k | sort | head -n 200 |
+		patches_of "$_from" -type f -size -8192k | sort | head -n 200 |
 			while IFS= read -r _file; do cp "$_file" "$work/in/patch/"; done
 		_taken=$(find "$work/in/patch" -type f | wc -l)
 		[ "$_taken" != 0 ] || { echo "there is no *.patch in the folder"; return 1; }
-		[ "$_taken" = "$(find "$submission/" "$submission/patch" -maxdepth 1 -name '*.patch' 2>/dev/null | wc -l)" ] ||
+		[ "$_taken" = "$(patches_of "$submission" | wc -l)" ] ||
 			{ echo "a *.patch is no file, larger than 8 MiB, beside patch/, or one of more than 200"; return 1; }
 	else
 		cp -L "$submission" "$work/archive" 2>&1 || return 1
@@ -127,7 +127,7 @@ warnings() {
 # kernel LOG SECONDS: build it; a submission only reads the compiler's cache.
 kernel() {
 	in_sandbox "$work/log/$1" "$2" -d "${SPACE:-4000}" -r $tree -w "$work/out:/g/out" "$ccache" \
-		"$BUILD/grade/ccache:/g/ccache" sh /g/scripts/build.sh "$arch" "$JOBS" bzImage modules
+		"$BUILD/grade/ccache:/g/ccache" sh /g/scripts/build.sh "$arch" "$cc" "$JOBS" bzImage modules
 }
 
 # none_of ROW PATTERN FILE: the row passes if no line of FILE matches.
@@ -155,6 +155,7 @@ build() {
 	none_of warnings . "$work/log/warnings.txt"
 	if grep -q '^twice' "$HERE/$name.rubric"; then
 		kernel again.txt 600
+		[ $status = 0 ] || echo "error: it ended with $status" >>"$work/log/again.txt"
 		none_of twice '^  (CC|LD|AR|AS|HOSTCC|BUILD|OBJCOPY) |warning:|rror' "$work/log/again.txt"
 	fi
 	guest_files
@@ -186,7 +187,7 @@ guest_files() {
 	i386) _bits=32 ;;
 	esac
 	gcc -m$_bits -static -nostdlib -ffreestanding -fno-pie -no-pie -fno-stack-protector -O1 -Wall \
-		-I "$grade/src/tools/include/nolibc" -idirafter "/usr/include/$(gcc -print-multiarch)" \
+		-I "$grade/nolibc" -idirafter "/usr/include/$(gcc -print-multiarch)" \
 		-o "$work/test" "$HERE/tests/$name.c" ||
 		die "tests/$name.c does not build"
 	set -- "$@" "$work/test:/tests/test"
@@ -194,13 +195,13 @@ guest_files() {
 		mkdir "$work/module"
 		cp "$base/members" "$work/module/base.members"
 		in_sandbox "$work/log/module.txt" 600 -r $tree -w "$work/out:/g/out" \
-			-w "$work/module:/g/module" sh /g/scripts/module.sh "$arch" "$name"
+			-w "$work/module:/g/module" sh /g/scripts/module.sh "$arch" "$cc" "$name"
 		! made "$work/module/grade.ko" || set -- "$@" "$work/module/grade.ko:/grade.ko"
 	fi
 	if [ -f "$(where module)/Makefile" ]; then
 		mkdir "$work/submitted"
 		in_sandbox "$work/log/submitted.txt" 300 -r $tree -w "$work/out:/g/out" -w "$work/submitted:/g/built" \
-			sh -c "cp /g/src/module/* /g/built/ && make -C /g/src O=/g/out ARCH=$arch CC=gcc LOCALVERSION= M=/g/built modules"
+			sh -c "cp /g/src/module/* /g/built/ && make -C /g/src O=/g/out ARCH=$arch CC=$cc LOCALVERSION= M=/g/built modules"
 		if made "$work/submitted/helloModule.ko"; then
 			row module pass
 			set -- "$@" "$work/submitted/helloModule.ko:/submitted.ko"

@@ -20,6 +20,7 @@ done
 HANDOUT=$name "$HERE/base.sh"
 results=$BUILD/grade/$name/self-test solved=$BUILD/grade/$name/solved
 mkdir -p "$results"
+solution=$(find "$HERE/solutions/$name/handout" -type f | sort | xargs cat "$BUILD/grade/$arch/key" | sha256sum)
 
 # one ID FROM VARIABLE=VALUE…: grade what is in the folder FROM.
 one() {
@@ -34,6 +35,7 @@ one() {
 solve() {
 	rm -rf "$solved"
 	one handout "$HERE/solutions/$name/handout" KEEP="$solved"
+	echo "$solution" >"$solved/of"
 }
 
 # rows ID CONDITION: the rows of its verdicts for which it holds.
@@ -84,7 +86,7 @@ for path in "$HERE/solutions/$name"/* "$HERE/faults/$name"/*; do
 	id=$(basename "$path" .patch)
 	chosen "$id" "$@" || continue
 	if [ -f "$path" ]; then
-		[ -d "$solved" ] || solve
+		[ "$(cat "$solved/of" 2>/dev/null)" = "$solution" ] || solve
 		rm -rf "$results/fault"
 		mkdir "$results/fault"
 		cp "$path" "$results/fault/"

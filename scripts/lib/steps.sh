@@ -7,11 +7,18 @@
 at_exit() {
 	_at_exit="$1; ${_at_exit:-}"
 }
-trap 'kill -KILL ${_ticker:-} 2>/dev/null || :; eval "${_at_exit:-}"' EXIT
+trap 'kill -KILL ${_ticker:-} 2>/dev/null || :; [ ! "${_step:-}" ] || stop "$_step"; eval "${_at_exit:-}"' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 141' PIPE
 trap 'exit 143' TERM
+
+# stop PROCESS: end it, and what it has started.
+stop() {
+	_started=$(cat /proc/"$1"/task/*/children 2>/dev/null) || :
+	kill "$1" 2>/dev/null || :
+	for _process in $_started; do stop "$_process"; done
+}
 
 # isolated COMMAND…: run a command or function in a subshell that stops at the first
 # failure; its status is in $status. Left of || and in conditions, where the shell ignores
@@ -49,10 +56,14 @@ attempt() {
 	fi
 	_begin=$(date +%s)
 	printf '%s ...' "$_title" >&2
+	# In the background, so that a signal to this script alone ends the step, too.
+	{ isolated "$@"; exit "$status"; } >"$_log" 2>&1 </dev/null &
+	_step=$!
 	# Its sleep outlives it, and must not keep the locks.
 	ticker "$_title" "$_begin" "$_log" 5>&- 6>&- 7>&- 8>&- 9>&- &
-	_ticker=$!
-	isolated "$@" >"$_log" 2>&1 </dev/null
+	_ticker=$! status=0
+	wait "$_step" || status=$?
+	_step=''
 	# A TERM is lost if it comes before the new shell has reset our traps.
 	kill -KILL "$_ticker" 2>/dev/null || :
 	wait "$_ticker" 2>/dev/null || :

@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # usage: apt.sh [--arch=ARCH] [--depends] SUITE PACKAGE [VERSION-PREFIX]
-#        apt.sh --mirror
+#        apt.sh --mirror [SUITE]
 #
 # Download the newest PACKAGE of a Debian suite (whose version begins with
 # VERSION-PREFIX) to the cache and print the .deb file's path. With --depends, also
 # download what it depends on, and print one path a line. With --mirror, print where the
-# archive is.
+# archive is, or its line for sources.list.
 #
 # The suite need not be in this machine's sources.list: the mirror is read from the
 # machine's apt configuration; lists and state are our own. Nothing is installed and
@@ -46,7 +46,9 @@ done
 command -v apt-get >/dev/null || die "this machine has no apt"
 uri=$(mirror)
 [ "$uri" ] || die "this machine's apt configuration names no Debian mirror"
-[ ! "$only_mirror" ] || { echo "$uri"; exit; }
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+source="deb [arch=$arch$([ ! -r $keyring ] || echo " signed-by=$keyring")] $uri ${1:-} main"
+[ ! "$only_mirror" ] || { [ $# = 0 ] && echo "$uri" || echo "$source"; exit; }
 suite=$1 package=$2 prefix=${3:-}
 
 cache=$(cache_dir)
@@ -56,9 +58,7 @@ mkdir -p "$state/lists/partial" "$state/cache/archives/partial" "$downloads/part
 # Other clones share them: one at a time.
 exec 5>>"$cache/apt/.lock"
 flock 5
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-signed=$([ ! -r $keyring ] || echo "signed-by=$keyring")
-echo "deb [arch=$arch $signed] $uri $suite main" >"$state/sources.list"
+echo "$source" >"$state/sources.list"
 
 # apt COMMAND…: apt with our own lists. Dir::Etc::parts stays: it may configure a proxy.
 apt() {

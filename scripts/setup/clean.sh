@@ -5,17 +5,18 @@
 #
 # Remove what was built. build/linux, build/submission, the disks in build/vm, and an
 # exercise's tree, archive and grades stay, since they may have work of yours; if you remove
-# build/linux or a disk, the next make makes a new one. So do your own worktrees, and what
-# you have made with menuconfig, as build/KERNEL.config.
+# build/linux or a disk, the next make makes a new one. So do your own worktrees, what 'make
+# series' has replaced, and what you have made with menuconfig, as build/KERNEL.config.
 
 . "$(dirname "$0")/../lib/lib.sh"
 [ $# = 0 ] || misused
 
 with_lock
-for config in "$BUILD"/kernel-*/.config; do
-	[ ! -e "$config.accepted" ] || cmp -s "$config" "$config.accepted" ||
-		mv -v --backup=numbered "$config" "${config%/.config}.config"
+for config in "$BUILD"/kernel-*/.config "$BUILD"/kernel-*/.config.yours*; do
+	accepted=${config%/*}/.config.accepted
+	[ ! -e "$config" ] || [ ! -e "$accepted" ] || cmp -s "$config" "$accepted" ||
+		mv -v --backup=numbered "$config" "${config%/*}.config"
 done
 find "$BUILD/" -mindepth 1 -maxdepth 1 ! -name linux ! -name 'submission*' ! -name vm ! -name 'exercise-*' \
-	! -name 'hand-in-*' ! -name 'grades-*' ! -name '*.config*' ! -name .lock \
+	! -name 'hand-in-*' ! -name series.old ! -name 'grades-*' ! -name '*.config*' ! -name .lock \
 	\( -name bench-linux -o ! -exec test -e {}/.git \; \) -exec rm -rf {} +

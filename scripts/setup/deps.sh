@@ -140,7 +140,7 @@ install() {
 from_backports() {
 	# shellcheck source=/dev/null
 	_suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")-backports
-	_uri=$("$TOP/scripts/setup/apt.sh" --mirror 2>/dev/null) || return 0
+	_source=$("$TOP/scripts/setup/apt.sh" --mirror "$_suite" 2>/dev/null) || return 0
 	_apt="$_sudo env DEBIAN_FRONTEND=noninteractive apt-get -q"
 	_options='--no-install-recommends --no-remove' _plain='' _newer=''
 	# shellcheck disable=SC2086 # one word per option and package
@@ -155,11 +155,11 @@ from_backports() {
 	# Of a suite that apt knows it must not be told twice, signed by different keys.
 	# shellcheck disable=SC2016 # apt fills it in
 	if ! apt-get indextargets --format '$(RELEASE)' | grep -qx "$_suite"; then
-		_lists=$BUILD/apt _keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+		_lists=$BUILD/apt
 		at_exit "$_sudo rm -rf '$_lists'"
 		mkdir -p "$_lists/lists/partial"
 		{
-			echo "deb $([ ! -r $_keyring ] || echo "[signed-by=$_keyring]") $_uri $_suite main"
+			echo "$_source"
 			cat /etc/apt/sources.list || :
 		} >"$_lists/sources.list" 2>/dev/null
 		_apt="$_apt -o Dir::State::Lists=$_lists/lists -o Dir::Etc::SourceList=$_lists/sources.list"
@@ -346,7 +346,7 @@ path='' library='' chosen='' cargo=''
 [ -d "$TREE" ] || need_space "$cache" 4096 "the cache, with room for unpacking,"
 
 install_packages
-[ ! "$exercise" ] || { "$TOP/scripts/setup/source.sh" >/dev/null; exit; }
+[ ! "$exercise" ] || { HANDOUT=$exercise "$TOP/scripts/setup/source.sh" >/dev/null; exit; }
 llvm=$(llvm_suffix)
 [ "$llvm" ] || die "LLVM >= $LLVM_MIN is still missing"
 check_rustc

@@ -81,6 +81,13 @@ build_ahead() {
 	done
 }
 
+# same_tree: all parts have to test the same.
+same_tree() {
+	_tree=$(tree_id)
+	[ "${tested:=$_tree}" = "$_tree" ] || fail "build/linux has changed meanwhile: not all parts have tested the same"
+	tested=$_tree
+}
+
 # guest MODE: run the selftests in a guest.
 guest() {
 	claim "${debug:-test-}$(echo "$1" | tr / -)"
@@ -89,6 +96,7 @@ guest() {
 	with_lock
 	ARCH=$_arch "$TOP/scripts/build/kernel.sh" || { fail "$1: the kernel does not build"; return; }
 	_tests=$("$TOP/scripts/build/selftests.sh" "${1#*/}") || { fail "$1: the tests do not build"; return; }
+	same_tree
 	# A build may replace the list while the guest runs.
 	_list=$run/list skips=''
 	cp "$_tests/kselftest-list.txt" "$_list"
@@ -126,7 +134,7 @@ redis() {
 	fi
 }
 
-ahead=''
+ahead='' tested=''
 [ "${TESTS:-}$debug" ] || part ktap "$TOP/scripts/test/ktap.sh"
 for mode in $modes; do
 	guest "$mode"
@@ -146,6 +154,9 @@ for mode in $modes; do
 	esac
 done
 [ ! "${TESTS:-}$debug" ] || { total; exit; }
+with_lock
+same_tree
+drop_lock
 # These need a built kernel.
 part guest "$TOP/scripts/test/guest.sh"
 part scripts "$TOP/scripts/test/scripts.sh"

@@ -286,15 +286,15 @@ refuses 'make check: a path of this machine, not added yet' README.md scripts/se
 rm "$repo/README.md"
 git -C "$repo" commit -qm 'All'
 git clone -q -c core.autocrlf=true "$repo" "$tmp/windows"
-mkdir -p "$tmp/scratch/log" "$tmp/scratch/submission" "$tmp/scratch/exercise-tp4" "$tmp/scratch/hand-in-tp4"
+mkdir -p "$tmp/scratch/log" "$tmp/scratch/series.old" "$tmp/scratch/submission" "$tmp/scratch/exercise-tp4" "$tmp/scratch/hand-in-tp4"
 mkdir -p "$tmp/scratch/kernel-x" "$tmp/scratch/mine/.git" "$tmp/scratch/bench-linux/.git"
 echo mine | tee "$tmp/scratch/kernel-x/.config" >"$tmp/scratch/kernel-x/.config.accepted"
 cp -r "$tmp/scratch/kernel-x" "$tmp/scratch/kernel-y"
-echo more >>"$tmp/scratch/kernel-y/.config"
+echo more | tee "$tmp/scratch/kernel-x/.config.yours" >>"$tmp/scratch/kernel-y/.config"
 ln -s "$tmp/scratch" "$tmp/windows/build"
 works 'a clone made on Windows, make clean' "$tmp/windows/scripts/setup/clean.sh"
 same 'which cleans a build/ on another disk, too, but for what you may have edited' "$(cd "$tmp/scratch" && echo *)" \
-	'exercise-tp4 hand-in-tp4 kernel-y.config mine submission'
+	'exercise-tp4 hand-in-tp4 kernel-x.config kernel-y.config mine series.old submission'
 same 'has the line ends of Unix' "$(git -C "$tmp/windows" ls-files --eol | grep -c w/crlf)" 0
 
 # Work of the user's own
@@ -470,6 +470,9 @@ refuses 'handing in before make exercise' 'make exercise' $hand_in
 works 'make exercise' $make_exercise
 same 'its number is free' "$(cat "$exercise"/arch/x86/entry/syscalls/*.tbl | cut -f1 | paste -sd' ')" '332 332'
 refuses 'make exercise again' 'may have work of yours' $make_exercise
+flock "$repo/build/.lock" timeout 60 sh -c "until grep -q ^waiting '$tmp/output'; do sleep 0.1; done" &
+while flock -n "$repo/build/.lock" true; do sleep 0.1; done
+refuses 'make exercise beside another make' '^waiting' $make_exercise
 refuses 'handing in nothing' 'no commit of yours' $hand_in
 echo mine >"$exercise/kernel/mine.c"
 refuses 'handing in changes' 'not committed' $hand_in
@@ -504,6 +507,17 @@ rm "$tmp/fake/pdfinfo" "$repo/build/exercise-info0940"
 works 'make submission of an exercise' $hand_in
 same 'is an archive of patches' "$(tar -tzf "$repo/build/hand-in-tp4/patch.tar.gz" | paste -sd' ')" 'patch/ patch/0001-mine.patch'
 refuses 'handing in twice' 'hand-in-tp4 exists' $hand_in
+
+cp -R "$tmp/linux" "$tmp/linux.6"
+sed -i 's/^VERSION.*/VERSION = 6/' "$tmp/linux.6/Makefile"
+works 'make exercise on an older kernel' env HANDOUT=xxxhal LINUX="$tmp/linux.6" scripts/grade/exercise.sh
+same 'is in its tree' "$(sed -n 's/^VERSION = //p' "$repo/build/exercise-xxxhal/Makefile")" 6
+refuses 'the series on it' 'the series is for' env LINUX="$tmp/linux.6" scripts/setup/source.sh
+tar -C "$tmp" -cf "$tmp/old.tar" linux.6
+works 'a tarball of it, for an exercise' env HANDOUT=xxxhal LINUX_TARBALL="$tmp/old.tar" scripts/setup/source.sh
+refuses 'the series on what is in the cache then' 'the series is for' env LINUX_TARBALL="$tmp/old.tar" scripts/setup/source.sh
+refuses 'grading with a compiler that is no gcc' 'GCC=clang: neither' \
+	env HANDOUT=tp4 GCC=clang scripts/grade/self-test.sh handout
 
 refuses 'make grade-test TESTS= with a typo' 'TESTS=handuot: there are no such tests' \
 	env HANDOUT=tp4 scripts/grade/self-test.sh handout handuot
@@ -585,6 +599,7 @@ refuses 'grading without namespaces' 'nothing is graded without a sandbox' \
 # boots nowhere.
 kernel "$tmp/gradeable" 4
 mkdir -p "$tmp/gradeable/tools/include/nolibc" "$tmp/gradeable/scripts"
+: >"$tmp/gradeable/tools/include/nolibc/nolibc.h"
 cat >"$tmp/gradeable/Makefile" <<'END'
 VERSION = 7
 PATCHLEVEL = 3
@@ -633,7 +648,14 @@ student says <<'END'
 $(warning a.c:1:1: warning: \nlog pass\ncall pass)
 $(info log pass)
 END
+echo '# nothing' | student covered
+printf 'Subject: [PATCH 0/1] All\n\n a | 1 +\n-- \n2.39\n' >"$class/covered/v2-0000-cover-letter.patch"
+mkdir "$class/letter"
+cp "$class/covered/v2-0000-cover-letter.patch" "$class/letter"
 tar -C "$tmp" -czPf "$class/leaves.tar.gz" patch/../patch/a.patch
+student stops <<'END'
+$(shell [ ! -e $(O)/once ] || kill -9 $$PPID; touch $(O)/once)
+END
 echo '# nothing' | student large
 truncate -s 9M "$class/large/b.patch"
 grade="env PATH=$tmp/fake:$path HANDOUT=xxxhal LINUX=$tmp/gradeable SPACE=500 DEADLINE=60 scripts/grade/grade.sh $class"
@@ -642,13 +664,18 @@ sum() {
 	find "$repo/scripts" "$repo/build/grade/src" "$tmp/gradeable" -type f -exec sha256sum {} + | sort | sha256sum
 }
 works 'grading nobody yet' env HANDOUT=xxxhal LINUX="$tmp/gradeable" PATH="$tmp/fake:$path" scripts/grade/base.sh
+echo 'twice 0 required build is silent' >>"$repo/scripts/grade/xxxhal.rubric"
 before_class=$(sum)
 works 'grading a hostile class' $grade
 same 'the machine is as it was' "$(sum) $(pgrep -fx "sleep 98$$")" "$before_class "
 same 'what the class gets' "$(grep -v ^forks "$graded/grades.csv" | cut -d, -f1,4-6 | paste -sd' ')" "id,apply,build,boot \
-changes,pass,pass,fail fills,pass,fail,blocked by build \
-hangs,pass,fail,blocked by build large,fail,blocked by apply,blocked by build leaves,fail,blocked by apply,blocked by build links,pass,fail,blocked by build \
-plain,pass,pass,fail says,pass,pass,fail shuts,pass,pass,fail"
+changes,pass,pass,fail covered,pass,pass,fail fills,pass,fail,blocked by build \
+hangs,pass,fail,blocked by build large,fail,blocked by apply,blocked by build leaves,fail,blocked by apply,blocked by build \
+letter,fail,blocked by apply,blocked by build links,pass,fail,blocked by build \
+plain,pass,pass,fail says,pass,pass,fail shuts,pass,pass,fail \
+stops,pass,pass,fail"
+same 'a second make that does not end well is not silent' \
+	"$(cd "$graded" && grep -h ^twice plain/verdicts stops/verdicts | cut -f5 | paste -sd' ')" 'pass fail'
 same 'what is no row' "$(cut -f1 "$graded/says/verdicts" | wc -l) $(grep -c '^log.*pass' "$graded/says/verdicts")" \
 	"$(grep -cE '^[a-z]' "$repo/scripts/grade/xxxhal.rubric") 0"
 works 'JSON that can be read' python3 -c 'import json, sys; [json.load(open(f)) for f in sys.argv[1:]]' \
@@ -661,9 +688,26 @@ touch "$class/loose.patch"
 refuses 'a class with a patch of nobody' 'beside patches: .*/plain' $grade
 rm "$class/loose.patch"
 ! command -v gawk >/dev/null || echo 'exec gawk "$@"' | fake awk
-says 'other points' 'plain: *required 7 of' $grade
-same 'build nothing' "$(grep -c 'of 10' "$tmp/output")" 0
+sleep 0.1
+echo 'Well done' >>"$graded/plain/feedback.txt"
+for built in 'fills hangs stops' ''; do
+	says 'other points' 'plain: *required 7 of' $(echo "$grade" | sed 's/DEADLINE=60/DEADLINE=5/')
+	same "build ${built:-nothing}" "$(sed -n 's/.*[0-9] of 13: \([a-z]*\) .*/\1/p' "$tmp/output" | grep -v forks | uniq | paste -sd' ')" \
+		"$built"
+done
+same 'what somebody has written is kept' "$(tail -n 1 "$graded/plain.yours.txt")" 'Well done'
 rm -f "$tmp/fake/awk"
+# Our own solutions and faults
+own_test="$(echo "${grade% *}" | sed 's/grade.sh/self-test.sh/') build.no"
+rm -r "$repo/scripts/grade/solutions/xxxhal"/* "$repo/scripts/grade/faults/xxxhal"/*
+cp -r "$class/plain" "$repo/scripts/grade/solutions/xxxhal/handout"
+printf '%s\n' '--- a/kernel/Makefile' '+++ b/kernel/Makefile' '@@ -1 +1,2 @@' ' # nothing' '+$(error no)' \
+	>"$repo/scripts/grade/faults/xxxhal/build.no.patch"
+for solved in 1 0 1; do
+	says 'a planted fault' '^1 passed, 0 failed' $own_test
+	same "begins with our solution as it is, built $solved times" "$(grep -c '^xxxhal: handout .* s$' "$tmp/output")" $solved
+	[ $solved = 1 ] || sed -i '1i another' "$repo/scripts/grade/solutions/xxxhal/handout/a.patch"
+done
 # A batch that is killed while the third of five is graded
 class=$tmp/second-class
 for n in 1 2 3 4 5; do echo '$(shell sleep 1)' | student "s$n"; done
@@ -674,7 +718,8 @@ for _ in $(seq 600); do
 	sleep 0.1
 done
 kill -9 $!
-rm -f "$tmp"/tmp.*
+# The third is graded to its end.
+flock "$repo/build/grade/.lock" rm -rf "$tmp"/tmp.*
 works 'a batch that was interrupted' $grade
 same 'goes on where it was' "$(grep -o '[0-9] of 5' "$tmp/output" | sort -u | paste -sd' ')" '3 of 5 4 of 5 5 of 5'
 same 'and has one table' "$(cut -d, -f1,5 "$graded/grades.csv" | paste -sd' ')" 'id,build s1,pass s2,pass s3,pass s4,pass s5,pass'
@@ -871,6 +916,14 @@ rm "$out/arch/x86/boot/bzImage"
 refuses 'a build without a kernel' 'gave no kernel' with_fakes env FAKE_BUILD="rm $out/arch/x86/boot/bzImage" scripts/build/kernel.sh
 builds 'the kernel is missing'
 rm "$out/.built"
+sleeps="sleep 600.$$"
+hostile with_fakes env FAKE_BUILD="$sleeps" sh -c "echo \$\$ >$tmp/pid; exec scripts/build/kernel.sh" >"$tmp/output" 2>&1 </dev/null &
+until pgrep -fx "$sleeps" >/dev/null || ! kill -0 $!; do sleep 0.1; done
+kill "$(cat "$tmp/pid")"
+for _ in $(seq 100); do ! pgrep -fx "$sleeps" >"$tmp/output" || sleep 0.1; done
+same 'kernel.sh alone is killed, and the build ends with it' "$(cat "$tmp/output")" ''
+pkill -fx "$sleeps" || :
+wait $! || :
 refuses 'V=1 and an error' 'cannot access' with_fakes env V=1 FAKE_BUILD='ls /none' scripts/build/kernel.sh
 same 'which is in the log, too' "$(grep -c 'cannot access' "$repo/build/log/kernel-x86_64.log")" 1
 builds 'after an error'
@@ -971,8 +1024,13 @@ for guest in "dead x/m: a_2.y" "FAIL x/m: qemu.sh: QEMU failed" "LIVES x/m"; do
 		cat kunit
 		echo "fi"
 	} >mutant
-	says "make mutants: $guest" "^$guest" with_fakes sh -c "FAKE_GUEST=$tmp/mutant scripts/test/mutants.sh || :"
 	rm -f "$repo/build/mutants.tsv"
+	says "make mutants: $guest" "^$guest" with_fakes sh -c "FAKE_GUEST=$tmp/mutant scripts/test/mutants.sh || :"
+done
+for known in 0 1; do
+	works 'make mutants again' with_fakes sh -c "FAKE_GUEST=$tmp/mutant scripts/test/mutants.sh || :"
+	same "after $known changes of its configuration" "$(grep -o '^x/m' "$tmp/output" | uniq | wc -l)" $known
+	echo '# another' >>"$repo/kconfig/mutants.config"
 done
 git -C "$tree" worktree remove -f "$repo/build/mutants/build/linux"
 mkdir -p "$repo/build/run/debug-test"
@@ -989,6 +1047,11 @@ works 'make test of two kernels' with_fakes env DEADLINE=100 FAKE_GUEST="$tmp/pa
 	BUSYBOX="$(command -v busybox)" scripts/test/all.sh
 same 'the second is built during the guest of the first' \
 	"$(grep -c '^kernel i386 lean ...' "$repo/build/log/ahead.log") $(grep -c 'i386 lean: up to date' "$tmp/output")" '1 1'
+{ echo "echo x >>$tree/kernel/hello.rs"; cat ktap; } >editor
+works 'an edit during make test' with_fakes env FAKE_GUEST="$tmp/editor" MODES='x86_64/x86_64 x86_64/i386' TESTS=a_2 \
+	sh -c '! scripts/test/all.sh'
+same 'is noticed' "$(grep '^FAIL' "$tmp/output")" 'FAIL build/linux has changed meanwhile: not all parts have tested the same'
+git -C "$tree" checkout -q .
 for tests in b 'a_2 b'; do
 	refuses "a test that there is not in $tests" 'TESTS=b: there are no such tests' \
 		with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS="$tests" scripts/test/all.sh
