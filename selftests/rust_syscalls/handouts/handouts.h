@@ -33,17 +33,17 @@ static inline int have_numbers(void)
 	return syscall(329, 1, 0, 0, 0) == -1 && errno == EFAULT;
 #else
 	/*
-	 * pf_get_info() has nowhere to write to, or nothing to report. rseq() cannot
-	 * write there, or does not exist. But it first refuses a second area in a
-	 * process for which libc has registered one, so this runs in a vfork() child,
-	 * which has none.
+	 * pf_get_info() has nowhere to write to, nothing to report, or may not. rseq()
+	 * cannot write there, or does not exist. But it first refuses a second area in
+	 * a process for which libc has registered one, so this runs in a vfork()
+	 * child, which has none.
 	 */
 	int status;
 	pid_t pid = vfork();
 
 	if (pid == 0) {
 		syscall(386, -4096L, 32, NULL, 0);
-		_exit(errno != EINVAL && errno != EACCES);
+		_exit(errno != EINVAL && errno != EACCES && errno != EPERM);
 	}
 	return waitpid(pid, &status, 0) == pid && status == 0;
 #endif
