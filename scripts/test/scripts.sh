@@ -690,8 +690,9 @@ rm "$class/loose.patch"
 ! command -v gawk >/dev/null || echo 'exec gawk "$@"' | fake awk
 sleep 0.1
 echo 'Well done' >>"$graded/plain/feedback.txt"
+hurried=$(echo "$grade" | sed 's/DEADLINE=60/DEADLINE=5/')
 for built in 'fills hangs stops' ''; do
-	says 'other points' 'plain: *required 7 of' $(echo "$grade" | sed 's/DEADLINE=60/DEADLINE=5/')
+	says 'other points' 'plain: *required 7 of' $hurried
 	same "build ${built:-nothing}" "$(sed -n 's/.*[0-9] of 13: \([a-z]*\) .*/\1/p' "$tmp/output" | grep -v forks | uniq | paste -sd' ')" \
 		"$built"
 done
