@@ -208,6 +208,8 @@ machine() {
 	fi
 	"$TOP/scripts/build/kernel.sh" || { fail "$arch: does not build"; return; }
 	release=$(cat "$kernel/include/config/kernel.release")
+	# The first time, this takes as long as a boot.
+	"$TOP/scripts/vm/image.sh" >/dev/null || { fail "$arch: there is no disk"; return; }
 
 	by_make_vm DISK="$disk"
 	try 'make vm: log in on the serial console' log_in 360 || return
