@@ -7,17 +7,18 @@
 at_exit() {
 	_at_exit="$1; ${_at_exit:-}"
 }
-trap 'kill -KILL ${_ticker:-} 2>/dev/null || :; [ ! "${_step:-}" ] || stop "$_step"; eval "${_at_exit:-}"' EXIT
+# shellcheck disable=SC2046 # a list
+trap 'kill -KILL ${_ticker:-} 2>/dev/null || :; [ ! "${_step:-}" ] || kill $(family "$_step") 2>/dev/null || :; eval "${_at_exit:-}"' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 141' PIPE
 trap 'exit 143' TERM
 
-# stop PROCESS: end it, and what it has started.
-stop() {
-	_started=$(cat /proc/"$1"/task/*/children 2>/dev/null) || :
-	kill "$1" 2>/dev/null || :
-	for _process in $_started; do stop "$_process"; done
+# family PROCESS: it, and all that it has started. make ends what it has started itself, but
+# not what that has: all have to be known before one is killed.
+family() {
+	echo "$1"
+	for _process in $(cat /proc/"$1"/task/*/children 2>/dev/null); do family "$_process"; done
 }
 
 # isolated COMMAND…: run a command or function in a subshell that stops at the first
