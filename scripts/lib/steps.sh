@@ -18,7 +18,8 @@ trap 'exit 143' TERM
 # not what that has: all have to be known before one is killed.
 family() {
 	echo "$1"
-	for _process in $(cat /proc/"$1"/task/*/children 2>/dev/null); do family "$_process"; done
+	_children=$(cat /proc/"$1"/task/*/children 2>/dev/null) || :
+	for _process in $_children; do family "$_process"; done
 }
 
 # isolated COMMAND…: run a command or function in a subshell that stops at the first
