@@ -33,10 +33,10 @@ static inline int have_numbers(void)
 	return syscall(329, 1, 0, 0, 0) == -1 && errno == EFAULT;
 #else
 	/*
-	 * pf_get_info() has nowhere to write to, nothing to report, or may not. rseq()
-	 * cannot write there, or does not exist. But it first refuses a second area in
-	 * a process for which libc has registered one, so this runs in a vfork()
-	 * child, which has none.
+	 * pf_get_info() is not permitted, or has nowhere to write to, or nothing to
+	 * report. rseq() cannot write there, or does not exist. But rseq() first
+	 * refuses a second area in a process for which libc has registered one, so
+	 * this runs in a vfork() child, which has none.
 	 */
 	int status;
 	pid_t pid = vfork();
