@@ -56,4 +56,4 @@ claim "redis-$ARCH"
 "$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$root:/" "$TOP/scripts/guest/inside/redis:/work" \
 	"$tests/rust_syscalls/pf:/usr/bin/pf" "$tests/rust_syscalls/cowstat:/usr/bin/cowstat"
 drop_lock
-exec "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-120}" "$(kernel_dir)" "$run/initramfs"
+exec "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-300}" "$(kernel_dir)" "$run/initramfs"
