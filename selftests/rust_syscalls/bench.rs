@@ -12,28 +12,42 @@
 //! - `tracked`: the name of the measured processes is tracked.
 //! - `tracked-64`: so are 63 other names.
 //!
-//! With the argument `kprobe`, on a kernel that can trace, it compares the tracker with another way
-//! to count faults: a kprobe with a histogram, on the function that sets the owner of a page.
+//! With an argument, it compares the tracker with other ways to count faults. `kprobe`, on a kernel
+//! that can trace: with a kprobe with a histogram, on the function that sets the owner of a page.
 //! States:
 //!
 //! - `traceable`: nothing is traced or tracked.
 //! - `+tracked`: the name of the processes is tracked.
-//! - `+kprobe`: the kprobe is active.
+//! - `+event`: and each fault is recorded by the tracker's trace event.
+//! - `+kprobe`: instead, the kprobe is active.
+//!
+//! `by-name`, on a kernel that compares the name of the faulting task with those in a list. States:
+//!
+//! - `by-name`: the list has the name of the measured processes.
+//! - `by-name-64`: and 63 other names, which are found first.
+//!
+//! `scaling`, on a kernel with two CPUs whose clock keeps time: whether a process's threads fault
+//! side by side as well as without the tracker. `scaling/2` is by how much two threads fall behind
+//! one when untracked, divided by the same when tracked: 1 is no difference, and less is worse.
 //!
 //! Numbers in a case are the number of VMAs or threads. The second number of a report is the number
-//! of 2 MiB blocks with faults. Only `memory` is in bytes.
-//! one of a report, in how many blocks of 2 MiB there were faults. Only `memory` is in bytes.
+//! of 2 MiB blocks with faults. `boot` is the time until the program begins. Only `memory` is in
+//! bytes.
 
 #![no_std]
 #![no_main]
 
 use core::ffi::CStr;
 use core::fmt::Display;
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering;
 use harness::cow::Stat;
 use harness::cow::Stops;
 use harness::cow::Subject;
 use harness::maps::maps;
 use harness::sys::MAP_PRIVATE;
+use harness::sys::MAP_SHARED;
 use harness::sys::PAGE_SIZE;
 use harness::vcpu::Process;
 use harness::*;
@@ -383,6 +397,10 @@ fn against_kprobe() {
 
     assert_eq!(cow::set(NAME), Ok(0));
     copy_faults("+tracked", VMAS);
+    let event = c"/sys/kernel/tracing/events/cow_track/cow_fault/enable";
+    write(event, b"1");
+    copy_faults("+event", VMAS);
+    write(event, b"0");
     assert_eq!(calls::pf_cleanup(), Ok(0));
 
     write(
@@ -402,25 +420,102 @@ fn against_kprobe() {
     assert_eq!(calls::pf_cleanup(), Ok(0));
 }
 
+/// Measures what a handout suggests instead of the tracker.
+fn by_name() {
+    const VMAS: usize = 16;
+
+    assert_eq!(cow::set(NAME), Ok(0));
+    copy_faults("by-name", VMAS);
+    track(others(63));
+    copy_faults("by-name-64", VMAS);
+    assert_eq!(calls::pf_cleanup(), Ok(0));
+}
+
+/// Lets threads, each on a CPU of its own, write to pages that their process shares with its parent.
+/// Returns how long they took, in microseconds.
+fn time_of_writes(threads: usize) -> f32 {
+    /// What a thread writes to.
+    const PAGES: usize = 2 * BLOCK_PAGES;
+    static GO: AtomicBool = AtomicBool::new(false);
+
+    let result = Mapping::new(1, MAP_SHARED).expect("memory");
+    // SAFETY: It is mapped for this, zeroed and aligned, and longer than the result is used.
+    let micros = unsafe { &*(result.start() as *const AtomicU32) };
+    in_subject(|| {
+        let memory = Mapping::new((threads + 1) * PAGES, MAP_PRIVATE).expect("memory");
+        let start = memory.start().next_multiple_of(BLOCK_PAGES * PAGE_SIZE);
+        let write = move |thread: usize| {
+            for page in 0..PAGES {
+                let addr = start + (thread * PAGES + page) * PAGE_SIZE;
+                // SAFETY: The page is mapped for this purpose.
+                unsafe { (addr as *mut u8).write_volatile(1) };
+            }
+        };
+        (0..threads).for_each(write);
+        let child = Child::fork(|| {
+            let all: [_; 2] = core::array::from_fn(|thread| {
+                let work = move || {
+                    sys::pin_to_cpu(thread).expect("a CPU");
+                    while !GO.load(Ordering::Acquire) {
+                        sys::sched_yield();
+                    }
+                    write(thread);
+                };
+                (thread < threads).then(|| Thread::spawn(work).expect("a thread"))
+            });
+            sys::sleep_ms(10);
+            let begin = sys::now();
+            GO.store(true, Ordering::Release);
+            drop(all);
+            micros.store(
+                ((sys::now() - begin) as f32 / 1000.0) as u32,
+                Ordering::Relaxed,
+            );
+        });
+        assert_eq!(child.expect("fork").wait(), Ok(Status::Exited(0)));
+    });
+    micros.load(Ordering::Relaxed) as f32
+}
+
+/// Compares how much slower two threads are than one, with and without the tracker.
+fn scaling() {
+    let mut hundredths = [0; 15];
+    for sample in &mut hundredths {
+        let falls_behind = || {
+            let one = time_of_writes(1);
+            time_of_writes(2) / one
+        };
+        let untracked = falls_behind();
+        assert_eq!(cow::set(NAME), Ok(0));
+        let tracked = falls_behind();
+        assert_eq!(calls::pf_cleanup(), Ok(0));
+        *sample = (100.0 * untracked / tracked) as u32;
+    }
+    hundredths.sort_unstable();
+    for (case, nth) in [("scaling/2/quartile", 3), ("scaling/2", 7)] {
+        let n = hundredths[nth];
+        print("tracked", case, format_args!("{}.{:02}", n / 100, n % 100));
+    }
+}
+
+fn others(count: usize) -> impl Iterator<Item = Text> {
+    (0..count).map(|i| text!("bench-other-{i}"))
+}
+
 fn track(names: impl Iterator<Item = Text>) {
     for name in names {
         assert_eq!(cow::set(name.as_cstr()), Ok(0));
     }
 }
 
-program!(|args: Args| {
-    set_up();
-    if args.iter().next() == Some("kprobe") {
-        against_kprobe();
-        return 0;
-    }
-
+/// Measures what all kernels have and, if there is a tracker, what it adds.
+fn everything() {
+    print("idle", "boot", tsc());
     faults_and_forks("idle");
     logging_calls("idle");
 
     if calls::pf_cleanup() != Err(sys::ENOSYS) {
         let names = || core::iter::once(text!("bench-subject"));
-        let others = |count| (0..count).map(|i| text!("bench-other-{i}"));
 
         track(others(1));
         faults_and_forks("others");
@@ -439,6 +534,16 @@ program!(|args: Args| {
         track(names());
         memory("tracked");
         assert_eq!(calls::pf_cleanup(), Ok(0));
+    }
+}
+
+program!(|args: Args| {
+    set_up();
+    match args.iter().next() {
+        Some("kprobe") => against_kprobe(),
+        Some("by-name") => by_name(),
+        Some("scaling") => scaling(),
+        _ => everything(),
     }
     0
 });

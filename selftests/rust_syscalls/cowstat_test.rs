@@ -372,6 +372,32 @@ tests! {
         expect!(is_tracked("subject") && is_tracked("other"));
     }
 
+    fn leaves_what_another_shows() {
+        let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
+        let first = Run::until_ready(&[c"-n", NAME]);
+        let second = Run::until_ready(&[c"-n", NAME]);
+        first.go();
+        let (output, _) = first.end(buf.bytes());
+        expect!(output.contains("another cowstat is running"), "{output}");
+        expect!(is_tracked("subject"));
+
+        second.go();
+        let (output, status) = second.end(buf.bytes());
+        expect_eq!(status, Status::Exited(3), "{output}");
+        expect!(output.contains("subject: 0 forks"), "{output}");
+
+        // The other way round, there is nobody to leave the name to.
+        expect_output(&[c"stop"], 0, &[]);
+        let first = Run::until_ready(&[c"-n", NAME]);
+        let second = Run::until_ready(&[c"-n", NAME]);
+        second.go();
+        second.end(buf.bytes());
+        expect!(is_tracked("subject"));
+        first.go();
+        first.end(buf.bytes());
+        expect!(!is_tracked("subject"));
+    }
+
     fn shows_what_a_fork_copied() {
         let subject = subject();
         let (child, parent) = view(|view| {
@@ -507,6 +533,11 @@ tests! {
     fn draws_maps() {
         let subject = subject();
         expect_output(&[c"map", NAME], 0, &["subject, image ", " # anonymous", "left out"]);
+        cowstat(&[c"map", NAME], |output, _| {
+            for line in output.lines() {
+                expect!(line.len() <= 80, "{line}");
+            }
+        });
         expect_output(&[c"-s", c"/tmp/cowstat.svg", c"map", NAME], 0, &[]);
         let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
         let svg = io::read_file(c"/tmp/cowstat.svg", buf.bytes()).expect("a file");
@@ -607,6 +638,24 @@ tests! {
         });
         let _ = sys::unlink(FILE);
         subject.end();
+    }
+
+    fn rounds() {
+        const COPY: &CStr = c"/tmp/cow_track";
+        for (faults, shown) in [
+            (1, "1 fault, 0.0 MiB copied"),
+            (12, "12 faults, 0.0 MiB copied"),
+            (13, "13 faults, 0.1 MiB copied"),
+            (250, "250 faults, 1.0 MiB copied"),
+            (2999, "2,999 faults, 11.7 MiB copied"),
+        ] {
+            let file = sys::open(COPY, sys::O_RDWR | sys::O_CREAT | sys::O_TRUNC).expect("a file");
+            let text = text!("version 1\nblocks 0 2\nname 0 a\n\
+                image 7 pid 5 live 1 faults {faults} mapped 0 unplaced 0\n");
+            File { fd: file }.write(text.as_bytes()).expect("a file");
+            expect_output(&[c"-f", COPY, c"-1"], 0, &[shown]);
+        }
+        let _ = sys::unlink(COPY);
     }
 
     fn says_what_is_missing() {

@@ -22,6 +22,7 @@ use super::{
         ended,
         keys,
         newest,
+        Detail,
         Report, //
     },
     ProcessName,
@@ -80,8 +81,8 @@ macro_rules! line {
 }
 
 impl Text {
-    /// Lists all names, and at most `vmas` VMAs of each image.
-    fn new(vmas: usize) -> Result<Self> {
+    /// Lists all names, and each image with this detail.
+    fn new(detail: Detail) -> Result<Self> {
         let mut text = Self(KVVec::new());
         line!(text, "version 1")?;
         line!(
@@ -107,26 +108,26 @@ impl Text {
             let name = Escaped::new(name.as_bytes());
             line!(text, "name {} {name}", Decimal(missed))?;
             let keys = keys(id)?;
-            text.images(id, &keys, vmas)?;
+            text.images(id, &keys, detail)?;
             text.processes(id, &keys)?;
             last = id;
         }
     }
 
-    fn images(&mut self, id: u64, keys: &[Key], vmas: usize) -> Result {
+    fn images(&mut self, id: u64, keys: &[Key], detail: Detail) -> Result {
         // First, so that an image that ends meanwhile is left out, and not listed twice.
         let last = ended(id);
         for members in keys.chunk_by(|a, b| a.exec == b.exec) {
             // Skip images whose members are all ending and have not been recorded yet.
             if let Some((space, mm)) = newest(id, members) {
-                if let Some(report) = Report::of_live(&space.image, &mm, vmas)? {
+                if let Some(report) = Report::of_live(&space.image, &mm, detail)? {
                     self.image(space.key.exec, space.pid, members.len(), &report)?;
                 }
             }
         }
         delay(bindings::COW_TRACK_LIST);
         if let Ok(Some(image)) = last {
-            if let Some(report) = Report::of_ended(&image, vmas)? {
+            if let Some(report) = Report::of_ended(&image, detail)? {
                 self.image(image.exec, 0, 0, &report)?;
             }
         }
@@ -202,7 +203,12 @@ impl Text {
 /// `out` must be valid for writing. The caller must free the text in it with `kvfree()`.
 #[export]
 unsafe extern "C" fn cow_track_text(out: *mut bindings::cow_track_text, has_vmas: bool) -> c_int {
-    match Text::new(if has_vmas { usize::MAX } else { 0 }) {
+    let detail = if has_vmas {
+        Detail::Parts
+    } else {
+        Detail::Total
+    };
+    match Text::new(detail) {
         Ok(Text(text)) => {
             let (text, len, _) = text.into_raw_parts();
             let text = text.cast();

@@ -90,6 +90,27 @@ pub(crate) fn ended(id: u64) -> Result<Option<Arc<Image>>> {
     Ok(TRACKER.lock().by_id(id).ok_or(EINVAL)?.ended.clone())
 }
 
+/// What a report lists.
+#[derive(Clone, Copy)]
+pub(crate) enum Detail {
+    /// The total, which needs no lock of the mm.
+    Total,
+    /// At most so many VMAs.
+    Vmas(usize),
+    /// All VMAs, and in which parts of them the faults were.
+    Parts,
+}
+
+impl Detail {
+    fn vmas(self) -> usize {
+        match self {
+            Self::Total => 0,
+            Self::Vmas(limit) => limit,
+            Self::Parts => usize::MAX,
+        }
+    }
+}
+
 /// An image and its counts.
 pub(crate) struct Report {
     /// The VMAs of the live member that started last or, if there is none, of the member that ended
@@ -107,16 +128,16 @@ impl Report {
     /// Reports on the image of a name whose live process started last or, if there is none, on the
     /// image that ended last. Returns [`None`] if there has been no image.
     ///
-    /// Lists at most `limit` VMAs. Fails with [`ENOMEM`], with [`EINVAL`] if the name was
-    /// forgotten, and with [`EINTR`] if the current task is being killed.
-    pub(crate) fn of_name(id: u64, limit: usize) -> Result<Option<Self>> {
+    /// Fails with [`ENOMEM`], with [`EINVAL`] if the name was forgotten, and with [`EINTR`] if the
+    /// current task is being killed.
+    pub(crate) fn of_name(id: u64, detail: Detail) -> Result<Option<Self>> {
         loop {
             let keys = keys(id)?;
             let report = match newest(id, &keys) {
-                Some((space, mm)) => Self::of_live(&space.image, &mm, limit)?,
+                Some((space, mm)) => Self::of_live(&space.image, &mm, detail)?,
                 None if !keys.is_empty() => None,
                 None => match ended(id)? {
-                    Some(image) => Self::of_ended(&image, limit)?,
+                    Some(image) => Self::of_ended(&image, detail)?,
                     None => return Ok(None),
                 },
             };
@@ -134,15 +155,13 @@ impl Report {
 
     /// Reports on an image with a live member that has this mm. Returns [`None`] if the image has
     /// ended in the meantime.
-    ///
-    /// Lists at most `limit` VMAs. If this is 0, does not lock the mm.
-    pub(crate) fn of_live(image: &Image, mm: &MmWithUser, limit: usize) -> Result<Option<Self>> {
-        if limit == 0 {
+    pub(crate) fn of_live(image: &Image, mm: &MmWithUser, detail: Detail) -> Result<Option<Self>> {
+        if let Detail::Total = detail {
             return Ok(Some(Self::sum(image, KVVec::new(), KVVec::new())));
         }
-        let mut vmas = list_vmas(&mm.mmap_read_lock_killable()?, limit, gfp_track())?;
+        let mut vmas = list_vmas(&mm.mmap_read_lock_killable()?, detail.vmas(), gfp_track())?;
         let mut parts = KVVec::new();
-        if limit == usize::MAX {
+        if let Detail::Parts = detail {
             // Where VMAs meet in a block, there are two parts. Blocks may be added meanwhile.
             let count = image.counters.blocks() + vmas.len() + AT_ONCE;
             parts.reserve(count, gfp_track())?;
@@ -154,12 +173,12 @@ impl Report {
 
     /// Reports on an image without live members. Returns [`None`] if its last member has not been
     /// recorded yet.
-    pub(crate) fn of_ended(image: &Image, limit: usize) -> Result<Option<Self>> {
+    pub(crate) fn of_ended(image: &Image, detail: Detail) -> Result<Option<Self>> {
         let Some(last) = image.last.as_ref() else {
             return Ok(None);
         };
         let mut vmas = KVVec::new();
-        vmas.extend_from_slice(&last[..last.len().min(limit)], gfp_track())?;
+        vmas.extend_from_slice(&last[..last.len().min(detail.vmas())], gfp_track())?;
         Ok(Some(Self::sum(image, vmas, KVVec::new())))
     }
 

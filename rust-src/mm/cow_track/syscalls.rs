@@ -8,7 +8,10 @@
 
 use super::{
     bindings,
-    report::Report,
+    report::{
+        Detail,
+        Report, //
+    },
     ProcessName,
     TRACKER, //
 };
@@ -153,7 +156,7 @@ fn get_info<Word: UserWord>(name: User<str>, len: usize, pf: UserPtr) -> Result 
         let id = tracked.ok_or(EINVAL)?;
 
         let mut stat = PfStat::<Word>::new()?;
-        if let Some(report) = Report::of_name(id, MAX_SIZE)? {
+        if let Some(report) = Report::of_name(id, Detail::Vmas(MAX_SIZE))? {
             stat.fill(&report)?;
         }
         UserSlice::new(pf, size_of::<PfStat<Word>>())

@@ -298,7 +298,9 @@ mod consts {
     pub const POLLIN: u16 = 1;
     pub const POLLOUT: u16 = 4;
 
+    pub const LOCK_SH: u32 = 1;
     pub const LOCK_EX: u32 = 2;
+    pub const LOCK_NB: u32 = 4;
 
     pub const RWF_NOWAIT: u32 = 0x8;
     pub const RWF_APPEND: u32 = 0x10;

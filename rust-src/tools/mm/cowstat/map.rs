@@ -34,7 +34,7 @@ const SHADES: [(u64, char, u8, &str); 6] = [
     (50, '*', 166, "#d95f0e"),
     (100, '#', 196, "#993404"),
 ];
-const LABELS: [&str; 6] = ["none", "< 1 %", "< 10 %", "< 50 %", "< 100 %", ">= 100 %"];
+const LABELS: [&str; 6] = ["none", "<1%", "<10%", "<50%", "<100%", ">=100%"];
 
 /// Returns the index of the shade for so many faults in so many bytes.
 fn shade(faults: u64, bytes: u64) -> usize {
@@ -200,7 +200,7 @@ fn text(out: &mut Out, layout: &Layout<'_>, maps: &mut Maps, is_screen: bool) {
     put!(out, "{} of them in these mappings\n", Count(image.mapped));
     put!(
         out,
-        "A cell is up to {} MiB. Copied, of its pages:",
+        "A cell is up to {} MiB.\nCopied, of its pages:",
         layout.cell / MIB
     );
     for (i, label) in LABELS.iter().enumerate() {

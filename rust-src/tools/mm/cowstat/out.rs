@@ -187,8 +187,19 @@ padded! {
 }
 
 padded! {
-    /// Pages in MiB.
-    Mib, pages, text => write!(text, "{}.{}", pages / 256, pages % 256 * 10 / 256)
+    /// Pages in MiB, rounded.
+    Mib, pages, text => {
+        let tenths = pages / 256 * 10 + (pages % 256 * 10 + 128) / 256;
+        write!(text, "{}.{}", tenths / 10, tenths % 10)
+    }
+}
+
+padded! {
+    /// A number of faults, in words.
+    Faults, faults, text => {
+        let plural = if faults == 1 { "" } else { "s" };
+        write!(text, "{} fault{plural}", Count(faults))
+    }
 }
 
 padded! {

@@ -5,6 +5,7 @@
 use crate::maps::Maps;
 use crate::maps::Names;
 use crate::out::Count;
+use crate::out::Faults;
 use crate::out::Mib;
 use crate::out::Out;
 use crate::out::Safe;
@@ -104,9 +105,9 @@ pub fn print(out: &mut Out, name: &Name<'_>, since: &Since<'_>, maps: &mut Maps,
     let mut listed = 0;
     for image in since.images(name) {
         listed += 1;
-        let copied = (Count(image.faults), Mib(image.faults));
+        let copied = (Faults(image.faults), Mib(image.faults));
         put!(out, "\n{}, image {}: ", Safe(name.name), image.id);
-        put!(out, "{} faults, {} MiB copied, ", copied.0, copied.1);
+        put!(out, "{}, {} MiB copied, ", copied.0, copied.1);
         match image.live {
             0 => put!(out, "ended\n"),
             live => put!(out, "{live} live, the newest is {}\n", image.pid),

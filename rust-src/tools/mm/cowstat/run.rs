@@ -7,6 +7,7 @@ use crate::json;
 use crate::maps::Maps;
 use crate::out::message;
 use crate::out::Count;
+use crate::out::Faults;
 use crate::out::Mib;
 use crate::out::Safe;
 use crate::out::Seconds;
@@ -117,7 +118,7 @@ pub fn run(options: &Options, command: Args) -> Fail<i32> {
             (None, 1) => put!(&mut out, "process"),
             (None, _) => put!(&mut out, "processes"),
         }
-        put!(&mut out, ", {} faults, ", Count(faults));
+        put!(&mut out, ", {}, ", Faults(faults));
         let ns = sys::now() - begin;
         put!(
             &mut out,

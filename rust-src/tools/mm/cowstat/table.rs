@@ -6,6 +6,7 @@ use crate::fail;
 use crate::json;
 use crate::maps::Maps;
 use crate::out::Count;
+use crate::out::Faults;
 use crate::out::Mib;
 use crate::out::Safe;
 use crate::out::Seconds;
@@ -393,7 +394,7 @@ impl Row<'_> {
 fn draw_fork(frame: &mut Frame<'_>, fork: &Process) {
     let state = if fork.live { "live" } else { "took" };
     frame.cell(0, format_args!("  fork {}:", fork.pid));
-    frame.cell(0, format_args!(" {} faults in it,", Count(fork.faults)));
+    frame.cell(0, format_args!(" {} in it,", Faults(fork.faults)));
     frame.cell(
         0,
         format_args!(" {} in {},", Count(fork.parent_faults), fork.parent),

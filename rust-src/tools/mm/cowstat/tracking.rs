@@ -18,6 +18,8 @@ use rt::File;
 pub struct Tracking {
     names: [&'static [u8]; NAMES_MAX],
     count: usize,
+    /// Each cowstat that counts shares this lock. One that forgets has it alone.
+    lock: File,
 }
 
 impl Tracking {
@@ -26,9 +28,9 @@ impl Tracking {
         let mut tracking = Tracking {
             names: [&[]; NAMES_MAX],
             count: 0,
+            lock: open_lock()?,
         };
-        // This and `drop()` of another cowstat wait for each other.
-        let _lock = lock()?;
+        while sys::flock(tracking.lock.fd, sys::LOCK_SH) == Err(sys::EINTR) {}
         let snapshot = source.read_totals()?;
         let count = snapshot.names().count();
         for &name in names {
@@ -62,27 +64,24 @@ impl Drop for Tracking {
         if ours.is_empty() {
             return;
         }
-        let _lock = lock();
+        let is_alone = sys::flock(self.lock.fd, sys::LOCK_EX | sys::LOCK_NB).is_ok();
         let only_ours = Source::new(None).is_ok_and(|mut source| {
             source.read_totals().is_ok_and(|snapshot| {
                 let is_ours = |name: &[u8]| ours.iter().any(|ours| is_name(name, ours));
                 snapshot.names().all(|name| is_ours(name.name))
             })
         });
-        if only_ours {
-            let _ = calls::pf_cleanup();
-        } else {
-            message(format_args!(
-                "other names are tracked, too, and the kernel can only forget all at once: \
-                 nothing is forgotten; see 'cowstat stop'"
-            ));
-        }
+        let others = match (is_alone, only_ours) {
+            (true, true) => {
+                let _ = calls::pf_cleanup();
+                return;
+            }
+            (false, _) => "another cowstat is running",
+            (true, false) => "other names are tracked, too",
+        };
+        message(format_args!(
+            "{others}, and the kernel can only forget all at once: \
+             nothing is forgotten; see 'cowstat stop'"
+        ));
     }
-}
-
-/// Waits until no other cowstat changes what is tracked, and keeps others from it.
-fn lock() -> Fail<File> {
-    let file = open_lock()?;
-    while sys::flock(file.fd, sys::LOCK_EX) == Err(sys::EINTR) {}
-    Ok(file)
 }
