@@ -35,15 +35,22 @@ isolated() {
 }
 
 # ticker TITLE BEGIN LOG: show how long a step has been running and the end of its log: on
-# a terminal every second, elsewhere every half minute.
+# a terminal every second, elsewhere every half minute. It outlives a kill -9 of this script,
+# and then ends the step.
 ticker() {
 	if [ -t 2 ]; then _pause=1 _form='\r\033[K%s ... %d s: %.50s'
 	else _pause=30 _form='\n%s ... %d s: %.50s'; fi
-	while sleep $_pause >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+	_n=0
+	while sleep 1 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+		_n=$((_n + 1))
+		[ $((_n % _pause)) = 0 ] || continue
 		_now=$(tail -n 1 "$3" 2>/dev/null | tr -s '[:space:]' ' ' | tr -cd '[:print:]')
 		# shellcheck disable=SC2059 # one of the two above
 		printf "$_form" "$1" $(($(date +%s) - $2)) "$_now" >&2
 	done
+	# This script was killed, and could not end the step.
+	# shellcheck disable=SC2046 # a list
+	kill $(family "$_step") 2>/dev/null
 }
 
 # attempt LOG TITLE COMMAND…: run a long command quietly and show its time; if it fails,

@@ -918,13 +918,15 @@ refuses 'a build without a kernel' 'gave no kernel' with_fakes env FAKE_BUILD="r
 builds 'the kernel is missing'
 rm "$out/.built"
 sleeps="sleep 600.$$"
-hostile with_fakes env FAKE_BUILD="$sleeps" sh -c "echo \$\$ >$tmp/pid; exec scripts/build/kernel.sh" >"$tmp/output" 2>&1 </dev/null &
-until pgrep -fx "$sleeps" >/dev/null || ! kill -0 $!; do sleep 0.1; done
-kill "$(cat "$tmp/pid")"
-for _ in $(seq 100); do ! pgrep -fx "$sleeps" >"$tmp/output" || sleep 0.1; done
-same 'kernel.sh alone is killed, and the build ends with it' "$(cat "$tmp/output")" ''
-pkill -fx "$sleeps" || :
-wait $! || :
+for signal in TERM KILL; do
+	hostile with_fakes env FAKE_BUILD="$sleeps" sh -c "echo \$\$ >$tmp/pid; exec scripts/build/kernel.sh" >"$tmp/output" 2>&1 </dev/null &
+	until pgrep -fx "$sleeps" >/dev/null || ! kill -0 $!; do sleep 0.1; done
+	kill -s $signal "$(cat "$tmp/pid")"
+	for _ in $(seq 100); do ! pgrep -fx "$sleeps" >"$tmp/output" || sleep 0.1; done
+	same "kernel.sh alone gets SIG$signal, and the build ends with it" "$(cat "$tmp/output")" ''
+	pkill -fx "$sleeps" || :
+	wait $! || :
+done
 refuses 'V=1 and an error' 'cannot access' with_fakes env V=1 FAKE_BUILD='ls /none' scripts/build/kernel.sh
 same 'which is in the log, too' "$(grep -c 'cannot access' "$repo/build/log/kernel-x86_64.log")" 1
 builds 'after an error'
