@@ -74,11 +74,12 @@ build() {
 
 # checkout COMMIT: check it out to $controls, for a kernel to compare with.
 checkout() {
-	if [ ! -e "$controls/.git" ]; then
+	# A new build/linux does not know the old one's worktree.
+	if ! git --git-dir="$controls/.git" rev-parse HEAD >/dev/null 2>&1; then
 		need_space "$BUILD" 2600 "a second kernel tree in build/"
 		rm -rf "$controls"
 		git -C "$series" worktree prune
-		git -C "$series" worktree add -q --detach "$controls" base
+		git -C "$series" worktree add -q --detach "$controls" refs/heads/base
 	fi
 	git -C "$controls" checkout -q -f --detach "$1"
 	git -C "$controls" clean -q -f -x kernel

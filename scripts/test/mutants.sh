@@ -29,7 +29,11 @@ touch "$results.tsv"
 mutants=$TOP/scripts/test/mutants BUILD=$TOP/build TREE=$TOP/build/linux
 load_toolchain
 with_lock
-[ -d "$TREE" ] || git -C "$git" worktree add -qf --detach "$TREE"
+# A new build/linux does not know the old one's worktree.
+git --git-dir="$TREE/.git" rev-parse HEAD >/dev/null 2>&1 || {
+	rm -rf "$TREE"
+	git -C "$git" worktree add -qf --detach "$TREE"
+}
 git -C "$TREE" checkout -qf --detach "$(git -C "$git" rev-parse HEAD)"
 tree=$({ git -C "$TREE" ls-tree HEAD | grep -v Documentation; cat "$TOP"/kconfig/*; } | sha256sum)
 guest='' prepared=''

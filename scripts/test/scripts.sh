@@ -1030,6 +1030,8 @@ for guest in "dead x/m: a_2.y" "FAIL x/m: qemu.sh: QEMU failed" "LIVES x/m"; do
 	rm -f "$repo/build/mutants.tsv"
 	says "make mutants: $guest" "^$guest" with_fakes sh -c "FAKE_GUEST=$tmp/mutant scripts/test/mutants.sh || :"
 done
+rm -r "$tree/.git/worktrees"
+says 'make mutants with another build/linux' '^LIVES x/m' with_fakes sh -c "FAKE_GUEST=$tmp/mutant scripts/test/mutants.sh || :"
 for known in 0 1; do
 	works 'make mutants again' with_fakes sh -c "FAKE_GUEST=$tmp/mutant scripts/test/mutants.sh || :"
 	same "after $known changes of its configuration" "$(grep -o '^x/m' "$tmp/output" | uniq | wc -l)" $known
