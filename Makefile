@@ -8,7 +8,7 @@ JOBS   ?= $(shell nproc)
 GOALS  := $(MAKECMDGOALS)
 
 variables := ARCH AREA BREAK BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES MUTANT N SEED FUZZ_SECONDS STEPS \
-	DEADLINE LINUX LINUX_TARBALL LLVM GCC PATCHES REPORT RUST_LIB_SRC TESTER LOCALVERSION SUFFIX BUILT IMAGE ROOT \
+	DEADLINE LINUX LINUX_TARBALL LLVM GCC PATCHES REPORT RUST_LIB_SRC TESTER LOCALVERSION SUFFIX BUILT IMAGE DISK ROOT \
 	APPEND SHARE RESET GRUB VM KERNEL_ORG KVM SMP MEM JOBS V
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 unknown := $(filter-out $(variables) GOALS,$(given))
@@ -22,9 +22,10 @@ $(error make -i, make -t and MAKEFILES= can call a failure a success)
 endif
 
 # A $ in CMD is for the guest's shell. LLVM and LOCALVERSION count only on the command
-# line: in the environment they are meant for other kernels, and RESET is often a color.
+# line: in the environment they are meant for other kernels, RESET is often a color, and
+# DISK a disk of this machine.
 override CMD := $(value CMD)
-$(foreach v,LLVM LOCALVERSION RESET,$(if $(filter-out command line,$(origin $v)),$(eval override undefine $v)))
+$(foreach v,LLVM LOCALVERSION RESET DISK,$(if $(filter-out command line,$(origin $v)),$(eval override undefine $v)))
 
 inherited := $(strip $(foreach v,$(variables),$(if $(filter environment,$(origin $v)),$v='$(value $v)')))
 ifneq ($(inherited),)
@@ -201,6 +202,7 @@ help: ## this list
 ## REPORT=file          submission: with this report
 ## LOCALVERSION=-name   what the kernel's release ends in   SUFFIX=-name  deploy: the same
 ## IMAGE=disk           vm: boot this disk of a distribution instead; it is not changed
+## DISK=file            vm: what is written goes there; a second disk for a second machine
 ## ROOT=/dev/sda1       vm: with IMAGE=, the partition to boot from
 ## APPEND='text'        vm: for the kernel's command line
 ## SHARE=dir            vm: this folder is /host there   RESET=1  begin with a new disk

@@ -133,11 +133,14 @@ refuses 'more than a partition' 'the image is /dev/sda' IMAGE="$tmp/disk" ROOT='
 refuses 'no such image' 'no such file' IMAGE="$tmp/none"
 refuses 'a folder' 'no such file' IMAGE="$tmp"
 refuses 'a name with a comma' 'comma' IMAGE="$tmp/disk,1"
+refuses 'a DISK= of somebody else' "is not one that 'make vm' has made" IMAGE="$tmp/disk" DISK="$tmp/disk.qcow2" RESET=1
+refuses 'a DISK= with a comma' 'comma' IMAGE="$tmp/disk" DISK="$tmp/disk,1"
+boots 'what is written to DISK=' "-drive file=$tmp/build/vm/mine," IMAGE="$tmp/disk" DISK="$tmp/build/vm/mine"
 refuses 'a shared folder that is not there' 'no such folder' IMAGE="$tmp/disk" SHARE="$tmp/none"
 
 # A disk that a machine is using: a QEMU that never starts its CPUs.
 for user in disk.qcow2 build/vm/disk-"$(echo "$tmp/disk" | cksum | cut -d' ' -f1)".qcow2; do
-	"$real" -accel tcg -S -display none -nodefaults -monitor none -drive file="$tmp/$user",format=qcow2 &
+	"$real" -accel tcg -S -display none -nodefaults -monitor none -drive file="$tmp/$user",format=qcow2 2>/dev/null &
 	holder=$!
 	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 		qemu-img info "$tmp/$user" >/dev/null 2>&1 || break

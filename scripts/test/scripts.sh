@@ -826,8 +826,8 @@ refuses 'HANDOUT= of a guess' 'HANDOUT=yes: there is only HANDOUT=1' env HANDOUT
 refuses 'LOCALVERSION= with a space' 'letters, digits' env LOCALVERSION='-a b' scripts/setup/deps.sh
 refuses 'MAKEFILES=' 'can call a failure a success' env -u MAKEFLAGS MAKEFILES=/dev/null make help
 refuses 'RESET=0' 'RESET=0: there is only RESET=1' sh -c 'echo | RESET=0 scripts/vm/start.sh'
-refuses 'RESET= in the environment of make' 'No rule' env -u MAKEFLAGS RESET=red make none
-same 'is of somebody else' "$(grep -c RESET "$tmp/output")" 0
+refuses 'RESET= and DISK= in the environment of make' 'No rule' env -u MAKEFLAGS RESET=red DISK=/dev/sda make none
+same 'are of somebody else' "$(grep -cE 'RESET|DISK' "$tmp/output")" 0
 for deadline in 0 -1 1m; do
 	refuses "DEADLINE=$deadline" "DEADLINE=$deadline: not a number of seconds" env DEADLINE=$deadline scripts/setup/deps.sh
 done

@@ -25,7 +25,7 @@
 vm=$BUILD/vm
 share=${SHARE:-$vm/share}
 mkdir -p "$vm/share"
-for path in "$share" "${IMAGE:-}"; do
+for path in "$share" "${IMAGE:-}" "${DISK:-}"; do
 	case $path in *[,[:space:]]*) die "$path: QEMU cannot take a name with a comma or a space" ;; esac
 done
 case ${RESET:-1} in
@@ -51,6 +51,7 @@ stamp() {
 # BASE changes.
 overlay() {
 	check_free "$3"
+	[ ! -e "$3" ] || [ -e "$3.base" ] || die "DISK=$3 is not one that 'make vm' has made: IMAGE=$3 boots it"
 	[ ! "${RESET:-}" ] || rm -f "$3" "$3.base"
 	if [ ! -e "$3" ]; then
 		stamp "$1" >"$3.base"
