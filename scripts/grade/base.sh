@@ -23,11 +23,11 @@ tree() {
 	rm -rf "$grade/src" "$grade/root"
 	mkdir "$grade/src"
 	git --git-dir="$source" -c tar.umask=0022 archive "$root" | tar -xC "$grade/src"
-	# That of an older kernel has not all that the tests need.
+	# That of another kernel may not have all that the tests need.
 	rm -rf "$grade/nolibc"
 	mkdir "$grade/nolibc"
 	_nolibc=$source
-	grep -q '^Linux 7\.' "$source/description" || _nolibc=$(unset LINUX LINUX_TARBALL; "$TOP/scripts/setup/source.sh")
+	grep -q "^Linux $SERIES_BASE\." "$source/description" || _nolibc=$(unset LINUX LINUX_TARBALL; "$TOP/scripts/setup/source.sh")
 	git --git-dir="$_nolibc" archive base:tools/include/nolibc | tar -xC "$grade/nolibc"
 	echo "$root" >"$grade/root"
 }

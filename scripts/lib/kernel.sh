@@ -3,6 +3,9 @@
 #
 # build/linux, the tools chosen for it and the kernels built from it. Sourced by lib.sh.
 
+# What the series is for.
+SERIES_BASE=7.3
+
 # series_id: changes whenever a patch does.
 series_id() {
 	find "$TOP/patches/" -name '*.patch' -print0 | sort -z | xargs -0r cat | sha256sum | cut -d' ' -f1

@@ -14,12 +14,11 @@
 #   Debian              PACKAGE of SUITE
 #   kernel.org          the newest tarball (KERNEL_ORG=url for a mirror)
 
-SERIES_BASE=7.3
+. "$(dirname "$0")/../lib/lib.sh"
+
 PACKAGE=linux-source-$SERIES_BASE
 SUITE=trixie-backports
 KERNEL_ORG=${KERNEL_ORG:-https://cdn.kernel.org/pub/linux/kernel/v${SERIES_BASE%%.*}.x}
-
-. "$(dirname "$0")/../lib/lib.sh"
 
 update=
 case ${1:-} in
