@@ -17,6 +17,8 @@ for pattern; do
 		\( -name "$pattern" -o -name "$pattern.patch" \))" ] ||
 		die "TESTS=$pattern: there are no such tests"
 done
+# Only for what follows; a user's environment may have them, and KEEP= removes a folder.
+unset KEEP START OWN
 HANDOUT=$name "$HERE/base.sh"
 results=$BUILD/grade/$name/self-test solved=$BUILD/grade/$name/solved
 mkdir -p "$results"

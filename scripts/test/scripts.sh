@@ -705,10 +705,11 @@ cp -r "$class/plain" "$repo/scripts/grade/solutions/xxxhal/handout"
 printf '%s\n' '--- a/kernel/Makefile' '+++ b/kernel/Makefile' '@@ -1 +1,2 @@' ' # nothing' '+$(error no)' \
 	>"$repo/scripts/grade/faults/xxxhal/build.no.patch"
 for solved in 1 0 1; do
-	says 'a planted fault' '^1 passed, 0 failed' $own_test
+	says 'a planted fault' '^1 passed, 0 failed' env KEEP="$tmp/hooks" $own_test
 	same "begins with our solution as it is, built $solved times" "$(grep -c '^xxxhal: handout .* s$' "$tmp/output")" $solved
 	[ $solved = 1 ] || sed -i '1i another' "$repo/scripts/grade/solutions/xxxhal/handout/a.patch"
 done
+same 'a folder named KEEP= by the environment is there' "$(ls "$tmp/hooks" | grep -c checkout)" 1
 # A batch that is killed while the third of five is graded
 class=$tmp/second-class
 for n in 1 2 3 4 5; do echo '$(shell sleep 1)' | student "s$n"; done
