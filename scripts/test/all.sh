@@ -161,6 +161,6 @@ drop_lock
 part guest "$TOP/scripts/test/guest.sh"
 part scripts "$TOP/scripts/test/scripts.sh"
 part deploy "$TOP/scripts/test/deploy.sh"
-[ ! "${VM:-}" ] || part vm env SHORT=1 MODES=x86_64 "$TOP/scripts/vm/test.sh"
+[ ! "${VM:-}" ] || part vm env MODES=x86_64 "$TOP/scripts/vm/test.sh" --short
 
 total

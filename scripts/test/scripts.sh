@@ -836,8 +836,12 @@ for script in setup/deps series/tree build/kernel guest/qemu test/all test/mutan
 	says "$script.sh --help" "^(usage: | ).*${script#*/}.sh" scripts/$script.sh --help
 done
 says 'make help' "From the environment: .*TESTS='x'" env -u MAKEFLAGS TESTS=x make help
-same 'make help has every variable' "$(sed -n '/^variables :=/,/^given/{/^given/d; s/.*:=//; s/\\//; p}' "$repo/Makefile" |
-	tr -s ' \t' '\n' | while read -r name; do grep -q "\<$name=" "$tmp/output" || echo "$name"; done)" ''
+sed -n '/^variables :=/,/^given/{/^given/d; s/.*:=//; s/\\//; p}' "$repo/Makefile" | tr -s ' \t' '\n' >"$tmp/known"
+same 'make help has every variable' "$(while read -r name; do grep -q "\<$name=" "$tmp/output" || echo "$name"; done <"$tmp/known")" ''
+printf '%s\n' BUILD_LOCKED CARGO_HOME GOALS HOME ID KEEP OWN RUNS SAME_WORLD SPACE START SUDO_USER TERM TMPDIR \
+	VERSION_CODENAME XDG_CACHE_HOME >>"$tmp/known"
+same 'nothing else of the environment counts, unsaid' "$(cd "$repo/scripts" && grep -ohE '\$\{[A-Z][A-Z_]*:?[-=+?]' \
+	lib/* setup/* series/* build/* guest/*.sh vm/*.sh bench/* grade/*.sh test/[!ds]*.sh 2>/dev/null | tr -d '${:=+?-' | sort -u | grep -vxFf "$tmp/known")" ''
 mkdir "$repo/a"
 touch "$repo/f" "$repo/a/f"
 refuses 'ADD= of two with one name' 'two have the name f' env ADD='f a/f' scripts/setup/deps.sh

@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# usage: [MODES='x86_64 i386'] [SHORT=1] test.sh
+# usage: [MODES='x86_64 i386'] test.sh [--short]
 #
 # Test machines with disks: boot new ones, unattended, with the handouts' numbers; in
 # them, compile the handouts' programs, load modules, run services under the tracker
 # (inside/test); boot by the line of the handout new_syscall_5.18, and pull the plug; on
 # that disk, as IMAGE=, install the kernel's packages and boot by GRUB; install a second
-# kernel as 'make deploy' does, choose it in GRUB's menu, and remove it. With SHORT, only
+# kernel as 'make deploy' does, choose it in GRUB's menu, and remove it. With --short, only
 # as far as the plug. Before all that, test which disks are taken (scripts/test/disks.sh).
 #
 # The last line is 'N passed, N failed'; the exit status agrees.
@@ -15,7 +15,10 @@
 # shellcheck disable=SC2016 # it writes scripts
 
 . "$(dirname "$0")/../lib/lib.sh"
-[ $# = 0 ] || misused
+case ${1:-} in
+'' | --short) short=${1:-} ;;
+*) misused ;;
+esac
 
 choose_modes 'x86_64 i386'
 export CONFIG=vm HANDOUT=1
@@ -203,7 +206,7 @@ machine() {
 	chmod 777 "$share"
 	export ARCH="$arch"
 	kernel=$(kernel_dir)
-	if [ ! "${SHORT:-}" ]; then
+	if [ ! "$short" ]; then
 		{ LOCALVERSION=$suffix "$TOP/scripts/build/kernel.sh" && stage; } || { fail "$arch: does not build"; return; }
 	fi
 	"$TOP/scripts/build/kernel.sh" || { fail "$arch: does not build"; return; }
@@ -222,7 +225,7 @@ machine() {
 	try "the handout's own line: log in" log_in 360 || return
 	try "the handout's own line: systemd is running" is_running || return
 	try 'the plug is pulled' pull_the_plug || return
-	[ ! "${SHORT:-}" ] || return 0
+	[ ! "$short" ] || return 0
 
 	"$TOP/scripts/vm/deb.sh" || { fail "$arch: make deb"; return; }
 	by_make_vm IMAGE="$disk" DISK="$run/written.qcow2"
