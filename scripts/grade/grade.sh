@@ -38,7 +38,7 @@ submissions() {
 	else
 		find "$patches" -mindepth 1 -maxdepth 1 \( -type f \( -name '*.tar' -o -name '*.tar.*' -o -name '*.tgz' \) -o -type d \) | sort
 	fi | while IFS= read -r _path; do
-		_id=$(basename "$_path" | sed -E 's/\.(tgz|tar(\.[a-z0-9]+)?)$//; s/[^A-Za-z0-9._-]/_/g; s/^[.-]/_/')
+		_id=$(basename "$_path" | sed -E 's/\.(tgz|tar(\.[a-z0-9]+)?)$//; s/[^A-Za-z0-9._-]/_/g; s/^[.-]/_/; s/\.new$/_new/')
 		# In a folder of folders, each holds an archive.
 		if [ -d "$_path" ] && ! has_patches "$_path" && [ -f "$_path/patch.tar.gz" ]; then
 			_path=$_path/patch.tar.gz
@@ -50,11 +50,11 @@ submissions >"$list"
 [ -s "$list" ] || die "PATCHES=$patches: there is no patch and no archive in it"
 # What is no submission must not be missed.
 [ ! -d "$patches" ] || if has_patches "$patches"; then
-	find -H "${patches%/}" -mindepth 1 -maxdepth 2 ! -path "${patches%/}/patch/*" \
-		\( -name '*.tar*' ! -name patch.tar.gz -o -name '*.tgz' -o -path "${patches%/}/*/*.patch" \)
+	find -H "${patches%/}" -mindepth 1 -maxdepth 2 -name '.*' -prune -o ! -path "${patches%/}/patch/*" \
+		\( -name '*.tar*' ! -name patch.tar.gz -o -name '*.tgz' -o -path "${patches%/}/*/*.patch" \) -print
 else
-	find "$patches/" -mindepth 1 -maxdepth 1 ! -type d ! \( -type f \( -name '*.tar' -o -name '*.tar.*' -o -name '*.tgz' \) \)
-fi | grep -v '/\.' >"$list.others" || :
+	find "$patches/" -mindepth 1 -maxdepth 1 ! -name '.*' ! -type d ! \( -type f \( -name '*.tar' -o -name '*.tar.*' -o -name '*.tgz' \) \)
+fi >"$list.others"
 [ ! -s "$list.others" ] || die "PATCHES=$patches: neither an archive .tar.gz nor a folder with patches, or" \
 	"beside patches: $(paste -sd' ' "$list.others")"
 _twice=$(cut -d' ' -f1 "$list" | sort | uniq -d | head -n 1)

@@ -683,7 +683,14 @@ works 'JSON that can be read' python3 -c 'import json, sys; [json.load(open(f)) 
 sed -i 's/^build\t*2/build\t7/' "$repo/scripts/grade/xxxhal.rubric"
 touch "$class/late.zip"
 refuses 'a class with something else' 'late.zip' $grade
+refuses 'the same in a hidden folder' 'late.zip' ${grade% *} "$tmp/caller/.git/../../class"
 rm "$class/late.zip"
+for two in 'a b a_b' 'a.new a_new'; do
+	mkdir "$class/${two% *}" "$class/${two##* }"
+	touch "$class/${two% *}/a.patch" "$class/${two##* }/a.patch"
+	refuses "a class with $two" "two submissions would have the name ${two##* }" $grade
+	rm -r "$class/${two% *}" "$class/${two##* }"
+done
 touch "$class/loose.patch"
 refuses 'a class with a patch of nobody' 'beside patches: .*/plain' $grade
 rm "$class/loose.patch"
@@ -696,6 +703,9 @@ for built in 'fills hangs stops' ''; do
 	same "build ${built:-nothing}" "$(sed -n 's/.*[0-9] of 13: \([a-z]*\) .*/\1/p' "$tmp/output" | grep -v forks | uniq | paste -sd' ')" \
 		"$built"
 done
+mv "$class/covered/a.patch" "$class/covered/b.patch"
+says 'a patch with another name' 'covered: *required' $hurried
+same 'is graded again' "$(sed -n 's/.*[0-9] of 13: \([a-z]*\) .*/\1/p' "$tmp/output" | grep -v forks | uniq)" covered
 same 'what somebody has written is kept' "$(tail -n 1 "$graded/plain.yours.txt")" 'Well done'
 rm -f "$tmp/fake/awk"
 # Our own solutions and faults
