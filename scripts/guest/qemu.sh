@@ -69,10 +69,12 @@ relay() {
 
 # The console must have warnings, whatever CONFIG=FILE and the work say.
 {
-	status=0
+	status=0 begin=$(date +%s)
 	timeout --foreground -k 5 "$deadline" "$@" -append "$append ignore_loglevel" \
 		-serial file:"$console" -serial stdio </dev/null 2>"$dir/qemu.log" || status=$?
-	echo $status >"$dir/qemu.status"
+	# What timeout has not ended, somebody else has, such as the kernel out of memory.
+	[ $(($(date +%s) - begin)) -ge "$deadline" ] || [ $status = 0 ] || status="$status, before its time"
+	echo "$status" >"$dir/qemu.status"
 } | relay
 
 qemu_status=$(cat "$dir/qemu.status")

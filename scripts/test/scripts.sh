@@ -1001,11 +1001,13 @@ echo 'echo Linux >"$console"; printf "\001exit 0\n"' >full
 echo 'printf "BUG: KASAN: bad\nreboot: now\n" >"$console"; printf "\001exit 1\n"; sleep 1' >bad
 echo 'printf "\001exit 0\n"' >mute
 echo 'echo the address is in use >&2; exit 1' >dead
+echo 'kill -9 $$' >killed
 guest() {
 	with_fakes scripts/guest/qemu.sh -t 60 "$out" "$tmp/$1"
 }
 works 'a guest' guest good
 refuses 'a report without a time' 'shows trouble' guest bad
+refuses 'a QEMU that is killed' 'QEMU failed with status 137' guest killed
 refuses 'a guest without a log' 'cut short' guest mute
 refuses 'a guest beside a full disk' 'cut short' guest full
 { hostile guest bad >two 2>&1 || echo $? >two; } &
