@@ -863,6 +863,8 @@ done
 # CI, with a disk that takes nothing, and well
 echo '[ "$1" = check ] || { rm -r build/log; exit 1; }' | fake make
 refuses 'CI that can write nothing' FAILED with_fakes .ci/run
+echo | fake make
+refuses 'CI whose make only shows what it would do' FAILED with_fakes .ci/run
 echo 'echo 3 passed, 0 failed' | fake make
 says CI '^3 passed, 0 failed' with_fakes .ci/run
 rm "$tmp/fake/make"
