@@ -172,6 +172,8 @@ for tool in cp depmod install update-initramfs grub-mkconfig; do
 	done
 done
 
+refuses 'a menu with another one, whose name begins so' 'has made no entry' deploy STOP='grub-mkconfig sed -i s/xxxhal$/xxxhal-2/ "$2"'
+
 # It builds as the user who called sudo.
 machine >"$tmp/first"
 step make <<'END'

@@ -89,7 +89,7 @@ mkinitcpio) set -- mkinitcpio -k "$release" -g "/boot/initramfs-$release.img" ;;
 esac
 run_logged "$log" "initramfs, by $initramfs" "$@"
 run_logged "$log" "GRUB's menu" grub-mkconfig -o $grub_cfg
-grep -qF "$release" $grub_cfg || die "grub-mkconfig has made no entry for $release; the log: $log"
+grep -q "vmlinuz-$release\([[:space:]]\|\$\)" $grub_cfg || die "grub-mkconfig has made no entry for $release; the log: $log"
 # shellcheck disable=SC2034 # for at_exit
 finished=1
 say "$release is installed. Reboot, and choose it under 'Advanced options' in GRUB's menu." \
