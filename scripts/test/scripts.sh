@@ -582,6 +582,10 @@ boxed_status cat /proc/net/dev
 same 'its network' "$(sed -n 's/^ *\([^ ]*\):.*/\1/p' "$tmp/printed")" lo
 boxed_status -t 2 sleep 100
 same 'what hangs is stopped' $status 124
+for own in 7 124; do
+	boxed_status sh -c "exit $own"
+	same "its status $own" $status $own
+done
 boxed_status -t 20 -c 1000 yes
 same 'what prints for ever is cut off' "$(wc -c <"$tmp/printed")" 1000
 boxed_status -t 60 -d 20 sh -c 'head -c 100M /dev/zero >/g/large; sleep 60'
