@@ -820,6 +820,8 @@ cat <<-'END' | fake apt-get
 END
 if grep -q '^ID=debian' /etc/os-release; then
 	refuses 'no network for apt' 'cannot be reached' with_fakes env FAKE_OFFLINE=1 scripts/setup/apt.sh suite package
+	says 'where the archive is' '^http://localhost:9/debian/$' with_fakes scripts/setup/apt.sh --mirror
+	says "and its line for apt's list" '^deb .* http://localhost:9/debian/ suite main$' with_fakes scripts/setup/apt.sh --mirror suite
 	echo : | fake apt-cache
 	refuses 'a package that is gone' 'suite has no package \(any more\)' with_fakes env FAKE_OFFLINE= scripts/setup/apt.sh suite package
 	works 'two clones ask apt at once' with_fakes env FAKE_OFFLINE= sh -c \
