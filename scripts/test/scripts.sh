@@ -245,7 +245,7 @@ rm "$tree/new"
 git -C "$tree" config --unset core.hooksPath
 git -C "$tree" config --unset core.fsmonitor
 git -C "$tree" tag base series
-git -C "$tree" tag series base~1
+git -C "$tree" tag series HEAD~1
 works 'make series with tags named like the branches' scripts/series/write.sh
 same 'gives the same bytes, too' "$(series_sum)" "$sum"
 git -C "$tree" config format.noprefix true
