@@ -135,6 +135,8 @@ work=$(mktemp -d "$BUILD/check.XXXXXX")
 at_exit "rm -rf '$work'"
 
 all_written
+# git is asked which files are ours: none, in a folder that another repository ignores.
+[ -e "$TOP/.git" ] || die "$TOP is no clone: git cannot say which files to check"
 
 failed=
 [ $# != 0 ] || set -- apply mirrors checkpatch rustfmt shellcheck mandoc claims mutants names clippy

@@ -284,6 +284,12 @@ same 'the mode is right' "$(stat -c %a "$repo/rust-src/kernel/hello.rs")" 644
 echo "see $repo/build" >"$repo/README.md"
 refuses 'make check: a path of this machine, not added yet' README.md scripts/series/check.sh names
 rm "$repo/README.md"
+mv "$repo/.git" "$tmp/repo.git"
+git init -q "$tmp"
+echo /repo >"$tmp/.gitignore"
+refuses 'make check in a folder that another repository ignores' 'is no clone' scripts/series/check.sh names
+rm -r "$tmp/.git" "$tmp/.gitignore"
+mv "$tmp/repo.git" "$repo/.git"
 git -C "$repo" commit -qm 'All'
 git clone -q -c core.autocrlf=true "$repo" "$tmp/windows"
 mkdir -p "$tmp/scratch/log" "$tmp/scratch/series.old" "$tmp/scratch/submission" "$tmp/scratch/exercise-tp4" "$tmp/scratch/hand-in-tp4"
