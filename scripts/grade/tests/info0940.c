@@ -13,6 +13,8 @@
 
 #define PAGE 4096
 #define AREA 64
+#define RACED 10
+#define RACERS 4
 #define MAX 128
 
 struct pf_stat {
@@ -448,35 +450,62 @@ static void test_many(void)
 }
 
 /* Faults, on one CPU, against the three calls on the other. */
+static void copy_often(struct process *p)
+{
+	int i;
+
+	for (i = 0; i < 40; i++) {
+		tell(p, 'f', 0);
+		tell(p, 'w', AREA);
+		tell(p, 'k', 0);
+	}
+}
+
+/*
+ * Faults while the calls are made: first by one process, then by more than there are CPUs,
+ * so that each is also interrupted where it must not be. These make no call that has to
+ * fail, and not for ever: what fails is logged.
+ */
 static void test_race(void)
 {
 	struct process p;
-	char name[16];
-	int i, racer;
+	char names[RACED][16];
+	pid_t racers[RACERS];
+	int i, k;
 
-	random_name(name, 6);
-	if (set(name) < 0)
+	for (i = 0; i < RACED; i++)
+		random_name(names[i], 6);
+	if (set(names[0]) < 0)
 		with_nul = 1;
-	start(&p, name);
-	racer = fork();
-	if (!racer) {
-		for (;;) {
-			set(name);
-			get(name, &second.pf);
-			cleanup();
+	start(&p, names[0]);
+	racers[0] = fork();
+	while (!racers[0]) {
+		set(names[0]);
+		get(names[0], &second.pf);
+		cleanup();
+	}
+	copy_often(&p);
+	kill(racers[0], SIGKILL);
+	waitpid(racers[0], NULL, 0);
+
+	for (k = 0; k < RACERS; k++) {
+		racers[k] = fork();
+		if (racers[k])
+			continue;
+		for (i = 0; i < 500 * RACED; i++) {
+			set(names[i % RACED]);
+			if (i % RACED == RACED - 1)
+				cleanup();
 		}
+		exit(0);
 	}
-	for (i = 0; i < 40; i++) {
-		tell(&p, 'f', 0);
-		tell(&p, 'w', AREA);
-		tell(&p, 'k', 0);
-	}
-	kill(racer, SIGKILL);
-	waitpid(racer, NULL, 0);
+	copy_often(&p);
+	for (k = 0; k < RACERS; k++)
+		waitpid(racers[k], NULL, 0);
 	stop(&p);
 	cleanup();
 	cleanup();
-	verdict("race", 1, "40 times %d faults while the calls were made", AREA);
+	verdict("race", 1, "80 times %d faults while the calls were made", AREA);
 }
 
 static void kmemleak(const char *command)
