@@ -18,5 +18,5 @@ for config in "$BUILD"/kernel-*/.config "$BUILD"/kernel-*/.config.yours*; do
 		mv -v --backup=numbered "$config" "${config%/*}.config"
 done
 find "$BUILD/" -mindepth 1 -maxdepth 1 ! -name linux ! -name 'submission*' ! -name vm ! -name 'exercise-*' \
-	! -name 'hand-in-*' ! -name series.old ! -name 'grades-*' ! -name '*.config*' ! -name .lock \
+	! -name 'hand-in-*' ! -name series.old ! -name 'grades-*' ! \( -name '*.config*' -type f \) ! -name .lock \
 	\( -name bench-linux -o ! -exec test -e {}/.git \; \) -exec rm -rf {} +
