@@ -4,6 +4,7 @@
 # build/linux, the tools chosen for it and the kernels built from it. Sourced by lib.sh.
 
 # What the series is for.
+# shellcheck disable=SC2034 # for the scripts that source this
 SERIES_BASE=7.3
 
 # series_id: changes whenever a patch does.

@@ -693,13 +693,14 @@ works 'JSON that can be read' python3 -c 'import json, sys; [json.load(open(f)) 
 sed -i 's/^build\t*2/build\t7/' "$repo/scripts/grade/xxxhal.rubric"
 touch "$class/late.zip"
 refuses 'a class with something else' 'late.zip' $grade
-refuses 'the same in a hidden folder' 'late.zip' ${grade% *} "$tmp/caller/.git/../../class"
+hidden=$(echo "$grade" | sed 's|[^/]*$|caller/.git/../../&|')
+refuses 'the same in a hidden folder' 'late.zip' $hidden
 rm "$class/late.zip"
 for two in 'a b a_b' 'a.new a_new'; do
 	mkdir "$class/${two% *}" "$class/${two##* }"
 	touch "$class/${two% *}/a.patch" "$class/${two##* }/a.patch"
 	refuses "a class with $two" "two submissions would have the name ${two##* }" $grade
-	rm -r "$class/${two% *}" "$class/${two##* }"
+	rm -r "${class:?}/${two% *}" "${class:?}/${two##* }"
 done
 touch "$class/loose.patch"
 refuses 'a class with a patch of nobody' 'beside patches: .*/plain' $grade
@@ -729,7 +730,7 @@ for solved in 1 0 1; do
 	same "begins with our solution as it is, built $solved times" "$(grep -c '^xxxhal: handout .* s$' "$tmp/output")" $solved
 	[ $solved = 1 ] || sed -i '1i another' "$repo/scripts/grade/solutions/xxxhal/handout/a.patch"
 done
-same 'a folder named KEEP= by the environment is there' "$(ls "$tmp/hooks" | grep -c checkout)" 1
+same 'a folder named KEEP= by the environment is there' "$(find "$tmp/hooks" -name post-checkout | wc -l)" 1
 # A batch that is killed while the third of five is graded
 class=$tmp/second-class
 for n in 1 2 3 4 5; do echo '$(shell sleep 1)' | student "s$n"; done
