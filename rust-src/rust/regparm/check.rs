@@ -39,6 +39,8 @@ struct Function {
     ty: String,
     /// The type of the result, and its size.
     result: (String, usize),
+    /// Whether this is a call that a declaration changes.
+    is_changed: bool,
 }
 
 #[derive(Clone)]
@@ -46,7 +48,12 @@ struct Param {
     words: usize,
     in_register: bool,
     kind: &'static str,
+    /// Those of [`ATTRIBUTES`] that it has.
+    attributes: String,
 }
+
+/// What LLVM does with an argument if either the call or the declaration says so.
+const ATTRIBUTES: [&str; 4] = ["byval", "sret", "signext", "zeroext"];
 
 /// What a parameter can be.
 const WORD: &str = "a word";
@@ -158,9 +165,11 @@ impl Types {
         };
         let aggregate = attribute("byval");
         let words = self.layout(aggregate.unwrap_or(ty)).0.div_ceil(4);
+        let is_in = |part: &&str| ATTRIBUTES.iter().any(|name| part.starts_with(name));
 
         Param {
             words,
+            attributes: parts.iter().copied().filter(is_in).collect(),
             in_register: attribute("inreg").is_some(),
             kind: if aggregate.is_some() {
                 AGGREGATE
@@ -209,7 +218,14 @@ impl Types {
             .find(|word| !word.starts_with('('))?;
 
         params.retain(|param| *param != "...");
-        let types: Vec<_> = params.iter().map(|param| split(param, ' ')[0]).collect();
+        // A call has the type of a function with variable arguments before its name.
+        let types: Vec<_> = function_type
+            .filter(|_| variadic)
+            .map_or(params.clone(), |ty| split(inside(ty), ','))
+            .iter()
+            .map(|param| split(param, ' ')[0])
+            .filter(|ty| *ty != "...")
+            .collect();
         Some(Function {
             name: if callee.starts_with('@') {
                 unquoted(&callee[..open])
@@ -226,6 +242,7 @@ impl Types {
                 .unwrap_or_default(),
             ty: format!("{result} {types:?} {variadic}"),
             result: (result.to_string(), self.layout(result).0),
+            is_changed: false,
         })
     }
 
@@ -270,6 +287,8 @@ impl Types {
                 _ => continue,
             }
             match self.function(rest) {
+                // LLVM's own. It may have made a call of it from one of a C function.
+                Some(function) if function.name.starts_with("llvm.") => (),
                 Some(function) if with_calls && what == "declare" => {
                     // `@NAME` and `@"\01NAME"` are the same for the linker.
                     let other = declared.insert(function.name.clone(), function);
@@ -291,9 +310,7 @@ impl Types {
             let params = declared.into_iter().flat_map(|declared| &declared.params);
             for (param, declared) in function.params.iter_mut().zip(params) {
                 param.in_register |= declared.in_register;
-                if matches!(declared.kind, AGGREGATE | RESULT_PLACE) {
-                    (param.words, param.kind) = (declared.words, declared.kind);
-                }
+                function.is_changed |= param.attributes != declared.attributes;
             }
         }
         // A function that is declared, but not called, is pointed to. `bindings::for_c` declares
@@ -339,10 +356,10 @@ impl Function {
         self.params.iter().map(place).collect()
     }
 
-    /// Neither of LLVM nor with a name that only Rust knows.
+    /// Whether the name is not one that only Rust knows.
     fn is_shared(&self) -> bool {
         !self.name.is_empty()
-            && !["llvm.", "_R", "_ZN", "rust_build_error"]
+            && !["_R", "_ZN", "rust_build_error"]
                 .iter()
                 .any(|prefix| self.name.starts_with(prefix))
     }
@@ -392,6 +409,9 @@ impl Function {
         let rust = self.places(false);
         if !self.convention.is_empty() {
             return Some(format!("  Convention in Rust: {}\n", self.convention));
+        }
+        if self.is_changed {
+            return Some("  A declaration by hand changes this call.\n".to_owned());
         }
         if self.has_128_bits() {
             return Some("  A 128-bit integer\n".to_owned());
@@ -481,6 +501,7 @@ fn main() -> ExitCode {
     let own: BTreeSet<_> = functions
         .iter()
         .filter(|function| function.is_definition && function.is_on_stack())
+        .filter(|function| !function.has_128_bits())
         .map(|function| &function.name)
         .filter(|name| !c.contains_key(*name))
         .collect();
