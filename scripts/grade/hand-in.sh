@@ -19,8 +19,11 @@ case ${1:-} in
 esac
 tree=$BUILD/exercise-$name out=$BUILD/hand-in-$name
 [ -d "$tree/.git" ] || die "there is no $tree: run 'make exercise HANDOUT=$name' first"
-[ ! "$(changes "$tree")" ] ||
-	die "$tree has changes that are not committed: commit them, or 'git stash -u'"
+changed=$(changes "$tree")
+[ ! "$changed" ] ||
+	die "$tree has changes that are not committed ('??' is what 'git add' has not got yet): commit them, or" \
+		"'git stash -u'
+$(echo "$changed" | head -n 10)"
 git -C "$tree" symbolic-ref -q HEAD >/dev/null ||
 	die "$tree is not on a branch: finish the rebase, or check out your branch"
 root=$(git -C "$tree" rev-list --max-parents=0 HEAD)
@@ -47,10 +50,11 @@ if [ ! "$author" ] || [ ! "$email" ]; then
 	die "who are you? Say it by git config --global user.name 'Your Name', and user.email"
 fi
 if [ "${REPORT:-}" ]; then
-	[ -s "$REPORT" ] || die "REPORT=$REPORT: there is no such file, or nothing in it"
+	{ [ -f "$REPORT" ] && [ -s "$REPORT" ]; } || die "REPORT=$REPORT: there is no such file, or nothing in it"
 	case $REPORT in
 	*.pdf | *.txt | *.md) cp "$REPORT" "$new/report.${REPORT##*.}" ;;
-	*.ms) groff -K utf8 -t -ms -T pdf -P-pa4 "$REPORT" >"$new/report.pdf" ;;
+	*.ms) groff -K utf8 -t -ms -T pdf -P-pa4 "$REPORT" >"$new/report.pdf" ||
+		die "REPORT=$REPORT: groff makes no PDF of it" ;;
 	*) die "REPORT=$REPORT: neither .pdf, .ms, .txt nor .md" ;;
 	esac
 	pages=$(pdfinfo "$new/report.pdf" 2>/dev/null | awk '$1 == "Pages:" { print $2 }')

@@ -67,7 +67,7 @@ needs() {
 	*) printf '%s\n' pahole\ dwarves zstd\ zstd openssl/ssl.h\ libssl-dev ;;
 	esac
 	[ ! "$HANDOUT$exercise" ] || echo gcc-m32 gcc-multilib "the handouts' programs"
-	[ ! "$exercise" ] || printf '%s\n' bwrap\ bubblewrap pahole\ dwarves pdfinfo\ poppler-utils groff\ groff
+	[ ! "$exercise" ] || printf '%s\n' bwrap\ bubblewrap pahole\ dwarves pdfinfo\ poppler-utils gropdf\ groff
 }
 
 have() {

@@ -481,7 +481,7 @@ while flock -n "$repo/build/.lock" true; do sleep 0.1; done
 refuses 'make exercise beside another make' '^waiting' $make_exercise
 refuses 'handing in nothing' 'no commit of yours' $hand_in
 echo mine >"$exercise/kernel/mine.c"
-refuses 'handing in changes' 'not committed' $hand_in
+refuses 'handing in changes' '^[?][?] kernel/mine.c' $hand_in
 git -C "$exercise" add -A
 git -C "$exercise" commit -q --amend -m amended
 refuses 'handing in what is in the first commit' 'first commit was' $hand_in
@@ -492,8 +492,14 @@ refuses 'handing in in the middle of a rebase' 'not on a branch' $hand_in
 git -C "$exercise" checkout -q exercise
 refuses 'handing in, by nobody' 'who are you' env GIT_CONFIG_GLOBAL=/dev/null $hand_in
 refuses 'handing in without the report' 'no such file' env REPORT=none.pdf $hand_in
-echo text >"$repo/text.pdf"
+echo text | tee "$repo/text.pdf" >"$tmp/report.ms"
+mkdir "$repo/patches.pdf"
 refuses 'handing in a report that is no PDF' 'no page in it' env REPORT=text.pdf $hand_in
+refuses 'handing in a folder as a report' 'no such file' env REPORT=patches.pdf $hand_in
+echo 'exit 1' | fake groff
+refuses 'handing in a report that groff does not take' 'groff makes no PDF of it' \
+	with_fakes env HANDOUT=tp4 REPORT="$tmp/report.ms" scripts/grade/hand-in.sh
+rm "$tmp/fake/groff"
 ln -s /etc/passwd "$exercise/kernel/link"
 git -C "$exercise" add -A
 git -C "$exercise" commit -qm link
