@@ -274,8 +274,11 @@ fi
 rm -f "$work"/log/*.new
 cp -R "$work/log" "$results.new/log"
 plain <"$raw" >"$results.new/raw"
-{ cat "$work"/in/patch/*.patch 2>/dev/null || :; } | plain |
-	sed -nE 's/^(From|Author): (.* <.*@.*>)$/\2/p' | sort -u | head -n 5 >"$results.new/authors"
+# git folds the line of a long name, and encodes one that is not in ASCII.
+{ cat "$work"/in/patch/*.patch 2>/dev/null || :; } | perl -MEncode -CO -0777 -ne '
+	while (/^(?:From|Author): ([^<>\n]*(?:\n [^<>\n]*){0,5}\n? <[^<>\n]*\@[^<>\n]*>)$/mg) {
+		print decode("MIME-Header", $1 =~ s/\n//gr) =~ s/\s+/ /gr, "\n";
+	}' | plain | sort -u | head -n 5 >"$results.new/authors"
 echo $(($(date +%s) - begin)) >"$results.new/seconds"
 verdicts "$results.new"
 rm -rf "$results"

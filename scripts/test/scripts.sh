@@ -641,6 +641,7 @@ student() {
 	{ printf '%s\n' '--- /dev/null' '+++ b/kernel/Makefile' "@@ -0,0 +1,$(wc -l <"$tmp/lines") @@"; cat "$tmp/lines"; } >"$class/$1/a.patch"
 }
 echo '# nothing' | student plain
+sed -i '1i From: =?UTF-8?q?Zo=C3=AB=20with=20a=20name=20that=1B[31m=20is=20too?=\n =?UTF-8?q?=20long=0Afor=20a=20line?=\n <user@localhost>' "$class/plain/a.patch"
 student fills <<'END'
 $(shell i=0; while head -c 100M /dev/zero >$(O)/filled.$$i; do i=$$((i + 1)); done)
 END
@@ -694,6 +695,7 @@ same 'a second make that does not end well is not silent' \
 	"$(cd "$graded" && grep -h ^twice plain/verdicts stops/verdicts | cut -f5 | paste -sd' ')" 'pass fail'
 same 'what is no row' "$(cut -f1 "$graded/says/verdicts" | wc -l) $(grep -c '^log.*pass' "$graded/says/verdicts")" \
 	"$(grep -cE '^[a-z]' "$repo/scripts/grade/xxxhal.rubric") 0"
+same 'whose name is encoded in two lines' "$(cat "$graded/plain/authors")" 'Zoë with a name that[31m is too long for a line <user@localhost>'
 works 'JSON that can be read' python3 -c 'import json, sys; [json.load(open(f)) for f in sys.argv[1:]]' \
 	"$graded/grades.json" "$graded/says/gradescope.json"
 sed -i 's/^build\t*2/build\t7/' "$repo/scripts/grade/xxxhal.rubric"
