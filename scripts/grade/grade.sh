@@ -18,6 +18,8 @@
 [ $# = 1 ] || [ $# = 2 ] || misused
 patches=$1 results=${2:-$BUILD/grades-$name}
 [ ! "${TESTER:-}" ] || [ -f "$TESTER" ] || die "TESTER=$TESTER: there is no such file"
+[ ! "${TESTER:-}" ] || gcc "-m$bits" -static -pthread -o /dev/null "$TESTER" ||
+	die "TESTER=$TESTER does not build"
 [ -e "$patches" ] || die "PATCHES=$patches: there is no such file or folder"
 "$HERE/sandbox.sh" -r "$HERE:/g/scripts" true || die "nothing is graded without a sandbox"
 mkdir -p "$results"

@@ -2,7 +2,7 @@
 # shellcheck shell=sh
 #
 # What the scripts of the exercises share. It sets $name, the exercise, $arch, its
-# architecture, and $cc, the gcc that builds its kernel.
+# architecture, $bits, those of its programs, and $cc, the gcc that builds its kernel.
 
 . "$(dirname "$0")/../lib/lib.sh"
 HERE=$TOP/scripts/grade
@@ -12,6 +12,10 @@ name=$exercise
 [ "$name" ] || die "which exercise? Say HANDOUT=NAME"
 # shellcheck disable=SC2034 # for the scripts that source this
 arch=$(awk -v name="$name" '$1 == name { print $2 }' "$HERE/handouts")
+case $arch in
+x86_64) bits=64 ;;
+i386) bits=32 ;;
+esac
 cc=${GCC:-gcc}
 case $cc in
 gcc | gcc-[0-9]*) [ ! "${GCC:-}" ] || command -v "$cc" >/dev/null || die "GCC=$cc: there is no such program" ;;

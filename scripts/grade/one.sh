@@ -175,18 +175,14 @@ program() {
 	_name=$1
 	shift
 	in_sandbox "$work/log/$_name.txt" 60 "$@" -w "$work/user:/g/built" \
-		sh -c "gcc -m$_bits -static -O1 -pthread -o /g/built/$_name /g/$_name/*.c"
+		sh -c "gcc -m$bits -static -O1 -pthread -o /g/built/$_name /g/$_name/*.c"
 }
 
 # guest_files: $files, what the guest gets: the tests, made of the base's tree, the tests'
 # module, and the program of the submission.
 guest_files() {
 	set -- "$HERE/guest.sh:/work" "$work/nonce:/nonce" "$work/run:/tests/run"
-	case $arch in
-	x86_64) _bits=64 ;;
-	i386) _bits=32 ;;
-	esac
-	gcc -m$_bits -static -nostdlib -ffreestanding -fno-pie -no-pie -fno-stack-protector -O1 -Wall \
+	gcc -m$bits -static -nostdlib -ffreestanding -fno-pie -no-pie -fno-stack-protector -O1 -Wall \
 		-I "$grade/nolibc" -idirafter "/usr/include/$(gcc -print-multiarch)" \
 		-o "$work/test" "$HERE/tests/$name.c" ||
 		die "tests/$name.c does not build"
@@ -215,6 +211,8 @@ guest_files() {
 	for _program in user tester; do
 		! made "$work/user/$_program" || set -- "$@" "$work/user/$_program:/$_program"
 	done
+	[ ! -e "$work/log/user.txt" ] || [ -e "$work/user/user" ] ||
+		row program fail "it does not build: $(grep -aE 'error|undefined' "$work/log/user.txt" | head -n 1 | cut -c1-200)"
 	files=$*
 }
 

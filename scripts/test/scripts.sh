@@ -531,6 +531,9 @@ refuses 'the series on what is in the cache then' 'the series is for' env LINUX_
 refuses 'grading with a compiler that is no gcc' 'GCC=clang: neither' \
 	env HANDOUT=tp4 GCC=clang scripts/grade/self-test.sh handout
 
+echo no >"$tmp/tester.c"
+refuses 'grading by a tester that does not build' 'tester.c does not build' \
+	env HANDOUT=tp4 TESTER="$tmp/tester.c" scripts/grade/grade.sh "$repo/build/hand-in-tp4"
 refuses 'make grade-test TESTS= with a typo' 'TESTS=handuot: there are no such tests' \
 	env HANDOUT=tp4 scripts/grade/self-test.sh handout handuot
 
@@ -642,6 +645,8 @@ student() {
 }
 echo '# nothing' | student plain
 sed -i '1i From: =?UTF-8?q?Zo=C3=AB=20with=20a=20name=20that=1B[31m=20is=20too?=\n =?UTF-8?q?=20long=0Afor=20a=20line?=\n <user@localhost>' "$class/plain/a.patch"
+mkdir "$class/program"
+sed 's|kernel/Makefile|user/a.c|' "$class/plain/a.patch" >"$class/program/a.patch"
 student fills <<'END'
 $(shell i=0; while head -c 100M /dev/zero >$(O)/filled.$$i; do i=$$((i + 1)); done)
 END
@@ -689,12 +694,13 @@ same 'what the class gets' "$(grep -v ^forks "$graded/grades.csv" | cut -d, -f1,
 changes,pass,pass,fail covered,pass,pass,fail fills,pass,fail,blocked by build \
 hangs,pass,fail,blocked by build large,fail,blocked by apply,blocked by build leaves,fail,blocked by apply,blocked by build \
 letter,fail,blocked by apply,blocked by build links,pass,fail,blocked by build \
-plain,pass,pass,fail says,pass,pass,fail shuts,pass,pass,fail \
+plain,pass,pass,fail program,pass,pass,fail says,pass,pass,fail shuts,pass,pass,fail \
 stops,pass,pass,fail"
 same 'a second make that does not end well is not silent' \
 	"$(cd "$graded" && grep -h ^twice plain/verdicts stops/verdicts | cut -f5 | paste -sd' ')" 'pass fail'
 same 'what is no row' "$(cut -f1 "$graded/says/verdicts" | wc -l) $(grep -c '^log.*pass' "$graded/says/verdicts")" \
 	"$(grep -cE '^[a-z]' "$repo/scripts/grade/xxxhal.rubric") 0"
+same 'a program that does not build' "$(grep -c '^program fail it does not build: .*error' "$graded/program/raw")" 1
 same 'whose name is encoded in two lines' "$(cat "$graded/plain/authors")" 'Zoë with a name that[31m is too long for a line <user@localhost>'
 works 'JSON that can be read' python3 -c 'import json, sys; [json.load(open(f)) for f in sys.argv[1:]]' \
 	"$graded/grades.json" "$graded/says/gradescope.json"
@@ -719,7 +725,7 @@ echo 'Well done' >>"$graded/plain/feedback.txt"
 hurried=$(echo "$grade" | sed 's/DEADLINE=60/DEADLINE=5/')
 for built in 'fills hangs stops' ''; do
 	says 'other points' 'plain: *required 7 of' $hurried
-	same "build ${built:-nothing}" "$(sed -n 's/.*[0-9] of 13: \([a-z]*\) .*/\1/p' "$tmp/output" | grep -v forks | uniq | paste -sd' ')" \
+	same "build ${built:-nothing}" "$(sed -n 's/.*[0-9] of 14: \([a-z]*\) .*/\1/p' "$tmp/output" | grep -v forks | uniq | paste -sd' ')" \
 		"$built"
 done
 mv "$class/covered/a.patch" "$class/covered/b.patch"
