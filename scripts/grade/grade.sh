@@ -21,6 +21,9 @@ patches=$1 results=${2:-$BUILD/grades-$name}
 [ ! "${TESTER:-}" ] || gcc "-m$bits" -static -pthread -o /dev/null "$TESTER" ||
 	die "TESTER=$TESTER does not build"
 [ -e "$patches" ] || die "PATCHES=$patches: there is no such file or folder"
+wrong=$(awk '!/^#/ && NF && !(NF > 4 && $2 ~ /^[0-9]+$/ && $3 ~ /^(required|bonus|human)$/) { print FNR ": " $0; exit }' \
+	"$HERE/$name.rubric")
+[ ! "$wrong" ] || die "scripts/grade/$name.rubric, line $wrong: not an id, whole points, a kind, what it depends on, a text"
 "$HERE/sandbox.sh" -r "$HERE:/g/scripts" true || die "nothing is graded without a sandbox"
 mkdir -p "$results"
 # For our own ones only; a user's environment may have them, and KEEP= removes a folder.

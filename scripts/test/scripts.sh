@@ -705,6 +705,10 @@ same 'whose name is encoded in two lines' "$(cat "$graded/plain/authors")" 'Zoë
 works 'JSON that can be read' python3 -c 'import json, sys; [json.load(open(f)) for f in sys.argv[1:]]' \
 	"$graded/grades.json" "$graded/says/gradescope.json"
 sed -i 's/^build\t*2/build\t7/' "$repo/scripts/grade/xxxhal.rubric"
+cp "$repo/scripts/grade/xxxhal.rubric" "$tmp/rubric"
+sed -i 's/^boot\t*1/boot\t0.5/' "$repo/scripts/grade/xxxhal.rubric"
+refuses 'half a point' 'line .*boot.*0.5.*whole points' $grade
+cp "$tmp/rubric" "$repo/scripts/grade/xxxhal.rubric"
 touch "$class/late.zip"
 refuses 'a class with something else' 'late.zip' $grade
 hidden=$(echo "$grade" | sed 's|[^/]*$|caller/.git/../../&|')
