@@ -16,7 +16,7 @@ mkdir -p "$base" "$grade/ccache"
 
 # One at a time.
 exec 6>>"$grade/.lock"
-flock 6
+flock -n 6 || { say "waiting: another make grades in build/"; flock 6; }
 
 tree() {
 	need_space "$BUILD" 4096 "the tree of the exercises"

@@ -53,8 +53,13 @@ if [ "${REPORT:-}" ]; then
 	{ [ -f "$REPORT" ] && [ -s "$REPORT" ]; } || die "REPORT=$REPORT: there is no such file, or nothing in it"
 	case $REPORT in
 	*.pdf | *.txt | *.md) cp "$REPORT" "$new/report.${REPORT##*.}" ;;
-	*.ms) groff -K utf8 -t -ms -T pdf -P-pa4 "$REPORT" >"$new/report.pdf" ||
-		die "REPORT=$REPORT: groff makes no PDF of it" ;;
+	*.ms)
+		groff -K utf8 -t -ms -T pdf -P-pa4 "$REPORT" >"$new/report.pdf" 2>"$new/groff" ||
+			die "REPORT=$REPORT: groff makes no PDF of it: $(cat "$new/groff")"
+		! grep "can't find special character" "$new/groff" >&2 ||
+			die "REPORT=$REPORT: groff's fonts have not all of its characters: give a PDF"
+		cat "$new/groff" >&2
+		rm "$new/groff" ;;
 	*) die "REPORT=$REPORT: neither .pdf, .ms, .txt nor .md" ;;
 	esac
 	pages=$(pdfinfo "$new/report.pdf" 2>/dev/null | awk '$1 == "Pages:" { print $2 }')
@@ -80,7 +85,10 @@ isolated applies
 unset GIT_INDEX_FILE
 [ $status = 0 ] || die "the patches do not give the tree again that they were made of"
 rm -f "$new/index"
-(cd "$tree" && perl scripts/checkpatch.pl -q --no-signoff --ignore FILE_PATH_CHANGES "$new"/patch/*.patch </dev/null 2>/dev/null) >&2 || :
+said=$(cd "$tree" && perl scripts/checkpatch.pl -q --no-signoff --ignore FILE_PATH_CHANGES "$new"/patch/*.patch </dev/null 2>/dev/null) || :
+[ ! "$said" ] || say "checkpatch on your style, which a human grades:
+$said
+"
 (cd "$new" && tar --owner=0 --group=0 --numeric-owner --sort=name -czf patch.tar.gz patch)
 mkdir "$new/unpacked"
 refused=$(python3 "$HERE/unpack.py" "$new/patch.tar.gz" "$new/unpacked") || die "who grades would not take it: $refused"

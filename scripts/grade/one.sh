@@ -212,7 +212,7 @@ guest_files() {
 		! made "$work/user/$_program" || set -- "$@" "$work/user/$_program:/$_program"
 	done
 	[ ! -e "$work/log/user.txt" ] || [ -e "$work/user/user" ] ||
-		row program fail "it does not build: $(grep -aE 'error|undefined' "$work/log/user.txt" | head -n 1 | cut -c1-200)"
+		row program fail "it does not build: $(grep -aE '[Ee]rror|undefined' "$work/log/user.txt" | head -n 1 | cut -c1-200)"
 	files=$*
 }
 

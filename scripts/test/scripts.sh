@@ -499,6 +499,9 @@ refuses 'handing in a folder as a report' 'no such file' env REPORT=patches.pdf 
 echo 'exit 1' | fake groff
 refuses 'handing in a report that groff does not take' 'groff makes no PDF of it' \
 	with_fakes env HANDOUT=tp4 REPORT="$tmp/report.ms" scripts/grade/hand-in.sh
+echo "echo \"troff: can't find special character 'u30B7'\" >&2" | fake groff
+refuses 'handing in a report in Japanese that would lack its text' 'give a PDF' \
+	with_fakes env HANDOUT=tp4 REPORT="$tmp/report.ms" scripts/grade/hand-in.sh
 rm "$tmp/fake/groff"
 ln -s /etc/passwd "$exercise/kernel/link"
 git -C "$exercise" add -A

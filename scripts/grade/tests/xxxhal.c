@@ -51,7 +51,8 @@ int main(int argc, char **argv)
 		rewind_log();
 		strcpy(text, "%s%d 100%");
 		ret = xxxhal(text);
-		verdict("format", ret == 0 && logged(text) >= 0, "what looks like a format is logged as it is");
+		level = logged(text);
+		verdict("format", ret == 0 && level >= 0, "\"%s\" is %s", text, level < 0 ? "not in the log" : "in the log");
 	} else if (!strcmp(argv[1], "errors")) {
 		fill(text, 256);
 		ret = xxxhal(text);
