@@ -228,7 +228,7 @@ guest() {
 	cp "$work/initramfs" "$work/boot/"
 	chmod -R a+rX "$work/boot"
 	rm -f "$work/console/console.txt"
-	in_sandbox "$_said" "${DEADLINE:-1800}" -c 300000 -d 50 -r "$work/boot:/g/boot" -w "$work/console:/g/console" \
+	in_sandbox "$_said" "${DEADLINE:-1800}" -c 300000 -d 10 -r "$work/boot:/g/boot" -w "$work/console:/g/console" \
 		"qemu-system-$arch" -accel tcg -cpu max,vendor=GenuineIntel -smp 2 -m 512M -nodefaults \
 		-display none -no-reboot -net none \
 		-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny \
