@@ -2,8 +2,8 @@
 #
 # Which rows the kernel's console fails: each report in it, by the patterns of "reports".
 # A row that such a report can fail, and that none does, passes; "sound" only when the
-# guest's work came to its end (ended). A stall of RCU is no report: a busy machine causes
-# them, and what never ends is stopped.
+# guest's work came to its end (ended), and otherwise how the guest ended. A stall of RCU
+# is no report: a busy machine causes them, and what never ends is stopped.
 
 FNR == NR {
 	if (!/^#/ && split($0, field, "\t") == 2) {
@@ -44,7 +44,7 @@ line ~ /^[^ ]*: ?(sleeping function called|scheduling while atomic)/ {
 
 END {
 	if (!(ended + 0) && !("sound" in found))
-		found["sound"] = "the guest ended before its tests did" (during ? ", in \"" during "\"" : "")
+		found["sound"] = "the guest " how (during ? ", in \"" during "\"" : "")
 	for (id in found)
 		print id, "fail", substr(found[id], 1, 250)
 	row[rows + 1] = "sound"

@@ -243,10 +243,12 @@ guest() {
 		awk -v nonce="$_nonce" '$1 == nonce && $2 ~ /^[a-z-]+$/ && $3 ~ /^(pass|fail)$/ {
 			$1 = ""; print substr($0, 2, 300) }' >>"$raw"
 	_ended=$(grep -c '^end pass' "$raw") || :
-	awk -v nonce="$_nonce" -v ended="$_ended" \
+	_how='ended before its tests did'
+	[ $status != 124 ] || _how='was stopped: it ran for too long, or wrote too much'
+	awk -v nonce="$_nonce" -v ended="$_ended" -v how="$_how" \
 		-f "$HERE/console.awk" "$HERE/reports" "$_console" >"$work/reported"
 	cat "$work/reported" >>"$raw"
-	[ $status != 124 ] || row sound fail "the guest was stopped: it ran for too long, or wrote too much"
+	[ $status != 124 ] || row sound fail "the guest $_how"
 }
 
 # checkpatch: for who grades; from the base, so that nobody changes it.

@@ -60,8 +60,11 @@ END {
 		else if (result["sound"] == "fail" && id != "boot" && id != "build" && id != "apply") {
 			verdict[id] = "fail"
 			detail[id] = "the guest ended before: " detail["sound"]
-		} else
+		} else {
 			verdict[id] = "fail"
+			if (id == "boot")
+				detail[id] = detail["sound"]
+		}
 		if (verdict[id] == "pass")
 			got[id] = points[id]
 		if (kind[id] == "required") {

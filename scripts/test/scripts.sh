@@ -703,6 +703,7 @@ same 'a second make that does not end well is not silent' \
 	"$(cd "$graded" && grep -h ^twice plain/verdicts stops/verdicts | cut -f5 | paste -sd' ')" 'pass fail'
 same 'what is no row' "$(cut -f1 "$graded/says/verdicts" | wc -l) $(grep -c '^log.*pass' "$graded/says/verdicts")" \
 	"$(grep -cE '^[a-z]' "$repo/scripts/grade/xxxhal.rubric") 0"
+same 'why a kernel does not boot' "$(sed -n 's/^boot.*\t//p' "$graded/plain/verdicts")" 'the guest ended before its tests did'
 same 'a program that does not build' "$(grep -c '^program fail it does not build: .*error' "$graded/program/raw")" 1
 same 'whose name is encoded in two lines' "$(cat "$graded/plain/authors")" 'Zoë with a name that[31m is too long for a line <user@localhost>'
 works 'JSON that can be read' python3 -c 'import json, sys; [json.load(open(f)) for f in sys.argv[1:]]' \
