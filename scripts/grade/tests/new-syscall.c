@@ -36,7 +36,8 @@ int main(int argc, char **argv)
 	value = 0x100000000 * (1 + draw(1000)) + draw(1000);
 	ret = hello(value);
 	other = hello(-value);
-	verdict("long", ret == 0 && other == 0 && logged(value) >= 0 && logged(-value) >= 0,
-		"hello(%ld) and hello(%ld) are logged with all their digits", value, -value);
+	level = logged(value) >= 0 && logged(-value) >= 0;
+	verdict("long", ret == 0 && other == 0 && level, "hello(%ld) = %ld and hello(%ld) = %ld, and they are %s",
+		value, ret, -value, other, level ? "logged with all their digits" : "not both logged with all their digits");
 	return 0;
 }
