@@ -37,7 +37,7 @@ export GOALS $(foreach v,$(variables),$(if $(filter undefined,$(origin $v)),,$v)
 
 # HANDOUT=1 is the series at the handouts' numbers, HANDOUT=NAME an exercise.
 exercise := $(filter-out 1,$(HANDOUT))
-for_exercise := exercise grade grade-test deps test submission clean help
+for_exercise := exercise shell grade grade-test deps test submission clean help
 ifneq ($(and $(exercise),$(filter-out $(for_exercise),$(GOALS))),)
 $(error HANDOUT=$(HANDOUT) is an exercise; for 'make $(GOALS)' there is only HANDOUT=1)
 endif
@@ -86,8 +86,13 @@ bench: tree ## count the instructions of calls and page faults, against budgets
 	@scripts/bench/bench.sh
 
 .PHONY: shell
-shell: kernel ## the same kernel with an interactive shell (ADD=path puts files into it)
+ifneq ($(exercise),)
+shell: deps
+	@scripts/grade/shell.sh
+else
+shell: kernel ## the same kernel with an interactive shell (ADD=path puts files into it); that of an exercise by HANDOUT=NAME
 	@scripts/guest/shell.sh
+endif
 
 .PHONY: gdb
 gdb: tree ## the same guest, stopped in the system call BREAK (hello), with gdb attached

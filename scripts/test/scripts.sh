@@ -741,6 +741,17 @@ says 'a patch with another name' 'covered: *required' $hurried
 same 'is graded again' "$(sed -n 's/.*[0-9] of 13: \([a-z]*\) .*/\1/p' "$tmp/output" | grep -v forks | uniq)" covered
 same 'what somebody has written is kept' "$(tail -n 1 "$graded/plain.yours.txt")" 'Well done'
 rm -f "$tmp/fake/awk"
+# An exercise's own shell
+rm -rf "$repo/build/exercise-xxxhal"
+works 'an exercise to boot' env HANDOUT=xxxhal LINUX="$tmp/gradeable" scripts/grade/exercise.sh
+refuses 'a shell without a terminal' 'needs a terminal' env HANDOUT=xxxhal scripts/grade/shell.sh
+mkdir "$repo/build/exercise-xxxhal/user"
+echo 'int main(void) { return 0; }' >"$repo/build/exercise-xxxhal/user/a.c"
+echo 'echo "QEMU $*"' | fake qemu-system-x86_64
+says 'make shell of an exercise' 'QEMU .*-kernel [^ ]*/kernel-exercise-xxxhal/arch/x86/boot/bzImage -initrd' \
+	with_fakes env HANDOUT=xxxhal script -qec scripts/grade/shell.sh /dev/null
+same 'has its program' "$(cpio -t <"$repo/build/run/shell-xxxhal/initramfs" 2>/dev/null | grep root/)" root/user
+rm "$tmp/fake/qemu-system-x86_64"
 # Our own solutions and faults
 own_test="$(echo "${grade% *}" | sed 's/grade.sh/self-test.sh/') build.no"
 rm -r "$repo/scripts/grade/solutions/xxxhal"/* "$repo/scripts/grade/faults/xxxhal"/*
