@@ -12,6 +12,7 @@ name=$exercise
 [ "$name" ] || die "which exercise? Say HANDOUT=NAME"
 # shellcheck disable=SC2034 # for the scripts that source this
 arch=$(awk -v name="$name" '$1 == name { print $2 }' "$HERE/handouts")
+# shellcheck disable=SC2034 # the same
 case $arch in
 x86_64) bits=64 ;;
 i386) bits=32 ;;
