@@ -52,7 +52,7 @@ while read -r group seed; do
 	case $group in
 	program) program "$seed" ;;
 	*)
-		echo "$nonce" | timeout 300 /tests/test "$group" "$seed" || echo "$group ended with $?" ;;
+		echo "$nonce" | timeout 150 /tests/test "$group" "$seed" || echo "$group ended with $?" ;;
 	esac
 	sleep 1
 done </tests/run

@@ -7,7 +7,7 @@
 # Grade one SUBMISSION, an archive or a folder with patches, on the base that base.sh
 # has made. RESULTS becomes a folder with feedback.txt for the student, result.json,
 # gradescope.json, verdicts, and the logs behind them.
-# DEADLINE=SECONDS is for the build, and again for the guest (6000 and 1800); SPACE=MIB is
+# DEADLINE=SECONDS is for the build, and again for the guest (6000 and 900); SPACE=MIB is
 # for the built kernel (4000). TESTER=FILE.c, a course's own, runs last in the guest; give
 # the rubric a row "tester" to count it. For our own ones, OWN=1 lets them fill the
 # compiler's cache, KEEP=FOLDER keeps the tree and the built kernel there, START=FOLDER
@@ -228,7 +228,7 @@ guest() {
 	cp "$work/initramfs" "$work/boot/"
 	chmod -R a+rX "$work/boot"
 	rm -f "$work/console/console.txt"
-	in_sandbox "$_said" "${DEADLINE:-1800}" -c 300000 -d 10 -r "$work/boot:/g/boot" -w "$work/console:/g/console" \
+	in_sandbox "$_said" "${DEADLINE:-900}" -c 300000 -d 10 -r "$work/boot:/g/boot" -w "$work/console:/g/console" \
 		"qemu-system-$arch" -accel tcg -cpu max,vendor=GenuineIntel -smp 2 -m 512M -nodefaults \
 		-display none -no-reboot -net none \
 		-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny \
