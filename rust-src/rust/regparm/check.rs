@@ -289,6 +289,9 @@ impl Types {
             match self.function(rest) {
                 // LLVM's own. It may have made a call of it from one of a C function.
                 Some(function) if function.name.starts_with("llvm.") => (),
+                // Without attributes, this is what Clang makes of a function with a type that is not
+                // complete.
+                Some(_) if !with_calls && what == "declare" && line.ends_with("()") => (),
                 Some(function) if with_calls && what == "declare" => {
                     // `@NAME` and `@"\01NAME"` are the same for the linker.
                     let other = declared.insert(function.name.clone(), function);
@@ -313,11 +316,8 @@ impl Types {
                 function.is_changed |= param.attributes != declared.attributes;
             }
         }
-        // A function that is declared, but not called, is pointed to. `bindings::for_c` declares
-        // its functions without arguments or a result.
-        for function in &functions {
-            declared.remove(&function.name);
-        }
+        // What is declared may be pointed to. `bindings::for_c` declares its functions without
+        // arguments or a result.
         functions.extend(
             declared
                 .into_values()
