@@ -738,7 +738,7 @@ for built in 'fills hangs stops' ''; do
 done
 mv "$class/covered/a.patch" "$class/covered/b.patch"
 says 'a patch with another name' 'covered: *required' $hurried
-same 'is graded again' "$(sed -n 's/.*[0-9] of 13: \([a-z]*\) .*/\1/p' "$tmp/output" | grep -v forks | uniq)" covered
+same 'is graded again' "$(sed -n 's/.*[0-9] of 14: \([a-z]*\) .*/\1/p' "$tmp/output" | grep -v forks | uniq)" covered
 same 'what somebody has written is kept' "$(tail -n 1 "$graded/plain.yours.txt")" 'Well done'
 rm -f "$tmp/fake/awk"
 # An exercise's own shell
