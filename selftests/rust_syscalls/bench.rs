@@ -431,8 +431,8 @@ fn by_name() {
     assert_eq!(calls::pf_cleanup(), Ok(0));
 }
 
-/// Lets threads, each on a CPU of its own, write to pages that their process shares with its parent.
-/// Returns how long they took, in microseconds.
+/// Lets threads, each on a CPU of its own, write to pages that their process shares with its
+/// parent. Returns how long they took, in microseconds.
 fn time_of_writes(threads: usize) -> f32 {
     /// What a thread writes to.
     const PAGES: usize = 2 * BLOCK_PAGES;

@@ -289,8 +289,8 @@ impl Types {
             match self.function(rest) {
                 // LLVM's own. It may have made a call of it from one of a C function.
                 Some(function) if function.name.starts_with("llvm.") => (),
-                // Without attributes, this is what Clang makes of a function with a type that is not
-                // complete.
+                // What Clang makes of a function with a type that is not complete: it has no
+                // attributes.
                 Some(_) if !with_calls && what == "declare" && line.ends_with("()") => (),
                 Some(function) if with_calls && what == "declare" => {
                     // `@NAME` and `@"\01NAME"` are the same for the linker.
