@@ -26,10 +26,6 @@
 //! - `by-name`: the list has the name of the measured processes.
 //! - `by-name-64`: and 63 other names, which are found first.
 //!
-//! `scaling`, on a kernel with two CPUs whose clock keeps time: whether a process's threads fault
-//! side by side as well as without the tracker. `scaling/2` is by how much two threads fall behind
-//! one when untracked, divided by the same when tracked: 1 is no difference, and less is worse.
-//!
 //! Numbers in a case are the number of VMAs or threads. The second number of a report is the number
 //! of 2 MiB blocks with faults. `boot` is the time until the program begins. Only `memory` is in
 //! bytes.
@@ -39,15 +35,11 @@
 
 use core::ffi::CStr;
 use core::fmt::Display;
-use core::sync::atomic::AtomicBool;
-use core::sync::atomic::AtomicU32;
-use core::sync::atomic::Ordering;
 use harness::cow::Stat;
 use harness::cow::Stops;
 use harness::cow::Subject;
 use harness::maps::maps;
 use harness::sys::MAP_PRIVATE;
-use harness::sys::MAP_SHARED;
 use harness::sys::PAGE_SIZE;
 use harness::vcpu::Process;
 use harness::*;
@@ -431,73 +423,6 @@ fn by_name() {
     assert_eq!(calls::pf_cleanup(), Ok(0));
 }
 
-/// Lets threads, each on a CPU of its own, write to pages that their process shares with its
-/// parent. Returns how long they took, in microseconds.
-fn time_of_writes(threads: usize) -> f32 {
-    /// What a thread writes to.
-    const PAGES: usize = 2 * BLOCK_PAGES;
-    static GO: AtomicBool = AtomicBool::new(false);
-
-    let result = Mapping::new(1, MAP_SHARED).expect("memory");
-    // SAFETY: It is mapped for this, zeroed and aligned, and longer than the result is used.
-    let micros = unsafe { &*(result.start() as *const AtomicU32) };
-    in_subject(|| {
-        let memory = Mapping::new((threads + 1) * PAGES, MAP_PRIVATE).expect("memory");
-        let start = memory.start().next_multiple_of(BLOCK_PAGES * PAGE_SIZE);
-        let write = move |thread: usize| {
-            for page in 0..PAGES {
-                let addr = start + (thread * PAGES + page) * PAGE_SIZE;
-                // SAFETY: The page is mapped for this purpose.
-                unsafe { (addr as *mut u8).write_volatile(1) };
-            }
-        };
-        (0..threads).for_each(write);
-        let child = Child::fork(|| {
-            let all: [_; 2] = core::array::from_fn(|thread| {
-                let work = move || {
-                    sys::pin_to_cpu(thread).expect("a CPU");
-                    while !GO.load(Ordering::Acquire) {
-                        sys::sched_yield();
-                    }
-                    write(thread);
-                };
-                (thread < threads).then(|| Thread::spawn(work).expect("a thread"))
-            });
-            sys::sleep_ms(10);
-            let begin = sys::now();
-            GO.store(true, Ordering::Release);
-            drop(all);
-            micros.store(
-                ((sys::now() - begin) as f32 / 1000.0) as u32,
-                Ordering::Relaxed,
-            );
-        });
-        assert_eq!(child.expect("fork").wait(), Ok(Status::Exited(0)));
-    });
-    micros.load(Ordering::Relaxed) as f32
-}
-
-/// Compares how much slower two threads are than one, with and without the tracker.
-fn scaling() {
-    let mut hundredths = [0; 15];
-    for sample in &mut hundredths {
-        let falls_behind = || {
-            let one = time_of_writes(1);
-            time_of_writes(2) / one
-        };
-        let untracked = falls_behind();
-        assert_eq!(cow::set(NAME), Ok(0));
-        let tracked = falls_behind();
-        assert_eq!(calls::pf_cleanup(), Ok(0));
-        *sample = (100.0 * untracked / tracked) as u32;
-    }
-    hundredths.sort_unstable();
-    for (case, nth) in [("scaling/2/quartile", 3), ("scaling/2", 7)] {
-        let n = hundredths[nth];
-        print("tracked", case, format_args!("{}.{:02}", n / 100, n % 100));
-    }
-}
-
 fn others(count: usize) -> impl Iterator<Item = Text> {
     (0..count).map(|i| text!("bench-other-{i}"))
 }
@@ -542,7 +467,6 @@ program!(|args: Args| {
     match args.iter().next() {
         Some("kprobe") => against_kprobe(),
         Some("by-name") => by_name(),
-        Some("scaling") => scaling(),
         _ => everything(),
     }
     0
