@@ -5,7 +5,7 @@
 # 'N passed, N failed'.
 
 BEGIN {
-	split("base off idle others tracked tracked-64 traceable +tracked +kprobe", columns)
+	split("base off idle others tracked tracked-64 traceable +tracked +event +kprobe by-name by-name-64", columns)
 	for (n = 1; n in columns; n++)
 		;
 }
