@@ -200,16 +200,16 @@ hooks() {
 	done
 }
 
-tests=$("$TOP/scripts/build/selftests.sh" "$ARCH")
-"$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/inside/bench:/work" "$tests/rust_syscalls/bench:/bench"
 build "$measured"
-: >"$results"
 control off HEAD '# CONFIG_COW_TRACK is not set' twins
 control by-name HEAD '# CONFIG_COW_TRACK is not set
 CONFIG_LOCALVERSION="-by-name"' by_name
 control base refs/heads/base '# CONFIG_RUST is not set'
 build "$measured-kprobe" CONFIG_FTRACE=y CONFIG_KPROBES=y CONFIG_KPROBE_EVENTS=y CONFIG_HIST_TRIGGERS=y
+tests=$("$TOP/scripts/build/selftests.sh" "$ARCH")
+"$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/inside/bench:/work" "$tests/rust_syscalls/bench:/bench"
 
+: >"$results"
 measure "$measured-base" base
 measure "$measured-off" off
 measure "$measured"
