@@ -7,9 +7,9 @@ CONFIG ?= lean
 JOBS   ?= $(shell nproc)
 GOALS  := $(MAKECMDGOALS)
 
-variables := ARCH AREA BREAK BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES MUTANT N SEED FUZZ_SECONDS STEPS \
+variables := ARCH AREA BENCH BREAK BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES MUTANT N SEED FUZZ_SECONDS STEPS \
 	DEADLINE LINUX LINUX_TARBALL LLVM GCC PATCHES REPORT RUST_LIB_SRC TESTER LOCALVERSION SUFFIX BUILT IMAGE DISK ROOT \
-	APPEND SHARE RESET GRUB VM KERNEL_ORG KVM SMP MEM JOBS V
+	APPEND SHARE RESET GRUB VM KERNEL_ORG KVM RUNS SMP MEM JOBS V
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 unknown := $(filter-out $(variables) GOALS,$(given))
 ifneq ($(unknown),)
@@ -199,6 +199,7 @@ help: ## this list
 ## N=60 SEED=number     abi-fuzz: how many random functions, and which
 ## FUZZ_SECONDS=60 SEED=number STEPS='step...'  fuzz: how long, which sequences, or only this one
 ## AREA=name MUTANT='pattern'  mutants: these only, as in AREA=tracker MUTANT='parent-*'
+## BENCH=time           bench: compare times, of RUNS=7 guests each, rather than count instructions
 ## VM=1                 test: also boot Debian on a disk
 ## HANDOUT=1            the numbers and programs of the handouts (run, test, shell, vm)
 ## HANDOUT=NAME         tp4, info0940, xxxhal, modules or new-syscall as an exercise

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# usage: [ARCH=x86_64|i386] bench.sh
+# usage: [ARCH=x86_64|i386] [BENCH=time [RUNS=7] [KVM=on|off]] bench.sh
 #
 # Measure what the series costs: count the instructions of calls and page faults,
 # with the selftests' program "bench", in guests whose TSC counts instructions
@@ -45,9 +45,24 @@
 # 1 %. The last line is 'N passed, N failed'; the exit status agrees.
 #
 # The first run builds five kernels, which takes 25 minutes on two cores.
+#
+# BENCH=time measures time instead, with KVM where it runs guests. The kernels base, off
+# and the measured one boot RUNS times, in turn; the table has ratios of medians, and the
+# lowest and the highest ratio of a run. The samples are in build/log/bench-time-ARCH.json.
+# Nothing is judged: 'N passed' counts the ratios.
 
 . "$(dirname "$0")/../lib/lib.sh"
 [ $# = 0 ] || misused
+case ${BENCH:-} in
+'') results=$BUILD/log/bench-$ARCH.tsv clock=-icount\ shift=0,sleep=off KVM=off ;;
+time) results=$BUILD/log/bench-time-$ARCH.tsv clock='' ;;
+*) die "BENCH=$BENCH: there is only BENCH=time" ;;
+esac
+export KVM
+runs=${RUNS:-7} round=''
+case $runs in
+0* | *[!0-9]*) die "RUNS=$runs: not a number of runs" ;;
+esac
 
 load_toolchain
 with_lock
@@ -56,7 +71,6 @@ export ARCH
 series=$TREE
 controls=$BUILD/bench-linux
 measured=$BUILD/kernel-$ARCH-bench
-results=$BUILD/log/bench-$ARCH.tsv
 claim "bench-$ARCH"
 
 # configure OUT [LINE…]: the configuration of the measured kernel, with these lines.
@@ -131,18 +145,45 @@ control() {
 }
 
 # measure KERNEL [COLUMN]: run the program; its results while no name is tracked go to
-# COLUMN.
+# COLUMN. Those of a $round have its number.
 measure() {
 	_output=$BUILD/log/${1##*/}.output
 	say "measuring ${1##*/kernel-}"
 	"llvm-size${LLVM#1}" -A "$1/vmlinux" |
 		awk -v column="${2:-idle}" '$1 == ".text" { print column "\ttext\t" $2 }' >>"$results"
-	KVM=off SMP=1 "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-600}" -a norandmaps \
-		"$1" "$run/initramfs" -icount shift=0,sleep=off -rtc base=2026-01-01,clock=vm >"$_output" || {
+	# shellcheck disable=SC2086 # two words, or none
+	SMP=1 "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-600}" -a norandmaps \
+		"$1" "$run/initramfs" $clock -rtc base=2026-01-01,clock=vm >"$_output" || {
 		cat "$_output"
 		die "the guest of ${1##*/} ended with status $?"
 	}
-	sed "s/^idle	/${2:-idle}	/" "$_output" >>"$results"
+	sed "s/^idle	/${2:-idle}	/; s/\$/${round:+	$round}/" "$_output" >>"$results"
+}
+
+# samples: all results as JSON.
+samples() {
+	awk -F '\t' '
+		{
+			printf "%s\n\t{ \"column\": \"%s\", \"case\": \"%s\", \"value\": %s%s }",
+				(NR > 1 ? "," : "["), $1, $2, $3, (NF > 3 ? ", \"round\": " $4 : "")
+		}
+		END { print "\n]" }' "$results" >"${results%.tsv}.json"
+}
+
+# in_time: what BENCH=time does.
+in_time() {
+	for round in $(seq "$runs"); do
+		say "run $round of $runs"
+		measure "$measured-base" base
+		measure "$measured-off" off
+		measure "$measured"
+	done
+	samples
+	judged=$(awk -v arch="$ARCH" -v rounds="$runs" -f "$TOP/scripts/bench/time.awk" "$results") || :
+	printf '%s\n' "$judged"
+	add_sum "bench $ARCH" "$judged"
+	total
+	exit
 }
 
 # again: what the measured kernel gives another time is the same within 1 %.
@@ -202,22 +243,23 @@ hooks() {
 
 build "$measured"
 control off HEAD '# CONFIG_COW_TRACK is not set' twins
-control by-name HEAD '# CONFIG_COW_TRACK is not set
-CONFIG_LOCALVERSION="-by-name"' by_name
 control base refs/heads/base '# CONFIG_RUST is not set'
-build "$measured-kprobe" CONFIG_FTRACE=y CONFIG_KPROBES=y CONFIG_KPROBE_EVENTS=y CONFIG_HIST_TRIGGERS=y
+if [ ! "${BENCH:-}" ]; then
+	control by-name HEAD '# CONFIG_COW_TRACK is not set
+CONFIG_LOCALVERSION="-by-name"' by_name
+	build "$measured-kprobe" CONFIG_FTRACE=y CONFIG_KPROBES=y CONFIG_KPROBE_EVENTS=y CONFIG_HIST_TRIGGERS=y
+fi
 tests=$("$TOP/scripts/build/selftests.sh" "$ARCH")
 "$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/inside/bench:/work" "$tests/rust_syscalls/bench:/bench"
 
 : >"$results"
+[ ! "${BENCH:-}" ] || in_time
 measure "$measured-base" base
 measure "$measured-off" off
 measure "$measured"
 measure "$measured-kprobe" traceable
 measure "$measured-by-name" by-name
-awk -F '\t' '
-	{ printf "%s\n\t{ \"column\": \"%s\", \"case\": \"%s\", \"value\": %s }", (NR > 1 ? "," : "["), $1, $2, $3 }
-	END { print "\n]" }' "$results" >"${results%.tsv}.json"
+samples
 awk -v arch="$ARCH" -f "$TOP/scripts/bench/plot.awk" "$results" >"${results%.tsv}.svg"
 judged=$(awk -v arch="$ARCH" -f "$TOP/scripts/bench/bench.awk" \
 	"$TOP/scripts/bench/budgets" "$results") || :

@@ -894,10 +894,19 @@ done
 says 'make help' "From the environment: .*TESTS='x'" env -u MAKEFLAGS TESTS=x make help
 sed -n '/^variables :=/,/^given/{/^given/d; s/.*:=//; s/\\//; p}' "$repo/Makefile" | tr -s ' \t' '\n' >"$tmp/known"
 same 'make help has every variable' "$(while read -r name; do grep -q "\<$name=" "$tmp/output" || echo "$name"; done <"$tmp/known")" ''
-printf '%s\n' BUILD_LOCKED CARGO_HOME GOALS HOME ID KEEP OWN RUNS SAME_WORLD SPACE START SUDO_USER TERM TMPDIR \
+printf '%s\n' BUILD_LOCKED CARGO_HOME GOALS HOME ID KEEP OWN SAME_WORLD SPACE START SUDO_USER TERM TMPDIR \
 	VERSION_CODENAME XDG_CACHE_HOME >>"$tmp/known"
 same 'nothing else of the environment counts, unsaid' "$(cd "$repo/scripts" && grep -ohE '\$\{[A-Z][A-Z_]*:?[-=+?]' \
 	lib/* setup/* series/* build/* guest/*.sh vm/*.sh bench/* grade/*.sh test/[!ds]*.sh 2>/dev/null | tr -d '${:=+?-' | sort -u | grep -vxFf "$tmp/known")" ''
+refuses 'BENCH= of another kind' 'BENCH=tiem: there is only BENCH=time' env BENCH=tiem scripts/bench/bench.sh
+refuses 'RUNS=0' 'RUNS=0: not a number of runs' env BENCH=time RUNS=0 scripts/bench/bench.sh
+# The ratio of medians, where the median of the ratios is another; and the runs' extremes.
+printf '%s\tx\t%s\t%s\n' off 100 1 off 200 2 off 400 3 idle 220 1 idle 100 2 idle 500 3 >"$tmp/times"
+says 'BENCH=time' '^x +200 +- +1.100 \(0.50-2.20\) +- +-  +-$' \
+	awk -v arch=x86_64 -v rounds=3 -f "$repo/scripts/bench/time.awk" "$tmp/times"
+sed -i '/off.*2$/d' "$tmp/times"
+refuses 'BENCH=time without one of the times' 'FAIL x: idle/off: not measured in round 2' \
+	awk -v rounds=3 -f "$repo/scripts/bench/time.awk" "$tmp/times"
 mkdir "$repo/a"
 touch "$repo/f" "$repo/a/f"
 refuses 'ADD= of two with one name' 'two have the name f' env ADD='f a/f' scripts/setup/deps.sh
