@@ -153,6 +153,10 @@ series: ## write patches/ and its mirrors back from build/linux
 check: kernel ## check that patches and mirrors agree and follow the kernel's style
 	@scripts/series/check.sh
 
+.PHONY: series-check
+series-check: tree ## build what each patch leaves, on ARCH
+	@scripts/series/each.sh
+
 .PHONY: submission
 ifneq ($(exercise),)
 submission: deps

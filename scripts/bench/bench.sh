@@ -93,19 +93,6 @@ build() {
 	run_logged "$BUILD/log/${1##*/}.log" "kernel ${1##*/kernel-}" kmake "$1" bzImage
 }
 
-# checkout COMMIT: check it out to $controls, for a kernel to compare with.
-checkout() {
-	# A new build/linux does not know the old one's worktree.
-	if ! git --git-dir="$controls/.git" rev-parse HEAD >/dev/null 2>&1; then
-		need_space "$BUILD" 2600 "a second kernel tree in build/"
-		rm -rf "$controls"
-		git -C "$series" worktree prune
-		git -C "$series" worktree add -q --detach "$controls" refs/heads/base
-	fi
-	git -C "$controls" checkout -q -f --detach "$1"
-	git -C "$controls" clean -q -f -x kernel mm
-}
-
 # twins: replace Rust by C.
 twins() {
 	for _twin in hello vcpu; do
@@ -136,7 +123,8 @@ control() {
 	[ "$(cat "$_out/inputs" 2>/dev/null)" != "$_inputs" ] || return 0
 
 	rm -f "$_out/inputs"
-	checkout "$_commit"
+	checkout "$controls" "$_commit"
+	git -C "$controls" clean -q -f -x kernel mm
 	${4:-:}
 	TREE=$controls
 	build "$_out" "$3"

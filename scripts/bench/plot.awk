@@ -30,6 +30,7 @@ END {
 	height = 26 * n + 20
 	printf "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 640 %d\" " \
 		"font-family=\"sans-serif\" font-size=\"13\">\n", height
+	print "<!-- SPDX-License-Identifier: GPL-2.0 -->"
 	printf "<rect width=\"640\" height=\"%d\" fill=\"white\"/>\n", height
 	printf "<text x=\"10\" y=\"22\" font-weight=\"bold\">Instructions added to a fault that copies a page " \
 		"(%s: %d without)</text>\n", arch, ticks["off"]

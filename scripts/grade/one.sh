@@ -50,9 +50,9 @@ last() {
 	grep -a '[[:alnum:]]' "$1" | tail -n 1 | cut -c1-200
 }
 
-# plain: nothing that a terminal would obey.
+# plain: UTF-8 without anything that a terminal would obey.
 plain() {
-	tr -d '\000-\010\013-\037\177'
+	tr -d '\000-\010\013-\037\177' | iconv -c -f UTF-8 -t UTF-8 | sed 's/\xc2[\x80-\x9f]//g'
 }
 
 # in_sandbox LOG SECONDS ARGUMENT…: $status says how it went.
@@ -144,7 +144,7 @@ build() {
 	kernel build.txt "${DEADLINE:-6000}"
 	if [ $status != 0 ] || ! made "$work/out/arch/x86/boot/bzImage"; then
 		[ $status != 124 ] || row build fail "it was stopped: it ran for too long, or took too much memory or disk"
-		row build fail "$(grep -aE 'error:|Error |undefined|duplicate' "$work/log/build.txt" | head -n 1 | cut -c1-200)"
+		row build fail "$(grep -aE 'source tree is not clean|error:|Error |undefined|duplicate' "$work/log/build.txt" | head -n 1 | cut -c1-200)"
 		return
 	fi
 	row build pass

@@ -3,14 +3,14 @@
 # From a rubric, the authors, and lines "id pass|fail text" make the verdicts: the files
 # verdicts, feedback.txt, result.json and gradescope.json in the folder out.
 
-# To gawk 5.2 pass no element of an array that may not be there.
+# The text is UTF-8. To gawk 5.2 pass no element of an array that may not be there.
 function json(text,    i, c, out) {
 	for (i = 1; i <= length(text); i++) {
 		c = substr(text, i, 1)
 		if (c == "\\" || c == "\"")
 			out = out "\\" c
 		else
-			out = out (c ~ /[\001-\037\177-\377]/ ? "?" : c)
+			out = out (c ~ /[\001-\037]/ ? "?" : c)
 	}
 	return "\"" out "\""
 }

@@ -119,3 +119,15 @@ make_all() {
 	kmake "$1" INSTALL_MOD_PATH="$1/installed" INSTALL_MOD_STRIP=1 modules_install
 	rm "$1"/installed/lib/modules/*/build
 }
+
+# checkout FOLDER COMMIT: a second tree, to compare with build/linux.
+checkout() {
+	# A new build/linux does not know the old one's worktree.
+	if ! git --git-dir="$1/.git" rev-parse HEAD >/dev/null 2>&1; then
+		need_space "$BUILD" 2600 "a second kernel tree in build/"
+		rm -rf "$1"
+		git -C "$BUILD/linux" worktree prune
+		git -C "$BUILD/linux" worktree add -q --detach "$1" refs/heads/base
+	fi
+	git -C "$1" checkout -q -f --detach "$2"
+}

@@ -19,4 +19,4 @@ for config in "$BUILD"/kernel-*/.config "$BUILD"/kernel-*/.config.yours*; do
 done
 find "$BUILD/" -mindepth 1 -maxdepth 1 ! -name linux ! -name 'submission*' ! -name vm ! -name 'exercise-*' \
 	! -name 'hand-in-*' ! -name series.old ! -name 'grades-*' ! \( -name '*.config*' -type f \) ! -name .lock \
-	\( -name bench-linux -o ! -exec test -e {}/.git \; \) -exec rm -rf {} +
+	\( -name bench-linux -o -name each-linux -o ! -exec test -e {}/.git \; \) -exec rm -rf {} +

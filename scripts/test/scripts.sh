@@ -150,13 +150,15 @@ kernel() {
 	SUBLEVEL = $2
 	EXTRAVERSION =
 	localmodconfig: ; @:
-	allnoconfig alldefconfig: ; @sed "\$\$FAKE_KCONFIG" "\$(KCONFIG_ALLCONFIG)" >"\$(KCONFIG_CONFIG)"
+	allnoconfig alldefconfig: ; @sed "\$\$FAKE_KCONFIG" "\$(KCONFIG_ALLCONFIG)" >"\$(or \$(KCONFIG_CONFIG),\$(O)/.config)"
 	%.o: ; @:
+	bzImage: ; @[ ! -e kernel/warns.c ] || echo 'kernel/warns.c:7: warning: x'; [ ! -e kernel/broken.c ]
+	modules: ; @:
 	prepare: ; @[ -e \$(O)/built ] || { touch \$(O)/built; echo 'warning: a lint'; }
 	all: ; @mkdir -p \$(O)/arch/x86/boot; echo '0 T __x64_sys_hello' >\$(O)/System.map; [ ! "\$(KCFLAGS)" ] && \$\${FAKE_BUILD:-date +%N} >\$(O)/arch/x86/boot/bzImage
 	modules_install: ; @mkdir -p \$(INSTALL_MOD_PATH)/lib/modules/7; touch \$(INSTALL_MOD_PATH)/lib/modules/7/build \$(INSTALL_MOD_PATH)/lib/modules/7/a.ko
 	END
-	printf '%s\n' 'install: ; @mkdir -p $(INSTALL_PATH) && printf "c:a_%s\\n" 1 2 3 >$(INSTALL_PATH)/kselftest-list.txt' \
+	printf '%s\n' 'install: ; @mkdir -p $(INSTALL_PATH) && printf "c:a_%s\\n" 1 2 3 >$(INSTALL_PATH)/kselftest-list.txt' 'all: ; @:' \
 		>"$1/tools/testing/selftests/Makefile"
 	touch "$1/tools/testing/selftests/rust_syscalls/Makefile" "$1/include/uapi/linux/pf_stat.h"
 	printf '#!/bin/sh\nshift\ncat "$@" >"$KCONFIG_CONFIG"\n' >"$1/scripts/kconfig/merge_config.sh"
@@ -647,7 +649,7 @@ student() {
 	{ printf '%s\n' '--- /dev/null' '+++ b/kernel/Makefile' "@@ -0,0 +1,$(wc -l <"$tmp/lines") @@"; cat "$tmp/lines"; } >"$class/$1/a.patch"
 }
 echo '# nothing' | student plain
-sed -i '1i From: =?UTF-8?q?Zo=C3=AB=20with=20a=20name=20that=1B[31m=20is=20too?=\n =?UTF-8?q?=20long=0Afor=20a=20line?=\n <user@localhost>' "$class/plain/a.patch"
+sed -i '1i From: =?UTF-8?q?Zo=C3=AB=20with=20a=20name=20that=C2=9B=1B[31m=20is=20too?=\n =?UTF-8?q?=20long=0Afor=20a=20line?=\n <user@localhost>' "$class/plain/a.patch"
 mkdir "$class/program"
 sed 's|kernel/Makefile|user/a.c|' "$class/plain/a.patch" >"$class/program/a.patch"
 student fills <<'END'
@@ -706,7 +708,10 @@ same 'what is no row' "$(cut -f1 "$graded/says/verdicts" | wc -l) $(grep -c '^lo
 same 'why a kernel does not boot' "$(sed -n 's/^boot.*\t//p' "$graded/plain/verdicts")" 'the guest ended before its tests did'
 same 'a program that does not build' "$(grep -c '^program fail it does not build: .*error' "$graded/program/raw")" 1
 same 'whose name is encoded in two lines' "$(cat "$graded/plain/authors")" 'Zoë with a name that[31m is too long for a line <user@localhost>'
-works 'JSON that can be read' python3 -c 'import json, sys; [json.load(open(f)) for f in sys.argv[1:]]' \
+says 'JSON that can be read' 'by Zoë with a name' python3 -X utf8 -c '
+import json, sys
+a, b = (json.load(open(f)) for f in sys.argv[1:])
+print(*["by " + r["authors"] for r in a["submissions"]])' \
 	"$graded/grades.json" "$graded/says/gradescope.json"
 sed -i 's/^build\t*2/build\t7/' "$repo/scripts/grade/xxxhal.rubric"
 cp "$repo/scripts/grade/xxxhal.rubric" "$tmp/rubric"
@@ -988,6 +993,24 @@ builds 'the modules are missing'
 rm "$out/arch/x86/boot/bzImage"
 refuses 'a build without a kernel' 'gave no kernel' with_fakes env FAKE_BUILD="rm $out/arch/x86/boot/bzImage" scripts/build/kernel.sh
 builds 'the kernel is missing'
+
+# The series patch by patch
+says 'make series-check' '^2 passed, 0 failed' with_fakes scripts/series/each.sh
+touch "$tree/kernel/warns.c"
+commit 'kernel: warn'
+git -C "$tree" mv kernel/warns.c kernel/broken.c
+commit 'kernel: break'
+git -C "$tree" rm -q kernel/broken.c
+commit 'kernel: mend'
+works 'make series' scripts/series/write.sh
+refuses 'make series-check of a patch that warns' '^FAIL patch 3 warns: kernel/warns.c:.*warning: x' with_fakes scripts/series/each.sh
+same 'and of one that does not build' "$(grep -E '^FAIL patch 4 does|passed' "$tmp/output" | sed 's/: .*//' | paste -sd' ')" \
+	'FAIL patch 4 does not build 3 passed, 2 failed'
+same 'and builds nothing twice' "$(grep -c '^000[12]' "$tmp/output")" 0
+git -C "$tree" reset -q --hard HEAD~3
+works 'make series' scripts/series/write.sh
+
+# A kernel whose build ends in the middle
 rm "$out/.built"
 sleeps="sleep 600.$$"
 for signal in TERM KILL; do
