@@ -44,7 +44,7 @@
 # is not a single nop in the kernel's code, and a second run that differs by more than
 # 1 %. The last line is 'N passed, N failed'; the exit status agrees.
 #
-# The first run builds five kernels, which takes 25 minutes on two cores.
+# The first run builds five kernels, which takes up to an hour on two cores.
 #
 # BENCH=time measures time instead, with KVM where it runs guests. The kernels base, off
 # and the measured one boot RUNS times, in turn; the table has ratios of medians, and the
