@@ -303,7 +303,6 @@ impl Memory {
 /// A space that has lost its tag. [`Left::finish`] does the rest, without the lock.
 struct Left {
     space: Arc<Space>,
-    process: Process,
     /// Whether faults may still use the tag.
     has_faults: bool,
     /// Whether this was the last member of its image.
@@ -372,7 +371,6 @@ impl Tracker {
             space.image.leaving.add(1, Relaxed);
         }
         let mut left = Left {
-            process: space.process(),
             space,
             has_faults: has_users,
             is_last: false,
@@ -398,8 +396,10 @@ impl Left {
     /// `guard` holds the mmap lock, to list the VMAs of the last member of an image. May sleep.
     /// Waits for a grace period if the mm has users, or if the image has ended while another member
     /// is waiting for one.
-    fn finish(mut self, guard: Option<MmapReadGuard<'_>>) {
+    fn finish(self, guard: Option<MmapReadGuard<'_>>) {
         let image = &self.space.image;
+        // Not with the tracker locked: the sums read what all CPUs have counted.
+        let mut process = self.space.process();
         // Do not wait for memory: the process may be exiting because there is none. If this fails,
         // only the total is recorded.
         let at_once = GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC;
@@ -412,7 +412,7 @@ impl Left {
         }
         if self.has_faults {
             image.leaving.fetch_sub(1, Release);
-            self.process.faults = self.space.faults.sum();
+            process.faults = self.space.faults.sum();
         }
         if self.is_last {
             // SAFETY: There was no live member when this one lost its tag. Those that lost their
@@ -420,7 +420,7 @@ impl Left {
             unsafe { image.end(vmas.unwrap_or(KVVec::new())) };
         }
         if let Some(name) = TRACKER.lock().by_id(self.space.name) {
-            name.note(self.process);
+            name.note(process);
         }
     }
 }
