@@ -649,7 +649,8 @@ unsafe extern "C" fn __cow_track_exit(mm: *mut bindings::mm_struct) {
     let left = unsafe { TRACKER.lock().replace_tag(mm, false, None) };
 
     if let Some(left) = left {
-        // SAFETY: By the safety requirements, `mm` has not been torn down.
+        // SAFETY: By the safety requirements, `mm` has not been torn down. `Left::finish()` only
+        // reads the VMAs' addresses.
         let guard = left.is_last.then(|| unsafe { mm.mmap_read_lock_dying() });
         left.finish(guard);
     }

@@ -98,6 +98,28 @@ fn set_mm(file: &str, value: &str) {
     }
 }
 
+/// Returns the number of pages in a huge page. Skips the test if there are no huge pages.
+fn huge_page_pages() -> usize {
+    let mut buf = [0; 128];
+    let size = mm_setting("transparent_hugepage/hpage_pmd_size", &mut buf);
+    let pages = size.parse::<usize>().unwrap() / PAGE_SIZE;
+    let enabled = mm_setting("transparent_hugepage/enabled", &mut buf);
+    if enabled.contains("[never]") {
+        set_mm("transparent_hugepage/enabled", "madvise");
+    }
+    pages
+}
+
+/// Maps memory that has a huge page of so many pages when it is written to. Also returns the index
+/// of the first page of that.
+fn huge_area(pages: usize) -> (Area, usize) {
+    let area = Area::anonymous(3 * pages, MAP_PRIVATE);
+    // SAFETY: This changes no contents.
+    unsafe { sys::madvise(area.start(), area.len(), sys::MADV_HUGEPAGE) }.unwrap();
+    let first = area.start().next_multiple_of(pages * PAGE_SIZE) - area.start();
+    (area, first / PAGE_SIZE)
+}
+
 /// Returns a field of the VMA that starts at `area` in `/proc/self/smaps`, in kilobytes.
 fn smaps(area: &Area, key: &str) -> usize {
     let mut buf = Mapping::new(64, MAP_PRIVATE).unwrap();
@@ -906,27 +928,9 @@ tests! {
     /// A shared huge page is split, and then each page counts as if it had always been small. The
     /// huge zero page is replaced by a huge page, which is not a copy of a page.
     fn huge_page() {
-        let mut buf = [0; 128];
-        let size = mm_setting("transparent_hugepage/hpage_pmd_size", &mut buf);
-        let pages = size.parse::<usize>().unwrap() / PAGE_SIZE;
-        let mut buf = [0; 128];
-        let enabled = mm_setting("transparent_hugepage/enabled", &mut buf);
-        if enabled.contains("[never]") {
-            set_mm("transparent_hugepage/enabled", "madvise");
-        }
-
-        let huge = || {
-            let area = Area::anonymous(3 * pages, MAP_PRIVATE);
-            // SAFETY: This changes no contents.
-            unsafe { sys::madvise(area.start(), area.len(), sys::MADV_HUGEPAGE) }.unwrap();
-            // The index of the first huge page's first page.
-            (
-                area,
-                (area.start().next_multiple_of(pages * PAGE_SIZE) - area.start()) / PAGE_SIZE,
-            )
-        };
-        let (area, first) = huge();
-        let (zero, zero_first) = huge();
+        let pages = huge_page_pages();
+        let (area, first) = huge_area(pages);
+        let (zero, zero_first) = huge_area(pages);
         area.write([first]);
         expect_eq!(smaps(&area, "AnonHugePages"), pages * 4, "a huge page");
 
@@ -942,6 +946,34 @@ tests! {
         });
         watched.expect(&[(area.start(), 10)]);
         watched.expect(&[(zero.start(), 0)]);
+    }
+
+    /// A page of a large folio is copied as long as somebody else maps any page of the folio: here
+    /// by both processes that shared it, while only the first to write copies a small page.
+    fn large_folio() {
+        let pages = huge_page_pages();
+        let (large, first) = huge_area(pages);
+        let small = Area::anonymous(1, MAP_PRIVATE);
+        let mut subject = start(|stops| {
+            large.write([first]);
+            expect_eq!(smaps(&large, "AnonHugePages"), pages * 4, "a huge page");
+            small.write([0]);
+            stops.stop();
+            let [wait, go] = io::pipe().unwrap();
+            let child = Child::fork(|| {
+                wait.read_all(&mut [0]).unwrap();
+                large.write([first]);
+                small.write([0]);
+            });
+            large.write([first]);
+            small.write([0]);
+            go.write(b"g").unwrap();
+            expect_eq!(child.unwrap().wait(), Ok(Status::Exited(0)));
+            stops.stop();
+        });
+        subject.step();
+        expect_eq!(report().faults(&large), 2, "by both");
+        expect_eq!(report().faults(&small), 1, "by the first");
     }
 
     /// Each write to a page that KSM has merged is a copy. KSM itself unmerging it is not.

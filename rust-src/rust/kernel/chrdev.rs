@@ -638,7 +638,8 @@ struct Region {
 
 impl Region {
     fn new(name: &CStr, major: u32, count: c_uint) -> Result<Self> {
-        if count == 0 || major > bindings::dev_t::MAX >> bindings::MINORBITS {
+        let most = 1 << bindings::MINORBITS;
+        if count == 0 || count > most || major > bindings::dev_t::MAX >> bindings::MINORBITS {
             return Err(EINVAL);
         }
         let mut first = major << bindings::MINORBITS;
