@@ -81,12 +81,14 @@ inputs() {
 }
 
 series=$TREE
-checkout "$each" refs/heads/base
 TREE=$each
-if [ ! -s "$out/.base" ] || [ "$(cat "$out/.base")" != "$(inputs refs/heads/base)" ]; then
+of_base=$(inputs refs/heads/base)
+# A checkout makes files newer than what was built from them: only before a build.
+if [ "$(cat "$out/.base" 2>/dev/null)" != "$of_base" ]; then
+	checkout "$each" refs/heads/base
 	run_logged "$BUILD/log/each-base.log" "the base" build kernel
 	warned "$BUILD/log/each-base.log" >"$warnings"
-	inputs refs/heads/base >"$out/.base"
+	echo "$of_base" >"$out/.base"
 fi
 touch "$built"
 
@@ -95,8 +97,9 @@ for commit in $(git -C "$series" rev-list --reverse refs/heads/base..refs/heads/
 	n=$((n + 1))
 	folders=$(git -C "$series" diff --name-only "$commit^" "$commit" | sed 's|/.*||' |
 		sort -u | grep -vxE 'Documentation|MAINTAINERS') || continue
-	! grep -qxF "$(inputs "$commit")" "$built" || { pass; continue; }
-	git -C "$each" checkout -q -f --detach "$commit"
+	of_patch=$(inputs "$commit")
+	! grep -qxF "$of_patch" "$built" || { pass; continue; }
+	checkout "$each" "$commit"
 	log=$BUILD/log/each-$(printf %04d $n).log
 	# shellcheck disable=SC2086 # words
 	attempt "$log" "$(printf '%04d %.60s' $n "$(git -C "$series" log -1 --format=%s "$commit")")" \
@@ -107,7 +110,7 @@ for commit in $(git -C "$series" rev-list --reverse refs/heads/base..refs/heads/
 		fail "patch $n warns: $(echo "$new" | head -n 1)"
 	else
 		pass
-		inputs "$commit" >>"$built"
+		echo "$of_patch" >>"$built"
 	fi
 done
 total
