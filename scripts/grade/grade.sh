@@ -21,9 +21,17 @@ patches=$1 results=${2:-$BUILD/grades-$name}
 [ ! "${TESTER:-}" ] || gcc "-m$bits" -static -pthread -o /dev/null "$TESTER" ||
 	die "TESTER=$TESTER does not build"
 [ -e "$patches" ] || die "PATCHES=$patches: there is no such file or folder"
-wrong=$(awk '!/^#/ && NF && !(NF > 4 && $2 ~ /^[0-9]+$/ && $3 ~ /^(required|bonus|human)$/) { print FNR ": " $0; exit }' \
-	"$HERE/$name.rubric")
-[ ! "$wrong" ] || die "scripts/grade/$name.rubric, line $wrong: not an id, whole points, a kind, what it depends on, a text"
+wrong=$(awk '
+	/^#/ || !NF { next }
+	{
+		n = split($4, before, ",")
+		for (i = 1; i <= n && $4 != "-"; i++) if (!(before[i] in rows)) bad = 1
+	}
+	bad || $1 in rows || NF < 5 || $2 !~ /^[0-9]+$/ || $3 !~ /^(required|bonus|human)$/ { print ", line " FNR ": " $0; exit }
+	{ rows[$1]; n_rows++ }
+	END { if (NR && !n_rows && !bad) print ": no row" }' "$HERE/$name.rubric")
+[ ! "$wrong" ] || die "scripts/grade/$name.rubric$wrong: not an id of its own, whole points, a kind," \
+	"- or ids of rows above that it depends on, a text"
 "$HERE/sandbox.sh" -r "$HERE:/g/scripts" true || die "nothing is graded without a sandbox"
 mkdir -p "$results"
 # For our own ones only; a user's environment may have them, and KEEP= removes a folder.
@@ -36,14 +44,14 @@ has_patches() {
 	[ "$(patches_of "$1" -type f | head -n 1)" ]
 }
 
-# submissions: ID and path of each, an ID that is a plain name.
+# submissions: ID and path of each, an ID that is a plain name and none of our files'.
 submissions() {
 	if [ -f "$patches" ] || has_patches "$patches"; then
 		printf '%s\n' "$patches"
 	else
-		find "$patches" -mindepth 1 -maxdepth 1 \( -type f \( -name '*.tar' -o -name '*.tar.*' -o -name '*.tgz' \) -o -type d \) | sort
+		find "$patches/" -mindepth 1 -maxdepth 1 ! -name '.*' \( -type f \( -name '*.tar' -o -name '*.tar.*' -o -name '*.tgz' \) -o -type d \) | sort
 	fi | while IFS= read -r _path; do
-		_id=$(basename "$_path" | sed -E 's/\.(tgz|tar(\.[a-z0-9]+)?)$//; s/[^A-Za-z0-9._-]/_/g; s/^[.-]/_/; s/\.new$/_new/')
+		_id=$(basename "$_path" | sed -E 's/\.(tgz|tar(\.[a-z0-9]+)?)$//; s/[^A-Za-z0-9_-]/_/g; s/^(-|$)/_/')
 		# In a folder of folders, each holds an archive.
 		if [ -d "$_path" ] && ! has_patches "$_path" && [ -f "$_path/patch.tar.gz" ]; then
 			_path=$_path/patch.tar.gz
@@ -51,6 +59,7 @@ submissions() {
 		printf '%s %s\n' "$_id" "$_path"
 	done
 }
+[ ! "$(find "$patches" -maxdepth 1 -name '*[[:cntrl:]]*')" ] || die "PATCHES=$patches: a name has a control character"
 submissions >"$list"
 [ -s "$list" ] || die "PATCHES=$patches: there is no patch and no archive in it"
 # What is no submission must not be missed.
@@ -75,7 +84,7 @@ state() {
 		awk '{ print $1 }' "$HERE/$name.rubric"
 		cat "$HERE/tests/grade.h" "$HERE/tests/$name"* ${TESTER:+"$TESTER"}
 		if [ -d "$1" ]; then
-			(cd "$1" && patches_of . -type f | sort | tr '\n' '\0' | xargs -0r sha256sum)
+			(cd "$1" && patches_of . -printf '%y %p\n' | sort && patches_of . -type f -exec sha256sum {} + | sort)
 		else
 			cat "$1"
 		fi
@@ -84,8 +93,8 @@ state() {
 
 count=$(wc -l <"$list")
 n=0
-while read -r id path <&5; do
-	n=$((n + 1))
+while IFS= read -r path <&5; do
+	n=$((n + 1)) id=${path%% *} path=${path#* }
 	now=$(state "$path")
 	if [ "$(find "$results/$id/feedback.txt" -newer "$results/$id/verdicts" 2>/dev/null)" ]; then
 		mv --backup=numbered "$results/$id/feedback.txt" "$results/$id.yours.txt"

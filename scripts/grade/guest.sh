@@ -18,7 +18,8 @@ program() {
 	status=$?
 	# A message that ends without a newline is there once another one follows.
 	echo '<6>grade' >/dev/kmsg
-	dmesg -r | grep -v '^<14>' >/tmp/logged
+	# Without what programs write to /dev/kmsg.
+	dmesg -r | grep -vE '^<([89]|[1-9][0-9]+)>' >/tmp/logged
 	head -c 2000 /tmp/output | sed 's/^/program: /'
 	if grep -q "exercise $1" /tmp/logged; then
 		echo "$nonce argument pass"
