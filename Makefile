@@ -16,9 +16,9 @@ ifneq ($(unknown),)
 $(error No such variable: $(unknown). 'make help' lists them)
 endif
 
-options := $(firstword -$(MAKEFLAGS))
-ifneq ($(findstring i,$(options))$(findstring t,$(options))$(MAKEFILES),)
-$(error make -i, make -t and MAKEFILES= can call a failure a success)
+override options := $(firstword -$(MAKEFLAGS))
+ifneq ($(strip $(foreach o,e i t,$(findstring $o,$(options))) $(filter --eval%,$(MAKEFLAGS)) $(MAKEFILES)),)
+$(error make -e, -i, -t, --eval= and MAKEFILES= can call a failure a success)
 endif
 
 # A $ in CMD is for the guest's shell. LLVM and LOCALVERSION count only on the command

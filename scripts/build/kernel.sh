@@ -169,10 +169,7 @@ configure() {
 inputs() {
 	{
 		tree_id &&
-			cat "$BUILD/toolchain.env" &&
-			"$RUSTC" -vV &&
-			$CC --version &&
-			bindgen --version &&
+			tools &&
 			echo "$LOCALVERSION" &&
 			{ [ ! -f "$start" ] || cat "$start"; } &&
 			echo "$fragments" | xargs cat "$TOP/scripts/build/kernel.sh" "$out/.config" ||

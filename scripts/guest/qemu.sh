@@ -37,6 +37,8 @@ config=$kernel/.config
 [ -r "$kernel" ] || die "$kernel: no such kernel: run 'make kernel'"
 [ "$dir" ] || { claim guest; dir=$run; }
 console=$dir/console.log
+# Of the guest before.
+rm -f "$dir/status" "$dir/qemu.status" "$dir/qemu.log" "$console"
 
 machine=$("$TOP/scripts/guest/accelerator.sh" "$config")
 # shellcheck disable=SC2086 # one word per argument

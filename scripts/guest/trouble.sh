@@ -39,5 +39,5 @@ head='(<[0-9]+>)?\[ *[0-9]+\.[0-9]+\](\[ *[TC][0-9]+\])? '
 [ -s "$1" ] || { say "${0##*/}: $1 is missing or empty"; exit 2; }
 
 pattern=$(printf '%s\n' "$reports" | sed '/^$/d' | paste -s -d '|')
-found=$(sed 's/\r$//' "$1" | grep -a -m 1 -A 40 -E "(^|$head)($pattern)") || exit $?
-printf '%s\n' "$found"
+found=$(grep -a -m 1 -A 40 -E "(^|$head)($pattern)" "$1") || exit $?
+printf '%s\n' "$found" | tr -d '\r'

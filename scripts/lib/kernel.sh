@@ -24,7 +24,8 @@ own_work() {
 	for _branch in HEAD refs/heads/series; do
 		[ "$(git -C "$TREE" for-each-ref --points-at=$_branch refs/series/written refs/series/next)" ] || echo commits
 	done | uniq
-	[ ! "$(changes "$TREE")" ] || echo changes
+	_changes=$(changes "$TREE") || _changes=unknown
+	[ ! "$_changes" ] || echo changes
 }
 
 # all_written: stop if there are any, or if there is no build/linux.
@@ -71,6 +72,11 @@ tree_id() {
 	cp "$(git -C "$TREE" rev-parse --absolute-git-dir)/index" "$BUILD/.index" &&
 		GIT_INDEX_FILE=$BUILD/.index git -C "$TREE" add -A &&
 		GIT_INDEX_FILE=$BUILD/.index git -C "$TREE" write-tree
+}
+
+# tools: which ones, and their versions.
+tools() {
+	cat "$BUILD/toolchain.env" && "$RUSTC" -vV && $CC --version && bindgen --version
 }
 
 # renew OUT: prepare for a build in OUT by make, which goes by the times of files. What was

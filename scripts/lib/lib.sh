@@ -5,6 +5,10 @@
 
 set -eu
 
+# Names in small letters are the scripts' own, but for proxies.
+# shellcheck disable=SC2046 # one word per name
+unset $(env | sed -n 's/^\(_*[a-z][A-Za-z0-9_]*\)=.*/\1/p' | grep -v '_proxy$')
+
 # usage: print the head of the script, up to the first empty line.
 usage() {
 	sed '1,3d; /^$/Q; s/^# \{0,1\}//' "$0"
@@ -24,8 +28,9 @@ JOBS=${JOBS:-$(nproc)}
 V=${V:-0}
 HANDOUT=${HANDOUT:-}
 export LC_ALL=C
-# Debian's users have sfdisk and the like, but not in PATH.
-PATH=$PATH:/usr/sbin:/sbin
+# Without what depends on the folder that a script is in. Debian's users have sfdisk and the
+# like, but not in PATH.
+PATH=$(set -f; IFS=:; for _dir in $PATH; do case $_dir in /*) printf %s: "$_dir" ;; esac; done)/usr/sbin:/sbin
 umask 022
 
 # say TEXT…: one line for the user. Standard output is for data.

@@ -92,6 +92,13 @@ choose() {
 	grep -f "$run/rows" "$TOP/scripts/test/expected-skips" >"$run/skips" || :
 }
 
+# same_tree: all parts have to test the same.
+same_tree() {
+	_tree=$(tree_id)
+	[ "${tested:=$_tree}" = "$_tree" ] || fail "build/linux has changed meanwhile: not all parts have tested the same"
+	tested=$_tree
+}
+
 # total: print the sum and return the status. No tests at all is a failure.
 total() {
 	echo "$passed passed, $failed failed"

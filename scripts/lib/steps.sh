@@ -119,5 +119,5 @@ claim() {
 		[ $_n -lt 99 ] || die "$run cannot be locked"
 		_n=$((_n + 1)) run=$BUILD/run/$1.$_n
 	done
-	find "$run" -mindepth 1 ! -name .lock -delete
+	find "$run/" -mindepth 1 ! -name .lock -delete
 }

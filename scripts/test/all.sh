@@ -81,19 +81,13 @@ build_ahead() {
 	done
 }
 
-# same_tree: all parts have to test the same.
-same_tree() {
-	_tree=$(tree_id)
-	[ "${tested:=$_tree}" = "$_tree" ] || fail "build/linux has changed meanwhile: not all parts have tested the same"
-	tested=$_tree
-}
-
 # guest MODE: run the selftests in a guest.
 guest() {
 	claim "${debug:-test-}$(echo "$1" | tr / -)"
 	_arch=${1%/*}
 
 	with_lock
+	same_tree
 	ARCH=$_arch "$TOP/scripts/build/kernel.sh" || { fail "$1: the kernel does not build"; return; }
 	_tests=$("$TOP/scripts/build/selftests.sh" "${1#*/}") || { fail "$1: the tests do not build"; return; }
 	same_tree

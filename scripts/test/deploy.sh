@@ -176,12 +176,11 @@ refuses 'a menu with another one, whose name begins so' 'has made no entry' depl
 
 # It builds as the user who called sudo.
 machine >"$tmp/first"
-step make <<'END'
-echo "$*" >>"$tmp/made"
+step make <<END
+echo "\$*" >>"$tmp/made"
 cp -r "$tmp/built" "$tmp/build/kernel-x86_64-running-xxxhal"
 END
-echo '[ "$1 $3" = "-l -c" ] && echo "$2" >>"$tmp/made"; shift 5; exec make "$@"' | fake su
-export tmp
+echo '[ "$1 $3" = "-l -c" ] && echo "$2" >>"'"$tmp"'/made"; shift 5; exec make "$@"' | fake su
 works 'build and deploy' deploy BUILT= CONFIG=running SUDO_USER=me
 same 'what was built, and by whom' "$(paste -sd' ' "$tmp/made")" \
 	"me -C $tmp kernel ARCH=x86_64 CONFIG=running LOCALVERSION=-xxxhal"

@@ -37,8 +37,10 @@ guest() {
 	ARCH=${1%/*}
 	export ARCH
 	with_lock
+	same_tree
 	"$TOP/scripts/build/kernel.sh" || { fail "$1: the kernel does not build"; return; }
 	_tests=$("$TOP/scripts/build/selftests.sh" "${1#*/}") || { fail "$1: the tests do not build"; return; }
+	same_tree
 	printf '#!/bin/sh\nexec /fuzz %s\n' "${STEPS:-$FUZZ_SECONDS $SEED}" >"$run/work"
 	chmod +x "$run/work"
 	"$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$run/work:/work" "$_tests/rust_syscalls/fuzz:/fuzz"

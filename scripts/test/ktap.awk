@@ -101,9 +101,12 @@ function result(d, text,   ok, number, name, directive, id, leaf) {
 
 	if (tolower(directive) ~ /^(skip|xfail|todo)/) {
 		# Of a program whose tests are skipped, they say why.
-		if (leaf && !listed(id))
+		if (leaf && !listed(id)) {
 			fail(id ": " directive, said)
+			failed_below[d] = 1
+		}
 	} else if (!ok) {
+		failed_below[d] = 1
 		# What its own tests say is not said twice.
 		if (leaf || !failed_below[d + 1] || directive ~ /^TIMEOUT/)
 			fail(id (directive ? ": " directive : ""), said)
@@ -113,8 +116,6 @@ function result(d, text,   ok, number, name, directive, id, leaf) {
 		passed++
 		record(id)
 	}
-	if (!ok)
-		failed_below[d] = 1
 	failed_below[d + 1] = 0
 	said = ""
 	lines = 0

@@ -55,6 +55,9 @@ program 'a skip in other letters' '1 1 0' ok/ 1..2 'ok 1 a' 'ok 2 b # Skip why'
 program 'a program that skips' '0 1 0' 'ok/ # SKIP'
 program 'a program that skips all' '0 1 0' 'ok/ # SKIP' '1..0 # SKIP why'
 program 'a TODO' '0 1 0' ok/ 1..1 'not ok 1 a # TODO why'
+echo '.* hello.b here it cannot be had' >"$tmp/skips"
+program 'a program that dies after a listed skip' '1 1 1' 'not ok/ # exit=139' 1..2 'ok 1 a' 'not ok 2 b # SKIP why'
+: >"$tmp/skips"
 printf 'TAP version 13\n1..1\n# selftests: c: hello\n# TAP version 13\n# 1..2\n# ok 1 a\n' >"$tmp/ktap"
 judged 'a guest that dies' '1 3 0' <"$tmp/ktap"
 judged 'nothing' '0 2 0' </dev/null

@@ -21,26 +21,29 @@ names() {
 		/^ +(not )?ok / { sub(/^ +not /, ""); print suite "." $3 }' "$1" | sort
 }
 
-# run ARCH: build, boot and judge; list the tests in build/log/kunit-ARCH.names.
+# run ARCH: build, boot and judge; list the tests in $run/names.
 run() {
 	claim "kunit-$1"
-	rm -f "$BUILD/log/kunit-$1.names"
+	with_lock
+	same_tree
 	ARCH=$1 "$TOP/scripts/build/kernel.sh" || { fail "kunit $1: does not build"; return; }
 	# KUnit is done before the guest's first program runs, which has nothing to do.
 	printf '#!/bin/sh\n' >"$run/nothing"
 	chmod +x "$run/nothing"
 	ARCH=$1 "$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$run/nothing:/work"
+	drop_lock
 	ARCH=$1 "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-300}" \
 		"$(ARCH=$1 && kernel_dir)" "$run/initramfs" >&2 ||
 		fail "kunit $1: the guest ended with status $?"
 	judge_kunit "kunit-$1"
-	names "$run/kunit.ktap" >"$BUILD/log/kunit-$1.names"
+	names "$run/kunit.ktap" >"$run/names"
 }
 
 run "$arch"
 if [ "$arch" = i386 ]; then
+	i386=$run/names
 	run x86_64
-	if difference=$(diff "$BUILD/log/kunit-x86_64.names" "$BUILD/log/kunit-i386.names"); then
+	if difference=$(diff "$run/names" "$i386"); then
 		pass
 	else
 		fail "kunit: only on x86_64 (<) or i386 (>):"

@@ -90,7 +90,8 @@ in_guest() {
 	guest=''
 	kunit_results || :
 	if ! noticed && [ $status != 0 ]; then
-		sed -n 's/.*still running.*/hangs/; $p' "$run/errors"
+		sed -n 's/.*still running.*/hangs/p; t; s/.*ended without a result/ended without a result/p; t
+			$s/^/not judged: /p' "$run/errors"
 	elif [ -s "$run/trouble" ]; then
 		sed -n '/cut here/d; s/^\(\[[^]]*\]\)* //; p; q' "$run/trouble"
 	else
@@ -114,7 +115,7 @@ try() {
 		detail=$(sed 1q "$failures" | tr -d '\t`\r')
 		case $detail in
 		'') verdict=LIVES ;;
-		*'QEMU failed'* | *'disk full'*) ;; # no test has noticed
+		'not judged: '*) detail=${detail#*: } ;; # no test has noticed
 		*) verdict=dead ;;
 		esac
 	elif [ "$refusal" ] && grep -q "$refusal" "$log"; then

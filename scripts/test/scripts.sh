@@ -61,7 +61,8 @@ hostile() (
 		GIT_INDEX_FILE="$tmp/caller/.git/index" GIT_WORK_TREE="$tmp/caller" GIT_DEFAULT_HASH=sha256 \
 		CDPATH=".:$tmp" XDG_CONFIG_HOME="$tmp/config" MAKEFLAGS='-n --' KCFLAGS=-Dhostile KBUILD_OUTPUT="$tmp/caller" O="$tmp/caller" \
 		CROSS_COMPILE=no- CC=no-cc ARFLAGS=no CARGO_BUILD_TARGET=no RUSTFLAGS=no TAR_OPTIONS=--no \
-		XZ_OPT=--no SHELLCHECK_OPTS=--no POSIXLY_CORRECT=1 C_INCLUDE_PATH=/no LIBRARY_PATH=/no
+		XZ_OPT=--no SHELLCHECK_OPTS=--no POSIXLY_CORRECT=1 C_INCLUDE_PATH=/no LIBRARY_PATH=/no \
+		_at_exit='exit 0' results=/no passed=9 skips=9 exercise=no
 	"$@"
 )
 
@@ -467,6 +468,10 @@ same 'patches/ is not' "$(series_sum)" "$sum"
 sed -i '$a mine' "$repo"/build/submission/v2-0000*
 works 'make submission again' scripts/series/submission.sh v2
 same 'an edited cover letter is kept' "$(tail -n 1 "$repo"/build/submission.old/v2-0000*)" mine
+cp "$tree/.git/index" "$tmp/index"
+echo garbage >"$tree/.git/index"
+says 'make submission of what git cannot read' 'has work that is not in patches' sh -c '! scripts/series/submission.sh v2'
+mv "$tmp/index" "$tree/.git/index"
 refuses 'make submission of nobody' 'who are you' env GIT_CONFIG_GLOBAL=/dev/null scripts/series/submission.sh
 
 # An exercise, and what is handed in
@@ -685,7 +690,20 @@ $(shell [ ! -e $(O)/once ] || kill -9 $$PPID; touch $(O)/once)
 END
 echo '# nothing' | student large
 truncate -s 9M "$class/large/b.patch"
-grade="env PATH=$tmp/fake:$path HANDOUT=xxxhal LINUX=$tmp/gradeable SPACE=500 DEADLINE=60 scripts/grade/grade.sh $class"
+# A name that ends in a blank is not another's, and none takes the place of our files.
+echo '# nothing' | student grades.csv
+mkdir "$class/plain "
+echo garbage >"$class/plain /a.patch"
+echo '# nothing' | student .hidden
+: >"$class/.tar.gz"
+# Programs beside the patches are not ours.
+printf '#!/bin/sh\ntouch "%s/taken-for-ours"\n' "$tmp" | tee "$class/plain/sort" >"$class/plain/sha256sum"
+chmod +x "$class/plain/sort" "$class/plain/sha256sum"
+# The clock was set back after the base was built.
+student sees-future <<'END'
+$(if $(shell find $(O) -newermt now),$(error built in the future))
+END
+grade="env PATH=:$tmp/fake:$path:. HANDOUT=xxxhal LINUX=$tmp/gradeable SPACE=500 DEADLINE=60 scripts/grade/grade.sh $class"
 graded=$repo/build/grades-xxxhal
 sum() {
 	find "$repo/scripts" "$repo/build/grade/src" "$tmp/gradeable" -type f -exec sha256sum {} + | sort | sha256sum
@@ -693,13 +711,15 @@ sum() {
 works 'grading nobody yet' env HANDOUT=xxxhal LINUX="$tmp/gradeable" PATH="$tmp/fake:$path" scripts/grade/base.sh
 echo 'twice 0 required build is silent' >>"$repo/scripts/grade/xxxhal.rubric"
 before_class=$(sum)
+touch -d '+1 hour' "$repo/build/grade/x86_64/out/.config" "$repo/build/grade/x86_64/out"
 works 'grading a hostile class' $grade
+same 'and no program of theirs' "$(find "$tmp" -maxdepth 1 -name taken-for-ours)" ''
 same 'the machine is as it was' "$(sum) $(pgrep -fx "sleep 98$$")" "$before_class "
 same 'what the class gets' "$(grep -v ^forks "$graded/grades.csv" | cut -d, -f1,4-6 | paste -sd' ')" "id,apply,build,boot \
 changes,pass,pass,fail covered,pass,pass,fail fills,pass,fail,blocked by build \
-hangs,pass,fail,blocked by build large,fail,blocked by apply,blocked by build leaves,fail,blocked by apply,blocked by build \
+grades_csv,pass,pass,fail hangs,pass,fail,blocked by build large,fail,blocked by apply,blocked by build leaves,fail,blocked by apply,blocked by build \
 letter,fail,blocked by apply,blocked by build links,pass,fail,blocked by build \
-plain,pass,pass,fail program,pass,pass,fail says,pass,pass,fail shuts,pass,pass,fail \
+plain,pass,pass,fail plain_,fail,blocked by apply,blocked by build program,pass,pass,fail says,pass,pass,fail sees-future,pass,pass,fail shuts,pass,pass,fail \
 stops,pass,pass,fail"
 same 'a second make that does not end well is not silent' \
 	"$(cd "$graded" && grep -h ^twice plain/verdicts stops/verdicts | cut -f5 | paste -sd' ')" 'pass fail'
@@ -715,9 +735,18 @@ print(*["by " + r["authors"] for r in a["submissions"]])' \
 	"$graded/grades.json" "$graded/says/gradescope.json"
 sed -i 's/^build\t*2/build\t7/' "$repo/scripts/grade/xxxhal.rubric"
 cp "$repo/scripts/grade/xxxhal.rubric" "$tmp/rubric"
-sed -i 's/^boot\t*1/boot\t0.5/' "$repo/scripts/grade/xxxhal.rubric"
-refuses 'half a point' 'line .*boot.*0.5.*whole points' $grade
-cp "$tmp/rubric" "$repo/scripts/grade/xxxhal.rubric"
+while read -r wrong line change; do
+	sed -i "$change" "$repo/scripts/grade/xxxhal.rubric"
+	refuses "a rubric with $wrong" "xxxhal.rubric.*$line.*whole points" $grade
+	cp "$tmp/rubric" "$repo/scripts/grade/xxxhal.rubric"
+done <<'END'
+half-a-point line.*boot.*0.5 s/^boot\t*1/boot\t0.5/
+an-id-twice line.*boot /^boot/p
+an-unknown-row line.*log.*cal /^log/s/call/cal/
+no-dependency line.*apply /^apply/s/-//
+a-row-below line.*call /^boot/{h;d};/^call/G
+no-row no.row /^[a-z]/d
+END
 touch "$class/late.zip"
 refuses 'a class with something else' 'late.zip' $grade
 hidden=$(echo "$grade" | sed 's|[^/]*$|caller/.git/../../&|')
@@ -729,6 +758,9 @@ for two in 'a b a_b' 'a.new a_new'; do
 	refuses "a class with $two" "two submissions would have the name ${two##* }" $grade
 	rm -r "${class:?}/${two% *}" "${class:?}/${two##* }"
 done
+mkdir "$class/$(printf 'two\nlines')"
+refuses 'a name of two lines' 'control character' $grade
+rmdir "$class"/two*
 touch "$class/loose.patch"
 refuses 'a class with a patch of nobody' 'beside patches: .*/plain' $grade
 rm "$class/loose.patch"
@@ -738,12 +770,13 @@ echo 'Well done' >>"$graded/plain/feedback.txt"
 hurried=$(echo "$grade" | sed 's/DEADLINE=60/DEADLINE=5/')
 for built in 'fills hangs stops' ''; do
 	says 'other points' 'plain: *required 7 of' $hurried
-	same "build ${built:-nothing}" "$(sed -n 's/.*[0-9] of 14: \([a-z]*\) .*/\1/p' "$tmp/output" | grep -v forks | uniq | paste -sd' ')" \
+	same "build ${built:-nothing}" "$(sed -n 's/.*[0-9] of 17: \([a-z]*\) .*/\1/p' "$tmp/output" | grep -v forks | uniq | paste -sd' ')" \
 		"$built"
 done
 mv "$class/covered/a.patch" "$class/covered/b.patch"
-says 'a patch with another name' 'covered: *required' $hurried
-same 'is graded again' "$(sed -n 's/.*[0-9] of 14: \([a-z]*\) .*/\1/p' "$tmp/output" | grep -v forks | uniq)" covered
+ln -s /etc/passwd "$class/letter/c.patch"
+says 'a patch with another name, and one that is a link' 'covered: *required' $hurried
+same 'are graded again' "$(sed -n 's/.*[0-9] of 17: \([a-z]*\) .*/\1/p' "$tmp/output" | grep -v forks | uniq | paste -sd' ')" 'covered letter'
 same 'what somebody has written is kept' "$(tail -n 1 "$graded/plain.yours.txt")" 'Well done'
 rm -f "$tmp/fake/awk"
 # An exercise's own shell
@@ -881,7 +914,7 @@ same 'and why the one that is there is not used' "$(grep -c 'is of Rust 1.94, ru
 
 # What make is given
 refuses 'a variable that there is not' 'No such variable: ARC' make run ARC=i386
-for option in -i -t; do
+for option in -e -i -t --eval=.IGNORE:; do
 	refuses "make $option" 'can call a failure a success' env -u MAKEFLAGS make $option help
 done
 refuses 'HANDOUT= of a guess' 'HANDOUT=yes: there is only HANDOUT=1' env HANDOUT=yes scripts/setup/deps.sh
@@ -1007,6 +1040,11 @@ refuses 'make series-check of a patch that warns' '^FAIL patch 3 warns: kernel/w
 same 'and of one that does not build' "$(grep -E '^FAIL patch 4 does|passed' "$tmp/output" | sed 's/: .*//' | paste -sd' ')" \
 	'FAIL patch 4 does not build 3 passed, 2 failed'
 same 'and builds nothing twice' "$(grep -c '^000[12]' "$tmp/output")" 0
+cp "$tmp/fake/bindgen" "$tmp/bindgen"
+echo 'echo bindgen 0.99.0' | fake bindgen
+hostile with_fakes scripts/series/each.sh >"$tmp/output" 2>&1 </dev/null || :
+same 'but all with another tool' "$(grep -c '^000[12]' "$tmp/output")" 2
+mv "$tmp/bindgen" "$tmp/fake/bindgen"
 git -C "$tree" reset -q --hard HEAD~3
 works 'make series' scripts/series/write.sh
 
@@ -1088,6 +1126,10 @@ guest() {
 works 'a guest' guest good
 refuses 'a report without a time' 'shows trouble' guest bad
 refuses 'a QEMU that is killed' 'QEMU failed with status 137' guest killed
+echo 'case $* in *ignore_loglevel*) printf "Linux\nreboot: now\n" >"$console"; echo half ;; esac' >early
+mkdir -p "$tmp/twice"
+works 'a guest in a folder of the caller' with_fakes scripts/guest/qemu.sh -d "$tmp/twice" "$out" "$tmp/good"
+refuses 'one without a result after it' 'ended without a result' with_fakes scripts/guest/qemu.sh -d "$tmp/twice" "$out" "$tmp/early"
 refuses 'a guest without a log' 'cut short' guest mute
 refuses 'a guest beside a full disk' 'cut short' guest full
 { hostile guest bad >two 2>&1 || echo $? >two; } &
@@ -1153,6 +1195,15 @@ same 'the second is built during the guest of the first' \
 works 'an edit during make test' with_fakes env FAKE_GUEST="$tmp/editor" MODES='x86_64/x86_64 x86_64/i386' TESTS=a_2 \
 	sh -c '! scripts/test/all.sh'
 same 'is noticed' "$(grep '^FAIL' "$tmp/output")" 'FAIL build/linux has changed meanwhile: not all parts have tested the same'
+git -C "$tree" checkout -q .
+{
+	echo 'case " $* " in *" install "*) [ -e "$FAKE_ONCE" ] || { : >"$FAKE_ONCE"; echo x >>"$FAKE_TREE/kernel/hello.rs"; } ;; esac'
+	echo "exec $(command -v make)"' "$@"'
+} | fake make
+works 'an edit while the tests are built' with_fakes env FAKE_GUEST="$tmp/ktap" FAKE_ONCE="$tmp/once" FAKE_TREE="$tree" \
+	MODES=x86_64/x86_64 TESTS=a_2 sh -c '! scripts/test/all.sh'
+same 'is noticed, too' "$(grep '^FAIL' "$tmp/output")" 'FAIL build/linux has changed meanwhile: not all parts have tested the same'
+rm "$tmp/fake/make"
 git -C "$tree" checkout -q .
 for tests in b 'a_2 b'; do
 	refuses "a test that there is not in $tests" 'TESTS=b: there are no such tests' \
