@@ -16,9 +16,14 @@ ifneq ($(unknown),)
 $(error No such variable: $(unknown). 'make help' lists them)
 endif
 
+override .SHELLFLAGS := -c
 override options := $(firstword -$(MAKEFLAGS))
 ifneq ($(strip $(foreach o,e i t,$(findstring $o,$(options))) $(filter --eval%,$(MAKEFLAGS)) $(MAKEFILES)),)
 $(error make -e, -i, -t, --eval= and MAKEFILES= can call a failure a success)
+endif
+
+ifneq ($(filter -h --help,$(PATCHES) $(TESTS)),)
+$(error PATCHES= and TESTS= take no options)
 endif
 
 # A $ in CMD is for the guest's shell. LLVM and LOCALVERSION count only on the command

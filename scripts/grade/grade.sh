@@ -29,7 +29,7 @@ wrong=$(awk '
 	}
 	bad || $1 in rows || NF < 5 || $2 !~ /^[0-9]+$/ || $3 !~ /^(required|bonus|human)$/ { print ", line " FNR ": " $0; exit }
 	{ rows[$1]; n_rows++ }
-	END { if (NR && !n_rows && !bad) print ": no row" }' "$HERE/$name.rubric")
+	END { if (!n_rows && !bad) print ": no row" }' "$HERE/$name.rubric")
 [ ! "$wrong" ] || die "scripts/grade/$name.rubric$wrong: not an id of its own, whole points, a kind," \
 	"- or ids of rows above that it depends on, a text"
 "$HERE/sandbox.sh" -r "$HERE:/g/scripts" true || die "nothing is graded without a sandbox"
@@ -96,7 +96,8 @@ n=0
 while IFS= read -r path <&5; do
 	n=$((n + 1)) id=${path%% *} path=${path#* }
 	now=$(state "$path")
-	if [ "$(find "$results/$id/feedback.txt" -newer "$results/$id/verdicts" 2>/dev/null)" ]; then
+	if [ -e "$results/$id/feedback.txt" ] &&
+		[ "$(cksum <"$results/$id/feedback.txt")" != "$(cat "$results/$id/feedback.sum" 2>/dev/null)" ]; then
 		mv --backup=numbered "$results/$id/feedback.txt" "$results/$id.yours.txt"
 		say "$id: you have edited feedback.txt, which is now $results/$id.yours.txt"
 	fi
@@ -110,6 +111,7 @@ while IFS= read -r path <&5; do
 		fi
 		[ "$last" = "again $now" ] || ! grep -qsE ' fail .*: it ran for too long|ended with (124|143)|fail it does not end' \
 			"$results/$id/raw" "$results/$id/log/guest.txt" || now="again $now"
+		[ "$(state "$path")" = "${now#again }" ] || now='it has changed meanwhile'
 		echo "$now" >"$results/$id/state"
 	fi
 	verdicts "$results/$id"

@@ -66,5 +66,5 @@ patches_of() {
 verdicts() {
 	awk -v name="$name" -v ID="$(basename "$1" .new)" -v seconds="$(cat "$1/seconds")" -v out="$1" \
 		-f "$HERE/verdicts.awk" "$HERE/$name.rubric" "$1/authors" "$1/raw"
-	touch "$1/verdicts"
+	cksum <"$1/feedback.txt" >"$1/feedback.sum"
 }

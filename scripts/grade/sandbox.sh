@@ -30,6 +30,11 @@ while getopts r:w:l:t:c:d: option; do
 done
 shift $((OPTIND - 1))
 [ $# != 0 ] || misused
+for number in "$seconds" "$bytes" "$mib"; do
+	case $number in
+	'' | *[!0-9]*) say "sandbox: '$number' is no number"; exit 125 ;;
+	esac
+done
 command -v bwrap >/dev/null || { say "sandbox: install the package bubblewrap"; exit 125; }
 
 # Root's processes have no limit on their number, and own this machine's files: be

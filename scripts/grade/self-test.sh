@@ -19,6 +19,9 @@ for pattern; do
 done
 # Only for what follows; a user's environment may have them, and KEEP= removes a folder.
 unset KEEP START OWN
+case ${RUNS:-1} in
+0* | *[!0-9]*) die "RUNS=$RUNS: not a number of runs" ;;
+esac
 HANDOUT=$name "$HERE/base.sh"
 results=$BUILD/grade/$name/self-test solved=$BUILD/grade/$name/solved
 mkdir -p "$results"

@@ -74,6 +74,15 @@ tree_id() {
 		GIT_INDEX_FILE=$BUILD/.index git -C "$TREE" write-tree
 }
 
+# keep_kernel: copy the kernel that was built to $run/kernel, for a guest that starts while
+# others may build.
+# shellcheck disable=SC2154 # claim sets run
+keep_kernel() {
+	mkdir -p "$run/kernel/arch/x86/boot"
+	cp "$(kernel_dir)/.config" "$run/kernel"
+	cp "$(kernel_dir)/arch/x86/boot/bzImage" "$run/kernel/arch/x86/boot"
+}
+
 # tools: which ones, and their versions.
 tools() {
 	cat "$BUILD/toolchain.env" && "$RUSTC" -vV && $CC --version && bindgen --version

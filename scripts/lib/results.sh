@@ -48,7 +48,7 @@ add_sum() {
 judge() {
 	_judged=$(awk -f "$TOP/scripts/test/ktap.awk" -v mode="$1" -v list="${3:-}" \
 		-v junit="${results:-$run}/$(echo "$1" | tr / -).xml" \
-		-v skips="${skips:-$TOP/scripts/test/expected-skips}" "$2") || :
+		-v skips="${skips:-$TOP/scripts/test/expected-skips}" "$2") || [ $? = 1 ] || fail "$1: the results cannot be judged, or not written"
 	printf '%s\n' "$_judged"
 	add_sum "$1" "$_judged"
 }

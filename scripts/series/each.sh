@@ -77,7 +77,7 @@ inputs() {
 	{
 		git -C "$series" ls-tree "$1" | grep -v '	Documentation$'
 		cat "$wanted"
-		tools && gcc --version || date +%s%N # never seen before
+		{ tools && gcc --version; } || date +%s%N # never seen before
 	} | sha256sum
 }
 

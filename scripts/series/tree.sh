@@ -61,7 +61,7 @@ attempt "$BUILD/log/apply.log" "Applying patches/ to $what" "$TOP/scripts/series
 if [ -d "$TREE" ]; then
 	# That took a while.
 	no_own_work
-	run_logged "$BUILD/log/tree.log" "Updating build/linux" switch "$TREE"
+	run_logged "$BUILD/log/tree.log" "Updating build/linux" switch "$TREE" --no-overwrite-ignore
 else
 	rm -rf "$TREE.new" "$TREE.git"
 	git clone -q --no-checkout -b base "$base" "$TREE.git"

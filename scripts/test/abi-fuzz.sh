@@ -18,9 +18,11 @@ out=$(ARCH=i386 && kernel_dir)
 [ -r "$out/kernel/.hello.o.cmd" ] || die "$out has no kernel/hello.o: run 'make kernel ARCH=i386' first"
 N=${N:-60}
 SEED=${SEED:-$(date +%s)}
-case $N$SEED in
-*[!0-9]*) die "N=$N, SEED=$SEED: not numbers" ;;
-esac
+for number in "N=$N" "SEED=$SEED"; do
+	case ${number#*=} in
+	0?* | *[!0-9]*) die "$number: not a number" ;;
+	esac
+done
 fixtures=$TOP/scripts/test/fixtures/abi-fuzz
 say "abi-fuzz: SEED=$SEED"
 

@@ -48,7 +48,7 @@ load_toolchain
 
 # part NAME COMMAND…: run tests on this machine.
 part() {
-	_log=$BUILD/log/test-$1.log _status=0
+	_log=$results/$1.log _status=0
 	_title=$1
 	shift
 	"$@" >"$_log" 2>&1 </dev/null || _status=$?
@@ -99,6 +99,7 @@ guest() {
 	# shellcheck disable=SC2086 # one word per file
 	ARCH=$_arch "$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/inside/kselftest:/work" "$_tests:/kselftest" \
 		${TESTS:+"$run/choice:/choice"} $_libc
+	(ARCH=$_arch; keep_kernel)
 	drop_lock
 	build_ahead
 
@@ -110,7 +111,7 @@ guest() {
 	{
 		ARCH=$_arch "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-1800}" \
 			-a "kunit.enable=1 kunit.autorun=1${debug:+ DEBUG_TEST=1}$_blocks" \
-			"$(ARCH=$_arch && kernel_dir)" "$run/initramfs" && : >"$run/ended-well"
+			"$run/kernel" "$run/initramfs" && : >"$run/ended-well"
 	} | tee "$run/output" | grep --line-buffered -aE '^(not )?ok ' || :
 	_before=$failed
 	judge "$debug$1" "$run/output" "$_list"

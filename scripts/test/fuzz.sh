@@ -23,7 +23,7 @@ STEPS=${STEPS:-}
 # shellcheck disable=SC2254 # patterns
 for number in "FUZZ_SECONDS=$FUZZ_SECONDS" "SEED=$SEED"; do
 	case ${number#*=} in
-	*[!0-9]* | ??????????????????*) die "$number: not a number, or one that is too long" ;;
+	0?* | *[!0-9]* | ??????????????????*) die "$number: not a number, or one that is too long" ;;
 	esac
 done
 case $STEPS in
@@ -44,11 +44,12 @@ guest() {
 	printf '#!/bin/sh\nexec /fuzz %s\n' "${STEPS:-$FUZZ_SECONDS $SEED}" >"$run/work"
 	chmod +x "$run/work"
 	"$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$run/work:/work" "$_tests/rust_syscalls/fuzz:/fuzz"
+	keep_kernel
 	drop_lock
 
 	_before=$failed _status=0
 	"$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-$((FUZZ_SECONDS + 900))}" -a cow_track.blocks=6 \
-		"$(kernel_dir)" "$run/initramfs" >"$run/output" || _status=$?
+		"$run/kernel" "$run/initramfs" >"$run/output" || _status=$?
 	sed "s|^# steps: \(.*\)|repeat it: make fuzz MODES=$1 STEPS='\1'|; s|^|$1: |" "$run/output"
 	add_sum "$1" "$(tail -n 1 "$run/output")"
 	if [ $_status != 0 ] && [ "$failed" = "$_before" ]; then

@@ -318,6 +318,21 @@ refuses 'make check with uncommitted changes' 'make series' scripts/series/check
 works 'make tree leaves changes alone' scripts/series/tree.sh
 same 'they are still there' "$(git -C "$tree" status --porcelain)" ' M kernel/hello.rs'
 git -C "$tree" checkout -q kernel/hello.rs
+# A patch that adds a file which the user has, and git ignores.
+cp -r "$repo/patches" "$tmp/less"
+touch "$tree/kernel/later.rs"
+commit 'kernel: later'
+works 'make series' scripts/series/write.sh
+cp -r "$repo/patches" "$tmp/more"
+git -C "$tree" reset -q --hard HEAD~1
+works 'make series' scripts/series/write.sh
+cp "$tmp/more"/* "$repo/patches"
+echo /kernel/later.rs >>"$tree/.git/info/exclude"
+echo mine >"$tree/kernel/later.rs"
+refuses 'a new file over an ignored one' 'would be overwritten' scripts/series/tree.sh
+rm "$tree/kernel/later.rs" "$repo"/patches/*
+sed -i '$d' "$tree/.git/info/exclude"
+cp "$tmp/less"/* "$repo/patches"
 touch "$tree/kernel/new.rs"
 refuses 'make series with a new file' 'kernel/new.rs' scripts/series/write.sh
 commit 'kernel: new'
@@ -611,6 +626,7 @@ for own in 7 124; do
 	boxed_status sh -c "exit $own"
 	same "its status $own" $status $own
 done
+refuses 'a limit that is no number' "'2G' is no number" boxed -d 2G true
 boxed_status -t 20 -c 1000 yes
 same 'what prints for ever is cut off' "$(wc -c <"$tmp/printed")" 1000
 boxed_status -t 60 -d 20 sh -c 'head -c 100M /dev/zero >/g/large; sleep 60'
@@ -765,8 +781,8 @@ touch "$class/loose.patch"
 refuses 'a class with a patch of nobody' 'beside patches: .*/plain' $grade
 rm "$class/loose.patch"
 ! command -v gawk >/dev/null || echo 'exec gawk "$@"' | fake awk
-sleep 0.1
 echo 'Well done' >>"$graded/plain/feedback.txt"
+touch -d '1 hour ago' "$graded/plain/feedback.txt"
 hurried=$(echo "$grade" | sed 's/DEADLINE=60/DEADLINE=5/')
 for built in 'fills hangs stops' ''; do
 	says 'other points' 'plain: *required 7 of' $hurried
@@ -938,6 +954,9 @@ same 'nothing else of the environment counts, unsaid' "$(cd "$repo/scripts" && g
 	lib/* setup/* series/* build/* guest/*.sh vm/*.sh bench/* grade/*.sh test/[!ds]*.sh 2>/dev/null | tr -d '${:=+?-' | sort -u | grep -vxFf "$tmp/known")" ''
 refuses 'BENCH= of another kind' 'BENCH=tiem: there is only BENCH=time' env BENCH=tiem scripts/bench/bench.sh
 refuses 'RUNS=0' 'RUNS=0: not a number of runs' env BENCH=time RUNS=0 scripts/bench/bench.sh
+refuses 'RUNS=20x' 'RUNS=20x: not a number of runs' env HANDOUT=xxxhal RUNS=20x scripts/grade/self-test.sh
+refuses 'FUZZ_SECONDS=090' 'FUZZ_SECONDS=090: not a number' env FUZZ_SECONDS=090 scripts/test/fuzz.sh
+refuses 'PATCHES=--help' 'take no options' env -u MAKEFLAGS make grade HANDOUT=tp4 PATCHES=--help
 # The ratio of medians, where the median of the ratios is another; and the runs' extremes.
 printf '%s\tx\t%s\t%s\n' off 100 1 off 200 2 off 400 3 idle 220 1 idle 100 2 idle 500 3 >"$tmp/times"
 says 'BENCH=time' '^x +200 +- +1.100 \(0.50-2.20\) +- +-  +-$' \
