@@ -19,7 +19,7 @@ use kernel::{
         Kuid,
         Pid,
         Task,
-        ThreadGroupGuard, //
+        ThreadGroup, //
     }, //
 };
 
@@ -57,8 +57,8 @@ fn make_vcpu(pid: Pid) -> Result {
 
         // A task that was released has lost its id. If another thread's `execve()` released it, the
         // process lives on and `pid` now belongs to that thread: look again.
-        if let Some(group) = task.lock_thread_group() {
-            break Marked::mark(&group, &mut listed);
+        if let Some(marked) = task.with_thread_group(|group| Marked::mark(group, &mut listed)) {
+            break marked;
         };
     };
 
@@ -110,7 +110,7 @@ struct Marked<'a> {
 
 impl<'a> Marked<'a> {
     /// Marks the live threads of `group`, and stores the ids of the first ones in `list`.
-    fn mark(group: &ThreadGroupGuard<'_>, list: &'a mut [MaybeUninit<Pid>]) -> Self {
+    fn mark(group: &ThreadGroup<'_>, list: &'a mut [MaybeUninit<Pid>]) -> Self {
         let mut threads = 0;
         for thread in group.threads().filter(|thread| thread.is_live()) {
             thread.set_vcpu(true);
@@ -191,13 +191,15 @@ mod tests {
     #[test]
     fn marks_and_counts_live_threads() -> Result {
         let current = current!();
-        let group = current.lock_thread_group().ok_or(ESRCH)?;
-
         let mut listed = [MaybeUninit::uninit(); 1];
-        let marked = Marked::mark(&group, &mut listed);
-        let is_vcpu = current.is_vcpu();
-        group.threads().for_each(|thread| thread.set_vcpu(false));
-        drop(group);
+        let (marked, is_vcpu) = current
+            .with_thread_group(|group| {
+                let marked = Marked::mark(group, &mut listed);
+                let is_vcpu = current.is_vcpu();
+                group.threads().for_each(|thread| thread.set_vcpu(false));
+                (marked, is_vcpu)
+            })
+            .ok_or(ESRCH)?;
 
         assert!(is_vcpu);
         assert!(!current.is_vcpu());

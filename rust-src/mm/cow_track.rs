@@ -536,6 +536,8 @@ fn settle_all(name: &ProcessName) {
         }
         let mm: Option<ARef<Mm>> = leader.lock_user_thread().map(|thread| thread.mm().into());
         if let Some(mm) = mm.and_then(|mm| mm.mmget_not_zero()) {
+            // If the process exits meanwhile, its mm is not torn down here.
+            let mm = MmWithUser::into_mmput_async(mm);
             delay(bindings::COW_TRACK_SCAN);
             settle(&leader, &mm, None);
         }

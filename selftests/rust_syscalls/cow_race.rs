@@ -3,7 +3,8 @@
 //! Tests that `pf_set_param`, `pf_get_info` and `pf_cleanup` miss nothing and harm nobody while
 //! processes start, change their names, write to their memory and exit as fast as they can.
 //!
-//! Each test runs for the number of seconds in the environment variable `COW_RACE_SECONDS`.
+//! Each test makes at least 64 rounds, and goes on for the number of seconds in the environment
+//! variable `COW_RACE_SECONDS`.
 
 #![no_std]
 #![no_main]

@@ -9,7 +9,7 @@
 //! A space is live from when its mm is tagged until the tag is removed, by exit, a rename or
 //! `pf_cleanup()`. A fault that found the tag before that may still be counting. So whoever removes
 //! a tag keeps the tag's reference for a grace period, unless the mm has no users and hence no
-//! faults.
+//! faults: a kernel thread that uses the mm becomes a user while it counts one.
 //!
 //! An image ends with its last live member. The VMAs of that member and their counts are kept, and
 //! the blocks are freed. If any member is still in a grace period, this waits for one, too.

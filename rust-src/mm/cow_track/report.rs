@@ -18,7 +18,10 @@ use super::{
     TRACKER, //
 };
 use kernel::{
-    mm::MmWithUser,
+    mm::{
+        MmWithUser,
+        MmWithUserAsync, //
+    },
     prelude::*,
     sync::{
         aref::ARef,
@@ -64,8 +67,9 @@ pub(crate) fn keys(id: u64) -> Result<KVVec<Key>> {
 
 /// Among these spaces of a name, finds the one whose process started last.
 ///
-/// Returns the space and its mm. Spaces whose mm has no users any more are skipped.
-pub(crate) fn newest(id: u64, keys: &[Key]) -> Option<(Arc<Space>, ARef<MmWithUser>)> {
+/// Returns the space and its mm. Spaces whose mm has no users any more are skipped. If the process
+/// exits meanwhile, its mm is torn down elsewhere: whoever reads must not wait for that.
+pub(crate) fn newest(id: u64, keys: &[Key]) -> Option<(Arc<Space>, ARef<MmWithUserAsync>)> {
     let started = |key: &&Key| (key.start, key.tag);
     let mut before = (u64::MAX, u64::MAX);
 
@@ -77,7 +81,7 @@ pub(crate) fn newest(id: u64, keys: &[Key]) -> Option<(Arc<Space>, ARef<MmWithUs
         let mut tracker = TRACKER.lock();
         if let Some(space) = tracker.by_id(id)?.spaces.get(key).cloned() {
             if let Some(mm) = space.mmget(&tracker) {
-                return Some((space, mm));
+                return Some((space, MmWithUser::into_mmput_async(mm)));
             }
         }
         before = started(&key);

@@ -693,7 +693,9 @@ impl Drop for Class {
 /// cannot be removed while a file is open.
 ///
 /// When this is dropped, open files stay open and work as before; they have the data that
-/// [`CharDevice::open`] returned.
+/// [`CharDevice::open`] returned. If one was opened through a node that `mknod()` made, opening
+/// that node fails with [`ENXIO`] until the file is closed, even if its numbers are registered
+/// again.
 ///
 /// A module should register its devices in the last step of its initialization that can fail: a
 /// device may be opened as soon as it exists, and the module of an open file must not go away.

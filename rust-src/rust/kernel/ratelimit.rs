@@ -40,6 +40,9 @@ impl Budget {
     fn spend(&self, now: u64, bytes: u64) -> bool {
         const TIME: u64 = NSEC_PER_SEC as u64 / RATE;
 
+        if bytes > BURST {
+            return false;
+        }
         let mut full_at = self.full_at.load(Relaxed);
         loop {
             let new = full_at.max(now) + bytes * TIME;
@@ -78,7 +81,7 @@ pub fn user_may_log(bytes: usize) -> bool {
         return true;
     }
     let now = Instant::<Monotonic>::now().as_nanos() as u64;
-    if !BUDGET.spend(now, (bytes + NOTE) as u64) {
+    if !BUDGET.spend(now, bytes.saturating_add(NOTE) as u64) {
         REFUSED.add(1, Relaxed);
         return false;
     }
@@ -104,6 +107,7 @@ mod tests {
         let budget = Budget::new();
 
         assert!(!budget.spend(NOW, BURST + 1));
+        assert!(!budget.spend(NOW, u64::MAX));
         assert!(budget.spend(NOW, BURST - 1));
         assert!(!budget.spend(NOW, 2));
         assert!(budget.spend(NOW, 1));

@@ -107,7 +107,10 @@ pub(crate) fn syscall(compat: Option<Ident>, f: ItemFn) -> Result<TokenStream> {
     let args: Vec<_> = f.sig.inputs.iter().map(arg).collect::<Result<_>>()?;
     let (names, types): (Vec<_>, Vec<_>) = args.into_iter().unzip();
     let count = types.len();
-    let regs: Vec<_> = (0..count).map(|i| format_ident!("reg{i}")).collect();
+    // Names that cannot hide an item of the same name.
+    let regs: Vec<_> = (0..count)
+        .map(|i| format_ident!("reg{i}", span = Span::mixed_site()))
+        .collect();
 
     // The compiler reports errors at the name, at the type of an argument or at the result.
     let span = f.sig.ident.span();
@@ -181,9 +184,9 @@ pub(crate) fn syscall(compat: Option<Ident>, f: ItemFn) -> Result<TokenStream> {
         let _: unsafe extern "C" fn(#(<#types as ::kernel::syscall::Arg>::C),*)
             -> ::kernel::ffi::c_long = ::kernel::bindings::syscalls::#sys;
         #[cfg(all(#needs_entry, not(any(#(#cfgs),*))))]
-        compile_error!("`#[syscall]` has no entry point for this architecture");
+        ::core::compile_error!("`#[syscall]` has no entry point for this architecture");
         #[cfg(MODULE)]
-        compile_error!("a system call cannot be in a module");
+        ::core::compile_error!("a system call cannot be in a module");
     };
     let se = quote_spanned! {ret=>
         fn #se_sys(#(#regs: #types),*) -> ::kernel::ffi::c_long {

@@ -382,7 +382,8 @@ impl Function {
         !self.convention.is_empty()
             || self.variadic
             || params().any(|param| param.in_register)
-            || params().any(|param| param.kind == AGGREGATE) && !self.is_on_stack()
+            || params().any(|param| param.kind == AGGREGATE)
+                && (!self.is_on_stack() || self.has_128_bits())
     }
 
     /// Whether the function removes the place of the result from the stack.
@@ -510,7 +511,7 @@ fn main() -> ExitCode {
 
     for function in functions.iter().filter(|function| !is_own(function)) {
         let name = &function.name;
-        let error = if function.is_shared() {
+        let error = if function.is_shared() || c.contains_key(name) {
             function.error(c.get(name), on_stack == Some(name))
         } else if function.is_c() {
             function.error(None, false)

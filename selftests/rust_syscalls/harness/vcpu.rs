@@ -110,7 +110,11 @@ pub fn child_of(pid: i32) -> Option<i32> {
 /// the leader, because there is no status then.
 pub fn has_execed(pid: i32) -> bool {
     let mut buf = [0; 4096];
-    status(pid, pid, &mut buf).is_some_and(|status| io::field(status, "Name") == Some("wait"))
+    // Exec sets the name before the credentials and the mark. The program sleeps.
+    status(pid, pid, &mut buf).is_some_and(|status| {
+        io::field(status, "Name") == Some("wait")
+            && io::field(status, "State").is_some_and(|state| state.starts_with('S'))
+    })
 }
 
 /// Shared between a [`Process`] and the process that started it.

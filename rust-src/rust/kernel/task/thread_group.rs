@@ -18,23 +18,15 @@ use core::{
     ptr, //
 };
 
-/// A locked thread group, returned by [`Task::lock_thread_group`].
-///
-/// While this guard exists, no thread joins or leaves the group: `copy_process()` and
-/// `__exit_signal()` both need the lock. The threads still run, and may exit, which makes them
-/// zombies but keeps them in the group.
-///
-/// The lock is `sighand_struct::siglock`, a spinlock held with interrupts disabled: do not sleep.
+/// A locked thread group, see [`Task::with_thread_group`].
 ///
 /// # Invariants
 ///
-/// - The lock of the thread group that `member` belongs to is held, and `irq_flags` is the
-///   interrupt state from before it was taken.
+/// - The lock of the thread group that `member` belongs to is held.
 /// - `member` has not been released. So its `signal` and `sighand` are valid, it is on the group's
 ///   list of threads, and so is every task that can be reached from there.
-pub struct ThreadGroupGuard<'a> {
+pub struct ThreadGroup<'a> {
     member: &'a Task,
-    irq_flags: c_ulong,
     _not_send: NotThreadSafe,
 }
 
@@ -48,7 +40,7 @@ pub struct ThreadGroupGuard<'a> {
 #[repr(transparent)]
 pub struct Thread(Task);
 
-/// Iterator over the threads of a locked thread group, returned by [`ThreadGroupGuard::threads`].
+/// Iterator over the threads of a locked thread group, returned by [`ThreadGroup::threads`].
 ///
 /// # Invariants
 ///
@@ -118,21 +110,29 @@ impl Task {
         unsafe { &raw mut (*(*self.as_ptr()).signal).exec_update_lock }
     }
 
-    /// Locks the thread group that this task belongs to.
+    /// Calls `f` with the thread group that this task belongs to, locked.
     ///
     /// Returns [`None`] if the task has been released: it was reaped, or it was the leader and
     /// another thread of the group took over its id by `execve()`. A released task has lost its id,
     /// so another lookup of the id finds its new owner, never this task.
     ///
+    /// While `f` runs, no thread joins or leaves the group: `copy_process()` and `__exit_signal()`
+    /// both need the lock. The threads still run, and may exit, which makes them zombies but keeps
+    /// them in the group.
+    ///
+    /// The lock is `sighand_struct::siglock`, taken as by `spin_lock_irqsave()`: `f` must not
+    /// sleep, and must not lock the group again.
+    ///
     /// # Examples
     ///
     /// ```
     /// let current = current!();
-    /// let group = current.lock_thread_group().ok_or(ESRCH)?;
-    ///
-    /// let found = group.threads().any(|thread| thread.pid() == current.pid());
-    /// let leader = group.leader().pid();
-    /// drop(group);
+    /// let (found, leader) = current
+    ///     .with_thread_group(|group| {
+    ///         let found = group.threads().any(|thread| thread.pid() == current.pid());
+    ///         (found, group.leader().pid())
+    ///     })
+    ///     .ok_or(ESRCH)?;
     ///
     /// assert!(found);
     /// assert_eq!(leader, current.tgid());
@@ -140,7 +140,7 @@ impl Task {
     /// ```
     #[doc(alias = "lock_task_sighand")]
     #[inline]
-    pub fn lock_thread_group(&self) -> Option<ThreadGroupGuard<'_>> {
+    pub fn with_thread_group<R>(&self, f: impl FnOnce(&ThreadGroup<'_>) -> R) -> Option<R> {
         let mut irq_flags = 0;
         // SAFETY: By the type invariant, `self` is a valid task.
         let sighand = unsafe { bindings::lock_task_sighand(self.as_ptr(), &mut irq_flags) };
@@ -148,17 +148,21 @@ impl Task {
             return None;
         }
 
-        // INVARIANT: `lock_task_sighand` took the lock and saved the interrupt state. A task that
-        // has a `sighand` has not been released, and cannot be released without this lock.
-        Some(ThreadGroupGuard {
+        // INVARIANT: `lock_task_sighand` took the lock. A task that has a `sighand` has not been
+        // released, and cannot be released without this lock.
+        let result = f(&ThreadGroup {
             member: self,
-            irq_flags,
             _not_send: NotThreadSafe,
-        })
+        });
+
+        // SAFETY: The lock is still held: what `f` got does not unlock it. `irq_flags` was saved
+        // when it was taken.
+        unsafe { bindings::unlock_task_sighand(self.as_ptr(), &mut irq_flags) };
+        Some(result)
     }
 }
 
-impl ThreadGroupGuard<'_> {
+impl ThreadGroup<'_> {
     /// Returns the thread group leader. It may have exited even if other threads are alive.
     #[inline]
     pub fn leader(&self) -> &Thread {
@@ -188,15 +192,6 @@ impl ThreadGroupGuard<'_> {
             next: unsafe { (*head).next },
             _locked: PhantomData,
         }
-    }
-}
-
-impl Drop for ThreadGroupGuard<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        // SAFETY: By the type invariants, the lock is held and `irq_flags` was saved when it was
-        // taken. Guards are not `Send`, so this is the task that took it.
-        unsafe { bindings::unlock_task_sighand(self.member.as_ptr(), &mut self.irq_flags) };
     }
 }
 
@@ -257,17 +252,17 @@ impl Thread {
     /// # #[cfg(CONFIG_MAKE_VCPU)]
     /// # {
     /// let current = current!();
-    /// let group = current.lock_thread_group().ok_or(ESRCH)?;
-    /// for thread in group.threads() {
-    ///     thread.set_vcpu(true);
-    /// }
-    /// let marked = current.is_vcpu();
-    /// # for thread in group.threads() {
-    /// #     thread.set_vcpu(false);
-    /// # }
-    /// drop(group);
+    /// let mark = |vcpu| {
+    ///     current.with_thread_group(|group| {
+    ///         for thread in group.threads() {
+    ///             thread.set_vcpu(vcpu);
+    ///         }
+    ///     })
+    /// };
     ///
-    /// assert!(marked);
+    /// mark(true).ok_or(ESRCH)?;
+    /// assert!(current.is_vcpu());
+    /// # mark(false).ok_or(ESRCH)?;
     /// # }
     /// # Ok::<(), Error>(())
     /// ```
