@@ -27,7 +27,7 @@ wrong=$(awk '
 		n = split($4, before, ",")
 		for (i = 1; i <= n && $4 != "-"; i++) if (!(before[i] in rows)) bad = 1
 	}
-	bad || $1 in rows || NF < 5 || $2 !~ /^[0-9]+$/ || $3 !~ /^(required|bonus|human)$/ { print ", line " FNR ": " $0; exit }
+	bad || $1 in rows || NF < 5 || $2 !~ /^[0-9]+$/ || $3 !~ /^(required|bonus|human)$/ { print ", line " FNR ": " $0; bad = 1; exit }
 	{ rows[$1]; n_rows++ }
 	END { if (!n_rows && !bad) print ": no row" }' "$HERE/$name.rubric")
 [ ! "$wrong" ] || die "scripts/grade/$name.rubric$wrong: not an id of its own, whole points, a kind," \

@@ -84,7 +84,7 @@ objects() {
 }
 
 check_shellcheck() {
-	(cd "$TOP" && git grep --untracked -lzE '^#!/bin/(busybox |ba)?sh|^# shellcheck shell=' -- scripts .ci ':!*.md' |
+	(cd "$TOP" && git grep --color=never --untracked -lzE '^#!/bin/(busybox |ba)?sh|^# shellcheck shell=' -- scripts .ci ':!*.md' |
 		xargs -r0 shellcheck --norc -x -P SCRIPTDIR)
 }
 
