@@ -19,6 +19,7 @@ use harness::*;
 
 const NAME: &CStr = c"subject";
 const TARGET: &CStr = c"./cow_target";
+const TARGET_NAME: &CStr = c"cow_target";
 
 /// A running cowstat.
 struct Run {
@@ -30,12 +31,18 @@ struct Run {
 
 impl Run {
     fn start(args: &[&CStr]) -> Run {
+        Run::prepared(|| (), args)
+    }
+
+    /// Starts it from a process that has called `prepare`.
+    fn prepared(prepare: impl FnOnce(), args: &[&CStr]) -> Run {
         let [stdin, input] = io::pipe().expect("pipe");
         let [output, stdout] = io::pipe().expect("pipe");
         let child = Child::fork(|| {
             // Nobody but us may keep these open.
             let _ = sys::close(input.fd);
             let _ = sys::close(output.fd);
+            prepare();
             exec(args, &stdin, &stdout)
         });
         Run {
@@ -324,6 +331,9 @@ tests! {
         expect_output(&[c"--", c"./no_such_file"], 127, &["./no_such_file: no such file"]);
         expect_output(&[c"--", c"no_such_file"], 127, &["no_such_file: no such file"]);
         expect_output(&[c"--", c"/proc"], 126, &["/proc: permission denied"]);
+        expect_output(&[c"--", c"/proc/stat/a"], 126, &["/proc/stat/a: not a directory"]);
+        expect_output(&[c"--", c"/proc/"], 126, &["/proc/: not a program"]);
+        expect_output(&[c"--", c""], 126, &[": not a program"]);
         expect_output(&[c"--"], 1, &["there is no command"]);
         expect_eq!(cow::get(c"cow_target").err(), Some(sys::EACCES));
     }
@@ -342,6 +352,46 @@ tests! {
         expect_eq!(run.child.wait(), Ok(Status::Exited(128 + sys::SIGTERM)));
         expect!(output.contains("cow_target, image "), "{output}");
         expect!(!is_tracked("cow_target"));
+    }
+
+    fn leaves_signals_ignored() {
+        let ignore = || {
+            for signal in [sys::SIGHUP, sys::SIGCHLD] {
+                expect_eq!(sys::ignore_signal(signal, true), Ok(0));
+            }
+        };
+        let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
+        let run = Run::prepared(ignore, &[c"-i", c"0.1", NAME]);
+        let mut byte = [0];
+        expect_eq!(run.output.read_all(&mut byte), Ok(&b"c"[..]));
+        expect_eq!(sys::kill(run.child.pid, sys::SIGHUP), Ok(0));
+        sys::sleep_ms(500);
+        expect_eq!(sys::wait(run.child.pid, sys::WNOHANG), Ok(Status::Running));
+        expect_eq!(sys::kill(run.child.pid, sys::SIGTERM), Ok(0));
+        expect_eq!(run.end(buf.bytes()).1, Status::Exited(0));
+
+        // Nevertheless it learns how the command ends.
+        let run = Run::prepared(ignore, &COMMAND);
+        run.go();
+        let (output, status) = run.end(buf.bytes());
+        expect_eq!(status, Status::Exited(3), "{output}");
+    }
+
+    fn shows_what_is_new_after_a_stop() {
+        cow::set(NAME).expect("a name");
+        let run = Run::start(&[c"-j", c"-i", c"1000"]);
+        let mut byte = [0];
+        expect_eq!(run.output.read_all(&mut byte), Ok(&b"{"[..]));
+        expect_eq!(sys::kill(run.child.pid, sys::SIGTSTP), Ok(0));
+        let stopped = sys::wait(run.child.pid, sys::WSTOPPED | sys::WNOWAIT);
+        expect_eq!(stopped, Ok(Status::Stopped));
+        cow::set(c"other").expect("a name");
+        expect_eq!(sys::kill(run.child.pid, sys::SIGCONT), Ok(0));
+        expect_eq!(sys::kill(run.child.pid, sys::SIGTERM), Ok(0));
+        let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
+        let (output, status) = run.end(buf.bytes());
+        expect_eq!(status, Status::Exited(0));
+        expect!(output.contains("\"name\":\"other\""), "{output}");
     }
 
     fn accepts_a_name_more_than_once() {
@@ -396,6 +446,31 @@ tests! {
         first.go();
         first.end(buf.bytes());
         expect!(!is_tracked("subject"));
+    }
+
+    fn says_that_others_have_stopped_it() {
+        let run = Run::start(&[c"-i", c"0.1", NAME]);
+        let mut byte = [0];
+        expect_eq!(run.output.read_all(&mut byte), Ok(&b"c"[..]));
+        expect_output(&[c"stop"], 0, &[]);
+        let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
+        let (output, status) = run.end(buf.bytes());
+        expect_eq!(status, Status::Exited(1));
+        expect!(output.contains("nothing is tracked"), "{output}");
+    }
+
+    fn starts_only_what_goes_on() {
+        let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
+        let run = Run::until_ready(&[c"-n", NAME]);
+        expect_output(&[c"start", NAME], 1, &["another cowstat is running"]);
+        // What the other has not made tracked keeps it from forgetting.
+        expect_output(&[c"start", NAME, c"other"], 0, &[]);
+        run.go();
+        let (output, _) = run.end(buf.bytes());
+        expect!(output.contains("other names are tracked, too"), "{output}");
+        expect!(is_tracked("subject") && is_tracked("other"));
+        expect_output(&[c"start", NAME], 0, &[]);
+        expect!(is_tracked("subject"));
     }
 
     fn shows_what_a_fork_copied() {
@@ -468,6 +543,58 @@ tests! {
         server.end();
     }
 
+    fn waits_when_it_cannot_look() {
+        cow::set(NAME).expect("a name");
+        let mut server = server();
+        let run = Run::until_ready(&[c"-j", c"-i", c"0.01", c"-n", NAME]);
+        server.step();
+        run.go();
+        expect!(run.is_silent(300), "the fork is alive");
+        // It can open nothing.
+        expect_eq!(sys::limit_files(run.child.pid, 0, 1024), Ok(0));
+        expect!(run.is_silent(1500), "the fork is alive");
+        expect_eq!(sys::limit_files(run.child.pid, 1024, 1024), Ok(0));
+        expect!(run.is_silent(300), "the fork is alive");
+        server.step();
+
+        let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
+        let (output, status) = run.end(buf.bytes());
+        expect_eq!(status, Status::Exited(3));
+        expect!(output.contains("\"complete\":true,"), "{output}");
+        server.end();
+    }
+
+    fn tells_of_old_images_that_are_forgotten() {
+        cow::set(TARGET_NAME).expect("a name");
+        let start = || {
+            let [stdin, input] = io::pipe().expect("pipe");
+            let [output, stdout] = io::pipe().expect("pipe");
+            let child = Child::fork(|| {
+                let _ = sys::close(input.fd);
+                sys::dup2(stdin.fd, 0).expect("dup2");
+                sys::dup2(stdout.fd, 1).expect("dup2");
+                panic!("{:?}", sys::execve(TARGET, &[TARGET, c"1"]));
+            });
+            assert_eq!(output.read_all(&mut [0]), Ok(&b"r"[..]));
+            (child.expect("fork"), input)
+        };
+        let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
+        for (count, is_complete) in [(1, true), (2, false)] {
+            let mut targets = [start(), start()].map(Some);
+            let run = Run::until_ready(&[c"-n", TARGET_NAME]);
+            for target in &mut targets[..count] {
+                let (child, input) = target.take().expect("a target");
+                input.write(b"g").expect("a pipe");
+                expect_eq!(child.wait(), Ok(Status::Exited(0)));
+            }
+            run.go();
+            let (output, status) = run.end(buf.bytes());
+            expect_eq!(status, Status::Exited(3));
+            let is_told = output.contains("Not complete: images that were alive at the start");
+            expect_eq!(!is_told, is_complete, "{output}");
+        }
+    }
+
     fn does_not_wait_for_ever_for_forks(timeout: 120) {
         let report = |run: Run, parts: &[&str]| {
             let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
@@ -532,7 +659,7 @@ tests! {
 
     fn draws_maps() {
         let subject = subject();
-        expect_output(&[c"map", NAME], 0, &["subject, image ", " # anonymous", "left out"]);
+        expect_output(&[c"map", NAME], 0, &["subject, image ", "# anonymous", "left out"]);
         cowstat(&[c"map", NAME], |output, _| {
             for line in output.lines() {
                 expect!(line.len() <= 80, "{line}");
@@ -567,14 +694,19 @@ tests! {
         expect_output(&[NAME, c"-1"], 1, &["subject is not tracked: 'cowstat start subject'"]);
         expect_output(&[c"map", NAME], 1, &["subject is not tracked: 'cowstat start subject'"]);
         expect_output(&[c"0123456789abcdef"], 1, &["at most 15 bytes", "try 0123456789abcde\n"]);
-        expect_output(&[c"-i", c"0"], 1, &["0 is no number of seconds"]);
-        expect_output(&[c"-i", c"1e9"], 1, &["1e9 is no number of seconds"]);
+        expect_output(&[c"-i", c"0"], 1, &["0 is not a number of seconds"]);
+        expect_output(&[c"-i", c"1e9"], 1, &["1e9 is not a number of seconds"]);
+        expect_output(&[c"-i", c"1.000x"], 1, &["1.000x is not a number of seconds"]);
         expect_output(&[c"-i"], 1, &["-i needs a value"]);
-        expect_output(&[c"-w", c"-1"], 1, &["-1 is no number of seconds"]);
+        expect_output(&[c"-w", c"-1"], 1, &["-1 is not a number of seconds"]);
         expect_output(&[c"-x"], 1, &["no option -x"]);
-        expect_output(&[c"-s", c"/dev/null", NAME], 1, &["no -s with a table"]);
-        expect_output(&[c"-f", c"/dev/null", c"--", TARGET], 1, &["no -f with a command"]);
-        expect_output(&[c"-j", c"map", NAME], 1, &["no -j with 'map'"]);
+        expect_output(&[c"-s", c"/dev/null", NAME], 1, &["-s cannot be used with a table"]);
+        expect_output(&[c"-f", c"/dev/null", c"--", TARGET], 1, &["-f cannot be used with a c"]);
+        expect_output(&[c"-j", c"map", NAME], 1, &["-j cannot be used with 'map'"]);
+        expect_output(&[c"-1", c"map", NAME], 1, &["-1 cannot be used with 'map'"]);
+        expect_output(&[c"-s", c"/", c"-o", c"/", c"map", NAME], 1, &["-s and -o cannot be used"]);
+        expect_output(&[c"stop", NAME], 1, &["no name follows 'stop'"]);
+        expect_output(&[NAME, c"--", TARGET], 1, &["names go after -n"]);
         expect_output(&[c"-f", c"/nowhere", c"-1"], 1, &["/nowhere: no such file"]);
         expect_output(&[c"-f", c"/proc/version", c"-1"], 1, &["another format"]);
 
@@ -665,7 +797,8 @@ tests! {
         file.write(b"version 1\nblocks 0 2\nname 2 a\n\
             image 7 pid 5 live 1 faults 9 mapped 1 unplaced 3\n00001000-00002000 1\n\
             what later kernels may show\n\
-            process 5 uid 0 image 7 faults 9 parent 0 0 ns 1000000 live\n").expect("a file");
+            process 5 uid 0 image 7 faults 9 parent 0 0 ns 1000000 live\n\
+            name 0 b\n").expect("a file");
         expect_output(&[c"-f", COPY, c"-1"], 0, &[
             "a, image 7: 9 faults",
             "Not complete: 2 processes not tracked",
@@ -674,6 +807,43 @@ tests! {
         ]);
         expect_output(&[c"-f", COPY, c"-1", c"-j"], 0, &["\"complete\":false,"]);
         expect_output(&[c"-f", COPY], 0, &["NOT COMPLETE: 2 processes missed, and 3 faults"]);
+        cowstat(&[c"-f", COPY, c"b"], |output, _| {
+            expect!(!output.contains("NOT COMPLETE"), "{output}");
+        });
+
+        expect_eq!(sys::ftruncate(file.fd, 0), Ok(0));
+        expect_eq!(sys::lseek(file.fd, 0, sys::SEEK_SET), Ok(0));
+        file.write(b"version 1\nblocks 0 2\nname 0 a\n\
+            image 7 pid 0 live 0 faults 9 mapped 0 unplaced 0\n").expect("a file");
+        for n in 1..129 {
+            file.write(text!("{n:05x}000-{n:05x}fff 0\n").as_bytes()).expect("a file");
+        }
+        expect_output(&[c"-f", COPY, c"-1"], 0, &[
+            "           9       0.0  in mappings that are not kept, no longer mapped, or ",
+            "Not complete: of an image that has ended, only 128 mappings",
+        ]);
+        let _ = sys::unlink(COPY);
+    }
+
+    fn says_that_the_text_is_cut(timeout: 300) {
+        const COPY: &CStr = c"/tmp/cow_track";
+        const LINES: &[u8] = b"version 1\nblocks 0 2\nname 0 a\n\
+            image 7 pid 5 live 1 faults 1234 mapped 1234 unplaced 0\n\
+            00001000-00002000 1\n00002000-00003000 1233\n";
+        let file = sys::open(COPY, sys::O_RDWR | sys::O_CREAT | sys::O_TRUNC).expect("a file");
+        let file = File { fd: file };
+        // Only the first digit of the last number is read, and the file has a hole before it.
+        let size = 64 << 20;
+        let (head, tail) = LINES.split_at(LINES.len() - b"00002000-00003000 1233\n".len());
+        expect_eq!(sys::pwrite(file.fd, head, 0), Ok(head.len()));
+        let last = size - b"00002000-00003000 1".len() as u64;
+        expect_eq!(sys::pwrite(file.fd, b"\n", last - 1), Ok(1));
+        expect_eq!(sys::pwrite(file.fd, tail, last), Ok(tail.len()));
+        cowstat(&[c"-f", COPY, c"-1", c"-j"], |output, _| {
+            expect!(output.contains("\"complete\":false"), "{output}");
+            expect!(!output.contains("\"start\":\"2000\""), "{output}");
+        });
+        expect_output(&[c"-f", COPY, c"map", c"b"], 1, &["b is not in the first 64 MiB"]);
         let _ = sys::unlink(COPY);
     }
 

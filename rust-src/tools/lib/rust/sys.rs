@@ -66,6 +66,8 @@ errnos! {
     EINTR = 4,
     EIO = 5,
     ENXIO = 6,
+    E2BIG = 7,
+    ENOEXEC = 8,
     EBADF = 9,
     ECHILD = 10,
     EAGAIN = 11,
@@ -75,6 +77,7 @@ errnos! {
     EBUSY = 16,
     EEXIST = 17,
     ENODEV = 19,
+    ENOTDIR = 20,
     EINVAL = 22,
     ENOTTY = 25,
     ENOSPC = 28,
@@ -113,6 +116,7 @@ pub mod nr {
     pub const MPROTECT: usize = 10;
     pub const MUNMAP: usize = 11;
     pub const BRK: usize = 12;
+    pub const RT_SIGACTION: usize = 13;
     pub const RT_SIGPROCMASK: usize = 14;
     pub const IOCTL: usize = 16;
     pub const PREAD64: usize = 17;
@@ -170,6 +174,7 @@ pub mod nr {
     pub const SIGNALFD4: usize = 289;
     pub const PIPE2: usize = 293;
     pub const PERF_EVENT_OPEN: usize = 298;
+    pub const PRLIMIT64: usize = 302;
     pub const PROCESS_VM_READV: usize = 310;
     pub const PROCESS_VM_WRITEV: usize = 311;
     pub const FINIT_MODULE: usize = 313;
@@ -221,6 +226,7 @@ pub mod nr {
     pub const SCHED_YIELD: usize = 158;
     pub const MREMAP: usize = 163;
     pub const PRCTL: usize = 172;
+    pub const RT_SIGACTION: usize = 174;
     pub const RT_SIGPROCMASK: usize = 175;
     pub const PREAD64: usize = 180;
     pub const PWRITE64: usize = 181;
@@ -241,6 +247,7 @@ pub mod nr {
     pub const SIGNALFD4: usize = 327;
     pub const PIPE2: usize = 331;
     pub const PERF_EVENT_OPEN: usize = 336;
+    pub const PRLIMIT64: usize = 340;
     pub const PROCESS_VM_READV: usize = 347;
     pub const PROCESS_VM_WRITEV: usize = 348;
     pub const FINIT_MODULE: usize = 350;
@@ -350,6 +357,7 @@ mod consts {
     pub const SIGALRM: i32 = 14;
     pub const SIGTERM: i32 = 15;
     pub const SIGCHLD: i32 = 17;
+    pub const SIGCONT: i32 = 18;
     pub const SIGSTOP: i32 = 19;
     pub const SIGTSTP: i32 = 20;
     pub const SIGWINCH: i32 = 28;
@@ -434,7 +442,7 @@ pub fn perf_event_open(id: u32, tid: i32) -> Result<i32> {
     let (any_cpu, no_group, flags) = (-1i32, -1i32, 0);
     safe_syscall!(
         nr::PERF_EVENT_OPEN,
-        attr.as_ptr(),
+        attr.as_mut_ptr(),
         tid,
         any_cpu,
         no_group,
@@ -547,11 +555,12 @@ impl PollFd {
 
 /// Waits until one of the files is ready or the time is over. Returns how many are ready.
 pub fn ppoll(files: &mut [PollFd], ms: u32) -> Result {
-    let time = Timespec {
+    // The kernel stores here what is left of the time.
+    let mut time = Timespec {
         sec: i64::from(ms / 1000),
         nsec: i64::from(ms % 1000) * 1_000_000,
     };
-    let time = &time as *const Timespec;
+    let time = &mut time as *mut Timespec;
     safe_syscall!(nr::PPOLL, files.as_mut_ptr(), files.len(), time, 0, 8)
 }
 
@@ -819,10 +828,37 @@ pub fn block_signals(set: u64) -> Result<u64> {
     Ok(old)
 }
 
+/// The kernel's `struct sigaction` starts with the handler, and is no larger than this.
+type Action = [usize; 5];
+
+const SIG_DFL: usize = 0;
+const SIG_IGN: usize = 1;
+
+/// Makes this process ignore a signal, or gives the signal its default action.
+pub fn ignore_signal(signal: i32, ignore: bool) -> Result {
+    let mut action: Action = [0; 5];
+    action[0] = if ignore { SIG_IGN } else { SIG_DFL };
+    safe_syscall!(nr::RT_SIGACTION, signal, action.as_ptr(), 0, 8)
+}
+
+/// Returns whether this process ignores a signal, as its parent may have told it to.
+pub fn is_ignored(signal: i32) -> bool {
+    let mut action: Action = [0; 5];
+    let result = safe_syscall!(nr::RT_SIGACTION, signal, 0, action.as_mut_ptr(), 8);
+    result.is_ok() && action[0] == SIG_IGN
+}
+
 /// Opens a file from which these signals, if blocked, are read as C's `struct signalfd_siginfo`,
 /// which starts with the signal's number.
 pub fn signalfd(set: u64) -> Result<i32> {
     safe_syscall!(nr::SIGNALFD4, -1isize, &set as *const u64, 8, O_CLOEXEC).map(|fd| fd as i32)
+}
+
+/// Sets how many files a process may open, and can have open later.
+pub fn limit_files(pid: i32, soft: u64, hard: u64) -> Result {
+    const RLIMIT_NOFILE: u32 = 7;
+    let limit = [soft, hard];
+    safe_syscall!(nr::PRLIMIT64, pid, RLIMIT_NOFILE, limit.as_ptr(), 0)
 }
 
 /// Returns the caller's process id.
@@ -860,7 +896,7 @@ pub struct Timespec {
     pub nsec: i64,
 }
 
-/// Returns the nanoseconds since boot.
+/// Returns the time of `CLOCK_MONOTONIC`, in nanoseconds.
 pub fn now() -> u64 {
     const CLOCK_MONOTONIC: u32 = 1;
     let mut time = Timespec { sec: 0, nsec: 0 };

@@ -15,7 +15,7 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// Creates a buffer of so many MiB.
+    /// Creates a buffer of this many MiB.
     pub fn new(mib: usize) -> Fail<Self> {
         let pages = mib * (1 << 20) / sys::PAGE_SIZE;
         match Mapping::new(pages, sys::MAP_PRIVATE | sys::MAP_NORESERVE) {

@@ -40,9 +40,11 @@ pub fn write(
     maps: &mut Maps,
     command: Option<Command>,
 ) {
-    let complete = snapshot
-        .wanted(wanted)
-        .all(|name| Gaps::of(&name, since, snapshot.is_cut).is_none());
+    // If the text is cut, names can be missing.
+    let complete = !snapshot.is_cut
+        && snapshot
+            .wanted(wanted)
+            .all(|name| Gaps::of(&name, since, false).is_none());
     let (free, all) = snapshot.blocks;
     let now = sys::now();
 

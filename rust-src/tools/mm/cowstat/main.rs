@@ -60,7 +60,7 @@ usage: cowstat [OPTION]... -- COMMAND [ARGUMENT]...
 Show copy-on-write faults: of a command, when it has ended; of servers that a
 command tells to fork, when the forks have ended; of processes by their name,
 in a table that is refreshed; of a process, as a map of its memory.
-'start' makes the kernel count without a cowstat that runs, until 'stop'.
+'start' makes the kernel count without a running cowstat, until 'stop'.
 
   -1, --once           print a report on what was counted so far, and exit
   -f, --file FILE      show a copy of /proc/cow_track
@@ -98,7 +98,7 @@ impl Options {
             ('s', self.svg.is_some()),
         ] {
             if is_given && !letters.contains(letter) {
-                fail!("there is no -{letter} with {mode}: see 'cowstat --help'");
+                fail!("-{letter} cannot be used with {mode}: see 'cowstat --help'");
             }
         }
         Ok(())
@@ -116,6 +116,13 @@ impl Options {
 program!(main);
 
 fn main(args: Args) -> i32 {
+    // Messages must not get into a file that is opened later, in the place of a closed one.
+    while let Ok(fd) = sys::open(c"/dev/null", sys::O_RDWR) {
+        if fd > 2 {
+            let _ = sys::close(fd);
+            break;
+        }
+    }
     match start(args) {
         Ok(status) => status,
         Err(why) => {
@@ -156,6 +163,9 @@ fn start(args: Args) -> Fail<i32> {
         match arg.to_bytes() {
             b"--" => {
                 options.only("jno", "a command")?;
+                if len != 0 {
+                    fail!("with a command, names go after -n: see 'cowstat --help'");
+                }
                 return run::run(&options, args.skip(used));
             }
             b"-1" | b"--once" => options.once = true,
@@ -187,7 +197,10 @@ fn start(args: Args) -> Fail<i32> {
     }
     match words[..len] {
         [b"map", name] => {
-            options.only("1fos", "'map'")?;
+            options.only("fos", "'map'")?;
+            if options.svg.is_some() && options.output.is_some() {
+                fail!("-s and -o cannot be used together: see 'cowstat --help'");
+            }
             check(&[name])?;
             map::run(&options, args, name)
         }
@@ -195,7 +208,7 @@ fn start(args: Args) -> Fail<i32> {
         [b"start", ref names @ ..] if !names.is_empty() => {
             options.only("", "'start'")?;
             let mut source = Source::new(None)?;
-            Tracking::start(&mut source, check(names)?)?.keep();
+            Tracking::start(&mut source, check(names)?)?.keep()?;
             Ok(0)
         }
         [b"start"] => fail!("names follow 'start'"),
@@ -203,6 +216,7 @@ fn start(args: Args) -> Fail<i32> {
             options.only("", "'stop'")?;
             stop()
         }
+        [b"stop", ..] => fail!("no name follows 'stop': the kernel can only forget all at once"),
         ref names if options.once => {
             options.only("1fjo", "a report")?;
             once(&options, check(names)?)
@@ -221,19 +235,22 @@ fn seconds(word: &CStr, min: u32) -> Fail<u32> {
         let word = word.to_str().ok()?;
         let (whole, part) = word.split_once('.').unwrap_or((word, "0"));
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        let part = part.get(..part.len().min(3))?;
+        if !digits(whole) || !digits(part) {
+            return None;
+        }
+        let part = &part[..part.len().min(3)];
         let ms = part.parse::<u32>().ok()? * 10u32.pow(3 - part.len() as u32);
         let ms = whole
             .parse::<u32>()
             .ok()?
             .checked_mul(1000)?
             .checked_add(ms)?;
-        (digits(whole) && digits(part) && ms >= min).then_some(ms)
+        (ms >= min).then_some(ms)
     };
     match parse() {
         Some(ms) => Ok(ms),
         None => fail!(
-            "{} is no number of seconds, such as 0.5",
+            "{} is not a number of seconds, such as 0.5",
             Safe(word.to_bytes())
         ),
     }
@@ -277,10 +294,7 @@ fn once(options: &Options, names: &[&'static [u8]]) -> Fail<i32> {
         fail!("nothing is tracked: see 'cowstat start'");
     }
     for &name in names {
-        if snapshot.find(name).is_none() {
-            let name = Safe(name);
-            fail!("{name} is not tracked: 'cowstat start {name}' begins to count");
-        }
+        snapshot.expect(name)?;
     }
     if options.json {
         json::write(&mut out, &snapshot, names, &all, &mut maps, None);

@@ -141,14 +141,12 @@ pub fn run(options: &Options, args: Args, name: &[u8]) -> Fail<i32> {
     let snapshot = source.read()?;
     let shown = Safe(name);
 
-    let Some(name) = snapshot.find(name) else {
-        fail!("{shown} is not tracked: 'cowstat start {shown}' begins to count");
-    };
+    let name = snapshot.expect(name)?;
     let Some(image) = name
         .images()
         .max_by_key(|image| (image.live != 0, image.faults))
     else {
-        fail!("no process has had the name {shown} since it is tracked: nothing to draw");
+        fail!("no process has had the name {shown} since it has been tracked: nothing to draw");
     };
     match options.svg {
         Some(path) => {
@@ -176,6 +174,7 @@ fn short(name: Option<&[u8]>) -> &[u8] {
     match name {
         None => b"?",
         Some(b"") => b"anonymous",
+        Some(name) if name[0] != b'/' => name,
         Some(name) => name.rsplit(|&byte| byte == b'/').next().unwrap_or(name),
     }
 }

@@ -77,7 +77,9 @@ impl<'a> Names<'a> {
             if let Some(range) = words.range() {
                 self.range = range;
                 // Permissions, offset, device and inode come before the name.
-                let [_, _, _, _] = [0; 4].map(|_| words.word());
+                for _ in 0..4 {
+                    words.word();
+                }
                 self.name = words.0.trim_ascii_start();
             }
         }

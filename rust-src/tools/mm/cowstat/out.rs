@@ -94,7 +94,10 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             sys::ENOENT => f.write_str("no such file or directory"),
+            sys::E2BIG => f.write_str("too many arguments"),
+            sys::ENOEXEC => f.write_str("not a program"),
             sys::EACCES => f.write_str("permission denied"),
+            sys::ENOTDIR => f.write_str("not a directory"),
             sys::ENOMEM => f.write_str("not enough memory"),
             other => write!(f, "{other:?}"),
         }

@@ -33,6 +33,8 @@ pub struct Gaps {
     processes: bool,
     vmas: bool,
     images: (usize, u64),
+    /// It has forgotten images that were alive at the start.
+    old_images: bool,
     is_cut: bool,
 }
 
@@ -49,13 +51,14 @@ impl Gaps {
                 forgotten().count(),
                 forgotten().map(|process| process.faults).sum(),
             ),
+            old_images: since.has_lost_images(name),
             is_cut,
         }
     }
 
     pub fn is_none(&self) -> bool {
         (self.missed, self.unplaced, self.images.0) == (0, 0, 0)
-            && !(self.processes || self.vmas || self.is_cut)
+            && !(self.processes || self.vmas || self.old_images || self.is_cut)
     }
 }
 
@@ -91,6 +94,12 @@ impl fmt::Display for Gaps {
                 f,
                 "Not complete: {processes} processes with {faults} faults were in images that \
                  ended before the last one"
+            )?;
+        }
+        if self.old_images {
+            writeln!(
+                f,
+                "Not complete: images that were alive at the start ended before the last one"
             )?;
         }
         if self.is_cut {
@@ -195,9 +204,13 @@ fn places(out: &mut Out, name: &Name<'_>, since: &Since<'_>, image: &Image, mut 
             mappings => put!(out, " ({mappings} mappings)\n"),
         }
     }
+    let unmapped = match image.live == 0 && name.vmas(image).count() >= KEPT {
+        true => "in mappings that are not kept, no longer mapped, or mapped again",
+        false => "no longer mapped, or mapped again",
+    };
     for (faults, text) in [
         (others, "other mappings"),
-        (image.unmapped(), "no longer mapped, or mapped again"),
+        (image.unmapped(), unmapped),
         (image.unplaced, "without a place"),
     ] {
         if faults != 0 {

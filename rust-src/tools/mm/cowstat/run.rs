@@ -48,6 +48,10 @@ pub fn run(options: &Options, command: Args) -> Fail<i32> {
     let file = program.to_bytes().rsplit(|&byte| byte == b'/').next();
     let name = options.name.map_or(file.unwrap_or(b""), CStr::to_bytes);
     let name = &name[..name.len().min(NAME_MAX)];
+    if name.is_empty() {
+        message(format_args!("{}: not a program", Safe(program.to_bytes())));
+        return Ok(CANNOT_RUN);
+    }
     let mut out = options.out(2)?;
     let signals = Signals::block(false)?;
     let mut source = Source::new(None)?;
@@ -71,8 +75,12 @@ pub fn run(options: &Options, command: Args) -> Fail<i32> {
             });
         }
     };
+    // If the file cannot be read, because memory is short, what it said before still holds.
+    let mut forks = Forks {
+        is_possible: true,
+        ..Forks::default()
+    };
     let mut look = || {
-        let mut forks = Forks::default();
         if let Ok(snapshot) = source.read_totals() {
             let name = snapshot.find(name).unwrap_or_default();
             // The first is likely to end last, and the kernel keeps the one that does.
@@ -89,11 +97,12 @@ pub fn run(options: &Options, command: Args) -> Fail<i32> {
     }
 
     let snapshot = source.read()?;
-    let Some(found) = snapshot.find(name) else {
-        fail!(
+    let found = match snapshot.find(name) {
+        None if !snapshot.is_cut => fail!(
             "someone else has made the kernel forget {}: there is no report",
             Safe(name)
-        );
+        ),
+        _ => snapshot.expect(name)?,
     };
     if options.json {
         let command = json::Command { pid, status, ns };
@@ -128,7 +137,7 @@ pub fn run(options: &Options, command: Args) -> Fail<i32> {
         );
         report::print(&mut out, &found, &since, &mut maps, snapshot.is_cut);
     }
-    // The user does not have to wait for the kernel to forget.
+    // Before the kernel forgets, which takes time: the user can read meanwhile.
     out.finish()?;
     Ok(status)
 }
@@ -136,6 +145,8 @@ pub fn run(options: &Options, command: Args) -> Fail<i32> {
 /// Starts the command. Fails like `execve()`.
 fn spawn(command: Args, program: &CStr, blocked: u64) -> sys::Result<i32> {
     let [from, to] = sys::pipe2(sys::O_CLOEXEC)?.map(|fd| File { fd });
+    // If our parent has made us ignore it, the kernel would not keep the status.
+    sys::ignore_signal(sys::SIGCHLD, false)?;
     // SAFETY: No memory is shared.
     let pid = unsafe { sys::clone(0)? };
     if pid == 0 {
@@ -167,8 +178,10 @@ fn exec(command: Args, program: &CStr) -> Errno {
         let dir = if dir.is_empty() { "." } else { dir };
         if path.push(dir.as_bytes()) && path.push(b"/") && path.push(program.to_bytes()) {
             match command.exec(path.as_cstr()) {
-                sys::ENOENT => (),
-                err => result = err,
+                // The next folder may have it. What is wrong with the program itself is final.
+                sys::ENOENT | sys::ENOTDIR => (),
+                sys::EACCES => result = sys::EACCES,
+                err => return err,
             }
         }
     }
@@ -199,26 +212,27 @@ fn wait(
             }
             None => {
                 look();
-                pause = (pause * 2).min(interval);
+                pause = pause.saturating_mul(2).min(interval);
             }
         }
         match sys::wait(pid, sys::WNOHANG) {
             Ok(Status::Exited(status)) => return (status, is_stopped),
             Ok(Status::Killed(signal)) => return (128 + signal, is_stopped),
             Ok(_) | Err(sys::EINTR) => (),
-            // Nobody else waits for it.
+            // Nobody else waits for it, and SIGCHLD is not ignored.
             Err(_) => return (1, is_stopped),
         }
     }
 }
 
 /// The forks since the start.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Forks {
     count: usize,
     /// The first that has not ended.
     live: Option<u64>,
-    /// Whether there is a process that can fork.
+    /// Whether there may be a process that can fork, or is just ending, which the kernel does not
+    /// list.
     is_possible: bool,
 }
 
@@ -228,7 +242,7 @@ impl Forks {
         Forks {
             count: forks().count(),
             live: forks().find(|fork| fork.live).map(|fork| fork.pid),
-            is_possible: name.images().any(|image| image.live != 0),
+            is_possible: name.images().any(|image| image.live != 0) || since.has_lost_images(name),
         }
     }
 }
@@ -250,7 +264,7 @@ fn wait_for_forks(signals: &Signals, options: &Options, mut look: impl FnMut() -
         match signals.wait(None, pause) {
             Some(sys::SIGWINCH | sys::SIGCHLD) => continue,
             Some(_) => return,
-            None => pause = (pause * 2).min(options.interval),
+            None => pause = pause.saturating_mul(2).min(options.interval),
         }
         let (forks, now) = (look(), ms());
         let Some(pid) = forks.live else {

@@ -20,6 +20,7 @@ const HANDLED: u64 = signal_bit(sys::SIGHUP)
 /// Signals that are blocked, and read from a file.
 pub struct Signals {
     file: File,
+    blocked: u64,
     /// What was blocked before.
     pub old: u64,
 }
@@ -27,19 +28,40 @@ pub struct Signals {
 impl Signals {
     /// Also handles the signal that stops a program, if `stop` is set.
     pub fn block(stop: bool) -> Fail<Self> {
-        let handled = HANDLED | if stop { signal_bit(sys::SIGTSTP) } else { 0 };
+        let mut handled = HANDLED | if stop { signal_bit(sys::SIGTSTP) } else { 0 };
+        // What nohup(1) or a shell has made this program ignore stays ignored: while a signal is
+        // blocked, it is not.
+        for signal in [
+            sys::SIGHUP,
+            sys::SIGINT,
+            sys::SIGQUIT,
+            sys::SIGTERM,
+            sys::SIGTSTP,
+        ] {
+            if sys::is_ignored(signal) {
+                handled &= !signal_bit(signal);
+            }
+        }
         // A broken pipe is an error of `write()`.
         let block = || -> sys::Result<Self> {
-            let old = sys::block_signals(handled | signal_bit(sys::SIGPIPE))?;
+            let blocked = handled | signal_bit(sys::SIGPIPE);
+            let old = sys::block_signals(blocked)?;
             let file = File {
                 fd: sys::signalfd(handled)?,
             };
-            Ok(Signals { file, old })
+            Ok(Signals { file, blocked, old })
         };
         match block() {
             Ok(signals) => Ok(signals),
             Err(err) => fail!("signals cannot be blocked: {err:?}"),
         }
+    }
+
+    /// Stops this program as `SIGTSTP` does, unless there is nobody to continue it.
+    pub fn stop(&self) {
+        let _ = sys::kill(sys::getpid(), sys::SIGTSTP);
+        let _ = sys::block_signals(self.blocked & !signal_bit(sys::SIGTSTP));
+        let _ = sys::block_signals(self.blocked);
     }
 
     /// Waits up to so many milliseconds for a signal, or for input. Returns the signal.

@@ -46,8 +46,8 @@ impl<'b> Since<'b> {
                 image.faults = image.faults.saturating_sub(was.faults);
                 image.unplaced = image.unplaced.saturating_sub(was.unplaced);
                 image.mapped = since.vmas(&name, &image).map(|vma| vma.faults).sum();
-                let has_forked = since.forks(&name, &image).next().is_some();
-                return (has_forked || image.faults != 0).then_some(image);
+                let has_changed = image.faults != 0 || since.forks(&name, &image).next().is_some();
+                return has_changed.then_some(image);
             }
             Some(image)
         })
@@ -82,23 +82,30 @@ impl<'b> Since<'b> {
         })
     }
 
-    /// Returns the processes of images that are shown and of others, without those that were there
-    /// before.
-    fn new_processes<'a>(&self, name: &Name<'a>) -> impl Iterator<Item = Process> + use<'a, 'b> {
+    /// Returns these processes, of images that are shown and of others, without those that were
+    /// there before.
+    fn new_processes<'a, F: Fn(&Process) -> bool>(
+        &self,
+        name: &Name<'a>,
+        is_wanted: F,
+    ) -> impl Iterator<Item = Process> + use<'a, 'b, F> {
         let before = self.before;
-        name.processes().filter(move |process| {
-            !before.processes().any(|was| {
+        let is_old = move |process: &Process| {
+            before.processes().any(|was| {
+                // A live process only gets older: otherwise another one has its PID.
                 (was.pid, was.image) == (process.pid, process.image)
-                    && (was.live || was.ns == process.ns)
+                    && (was.ns == process.ns || was.live && was.ns < process.ns)
             })
-        })
+        };
+        // There can be thousands: search only for those that are wanted.
+        name.processes()
+            .filter(move |process| is_wanted(process) && !is_old(process))
     }
 
     /// Returns the processes that have started since.
     pub fn processes<'a>(&self, name: &Name<'a>) -> impl Iterator<Item = Process> + use<'a, 'b> {
         let after = self.after;
-        let new = self.new_processes(name);
-        new.filter(move |process| process.image > after)
+        self.new_processes(name, move |process| process.image > after)
     }
 
     /// Returns those of an image that were forked.
@@ -108,22 +115,32 @@ impl<'b> Since<'b> {
         image: &Image,
     ) -> impl Iterator<Item = Process> + use<'a, 'b> {
         let id = image.id;
-        let new = self.new_processes(name);
-        new.filter(move |process| process.image == id && process.parent != 0)
+        self.new_processes(name, move |process| {
+            process.image == id && process.parent != 0
+        })
     }
 
     /// Returns the processes that have ended in images which the kernel has forgotten.
     pub fn forgotten<'a>(&self, name: &Name<'a>) -> impl Iterator<Item = Process> + use<'a, 'b> {
-        let name = *name;
+        let (name, after) = (*name, self.after);
         let is_kept = move |process: &Process| name.images().any(|image| image.id == process.image);
-        let ended = self.processes(&name).filter(|process| !process.live);
-        ended.filter(move |process| !is_kept(process))
+        self.new_processes(&name, move |process| {
+            process.image > after && !process.live && !is_kept(process)
+        })
+    }
+
+    /// Returns whether the kernel has forgotten an image that was alive and would be shown.
+    pub fn has_lost_images(&self, name: &Name<'_>) -> bool {
+        let mut were_live = self
+            .before
+            .images()
+            .filter(|was| was.live != 0 && was.id > self.after);
+        were_live.any(|was| !name.images().any(|image| image.id == was.id))
     }
 
     /// Returns how many of the last processes have ended since.
     pub fn ended(&self, name: &Name<'_>) -> usize {
-        let new = self.new_processes(name);
-        new.filter(|process| !process.live).count()
+        self.new_processes(name, |process| !process.live).count()
     }
 
     /// Returns how many processes have been missed since.

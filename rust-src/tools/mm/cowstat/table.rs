@@ -72,7 +72,7 @@ impl Row<'_> {
     }
 }
 
-/// The faults of each image in the last snapshot, sorted.
+/// The faults of each live image in the last snapshot, sorted.
 struct Last {
     faults: [((u64, u64), u64); ROWS],
     len: usize,
@@ -91,10 +91,13 @@ impl Last {
     }
 
     fn update(&mut self, rows: &[Row<'_>], time: u64) {
-        for (last, row) in self.faults.iter_mut().zip(rows) {
+        // One that has ended can have the same ID.
+        let live = rows.iter().filter(|row| row.image.live != 0);
+        self.len = 0;
+        for (last, row) in self.faults.iter_mut().zip(live) {
             *last = (row.key(), row.image.faults);
+            self.len += 1;
         }
-        self.len = rows.len();
         self.time = time;
         self.faults[..self.len].sort_unstable();
     }
@@ -117,7 +120,7 @@ struct Table {
     ended: usize,
 }
 
-/// Shows the table until the user has seen enough.
+/// Shows the table until the user quits.
 pub fn run(options: &Options, args: Args, names: &[&'static [u8]]) -> Fail<i32> {
     let signals = Signals::block(true)?;
     let mut source = Source::new(options.file)?;
@@ -128,11 +131,8 @@ pub fn run(options: &Options, args: Args, names: &[&'static [u8]]) -> Fail<i32> 
         true => Some(Tracking::start(&mut source, names)?),
         false => None,
     };
-    if source.read_totals()?.names().next().is_none() {
-        fail!("nothing is tracked: give the name of a process, or see 'cowstat start'");
-    }
     let is_screen = !options.json && options.output.is_none() && term::is_capable(args);
-    let mut screen = is_screen.then(|| Screen::enter(&mut out));
+    let mut screen = None;
     let mut last = Last {
         faults: [((0, 0), 0); ROWS],
         len: 0,
@@ -151,6 +151,13 @@ pub fn run(options: &Options, args: Args, names: &[&'static [u8]]) -> Fail<i32> 
             false => source.read_totals()?,
         };
         let time = sys::now();
+        // Others can make the kernel forget names.
+        if snapshot.wanted(names).next().is_none() {
+            fail!("nothing is tracked: give the name of a process, or see 'cowstat start'");
+        }
+        if is_screen && screen.is_none() {
+            screen = Some(Screen::enter(&mut out));
+        }
         let mut rows = [Row::default(); ROWS];
         let (len, left_out) = collect(&snapshot, names, &last, time, &mut rows);
         let rows = &mut rows[..len];
@@ -163,7 +170,7 @@ pub fn run(options: &Options, args: Args, names: &[&'static [u8]]) -> Fail<i32> 
                 out.flush()
             } else {
                 let mut frame = Frame::new(&mut out, is_screen);
-                table.draw(&mut frame, &snapshot, rows, left_out, is_screen);
+                table.draw(&mut frame, &snapshot, names, rows, left_out, is_screen);
                 frame.finish()
             };
             if written.is_err() || !(is_screen || is_live) {
@@ -175,8 +182,12 @@ pub fn run(options: &Options, args: Args, names: &[&'static [u8]]) -> Fail<i32> 
                 Next::Draw => (),
                 Next::Stop => {
                     drop(screen.take());
-                    let _ = sys::kill(sys::getpid(), sys::SIGSTOP);
+                    signals.stop();
                     screen = is_screen.then(|| Screen::enter(&mut out));
+                    // The snapshot is old by now, and only a screen shows it again.
+                    if !is_screen {
+                        break;
+                    }
                 }
                 Next::Quit => return Ok(0),
             }
@@ -231,6 +242,7 @@ impl Table {
         &self,
         frame: &mut Frame<'_>,
         snapshot: &Snapshot<'_>,
+        names: &[&[u8]],
         rows: &mut [Row<'_>],
         left_out: usize,
         is_screen: bool,
@@ -247,25 +259,27 @@ impl Table {
                 Sort::Total => (row.image.faults, 0),
                 Sort::Name => (0, 0),
             };
-            let names = || (a.name.name, a.image.id).cmp(&(b.name.name, b.image.id));
-            key(b).cmp(&key(a)).then_with(names)
+            let by_name = || (a.name.name, a.image.id).cmp(&(b.name.name, b.image.id));
+            key(b).cmp(&key(a)).then_with(by_name)
         });
 
         let state = if self.is_paused { ", paused" } else { "" };
         frame.cell(0, format_args!("cowstat: sorted by {by}{state}"));
         let mut gap = "; NOT COMPLETE:";
-        let missed = || snapshot.names().map(|name| name.missed).sum::<u64>();
+        let missed = || snapshot.wanted(names).map(|name| name.missed).sum::<u64>();
         let unplaced = || rows.iter().map(|row| row.image.unplaced).sum::<u64>();
         for (count, what) in [
             (missed(), "processes missed"),
             (unplaced(), "faults without a place"),
             (left_out as u64, "images not shown"),
-            (snapshot.is_cut.into(), "text too long"),
         ] {
             if count != 0 {
                 frame.cell(0, format_args!("{gap} {} {what}", Count(count)));
                 gap = ", and";
             }
+        }
+        if snapshot.is_cut {
+            frame.cell(0, format_args!("{gap} the text is cut"));
         }
         frame.cell(0, format_args!(", {free} of {all} blocks free"));
         frame.end();

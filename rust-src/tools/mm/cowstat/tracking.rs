@@ -16,7 +16,7 @@ use rt::File;
 
 /// The names that this program has made tracked. Forgotten when dropped.
 pub struct Tracking {
-    names: [&'static [u8]; NAMES_MAX],
+    names: [&'static [u8]; NAMES_MAX + 1],
     count: usize,
     /// Each cowstat that counts shares this lock. One that forgets has it alone.
     lock: File,
@@ -26,11 +26,13 @@ impl Tracking {
     /// Makes these names tracked, until this is dropped.
     pub fn start(source: &mut Source, names: &[&'static [u8]]) -> Fail<Self> {
         let mut tracking = Tracking {
-            names: [&[]; NAMES_MAX],
+            names: [&[]; NAMES_MAX + 1],
             count: 0,
             lock: open_lock()?,
         };
-        while sys::flock(tracking.lock.fd, sys::LOCK_SH) == Err(sys::EINTR) {}
+        if let Err(err) = sys::flock(tracking.lock.fd, sys::LOCK_SH) {
+            fail!("the names cannot be locked: {err:?}");
+        }
         let snapshot = source.read_totals()?;
         let count = snapshot.names().count();
         for &name in names {
@@ -53,8 +55,14 @@ impl Tracking {
     }
 
     /// Leaves the names tracked.
-    pub fn keep(mut self) {
+    pub fn keep(mut self) -> Fail<()> {
+        // Another cowstat that has made them all tracked forgets them, unless there is a new one.
+        let is_new = self.count != 0;
+        if !is_new && sys::flock(self.lock.fd, sys::LOCK_EX | sys::LOCK_NB).is_err() {
+            fail!("another cowstat is running: the kernel may forget the names when it ends");
+        }
         self.count = 0;
+        Ok(())
     }
 }
 

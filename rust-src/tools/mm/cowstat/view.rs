@@ -60,7 +60,13 @@ impl Source {
             fail!("{name} cannot be read: {err:?}");
         }
         let is_cut = self.buffer.is_full();
-        match Snapshot::new(self.buffer.bytes(), is_cut) {
+        let mut text = self.buffer.bytes();
+        if is_cut {
+            // Without the end of a line, a number in it would be another one.
+            let end = text.iter().rposition(|&byte| byte == b'\n');
+            text = &text[..end.map_or(0, |end| end + 1)];
+        }
+        match Snapshot::new(text, is_cut) {
             Some(snapshot) => Ok(snapshot),
             None => fail!("{name} has another format: this cowstat knows version 1"),
         }
@@ -88,7 +94,9 @@ fn open(path: &CStr) -> Fail<File> {
         Err(sys::EACCES) => fail!(
             "not permitted: run it as root, or with CAP_DAC_READ_SEARCH in addition to CAP_PERFMON"
         ),
-        Err(sys::ENOMEM) => fail!("the kernel has not enough memory for its report: try again"),
+        Err(sys::ENOMEM) => {
+            fail!("the kernel does not have enough memory for its report: try again")
+        }
         Err(err) => fail!("{} cannot be opened: {err:?}", Safe(path.to_bytes())),
     }
 }
@@ -219,6 +227,16 @@ impl<'a> Snapshot<'a> {
     /// Returns the name `name`, given as it is.
     pub fn find(&self, name: &[u8]) -> Option<Name<'a>> {
         self.names().find(|found| is_name(found.name, name))
+    }
+
+    /// Returns the name `name`, given as it is, or says why there is none.
+    pub fn expect(&self, name: &[u8]) -> Fail<Name<'a>> {
+        let shown = Safe(name);
+        match self.find(name) {
+            Some(found) => Ok(found),
+            None if self.is_cut => fail!("{shown} is not in the first 64 MiB of the text"),
+            None => fail!("{shown} is not tracked: 'cowstat start {shown}' begins to count"),
+        }
     }
 }
 
