@@ -141,8 +141,7 @@ none_of() {
 
 build() {
 	cp -a "$start_out" "$work/out"
-	# As in renew(): what was built before the clock was set back is not newer than the patches.
-	find "$work/out" -newermt now -exec touch -h -d @0 {} +
+	past "$work/out"
 	kernel build.txt "${DEADLINE:-6000}"
 	if [ $status != 0 ] || ! made "$work/out/arch/x86/boot/bzImage"; then
 		[ $status != 124 ] || row build fail "it was stopped: it ran for too long, or took too much memory or disk"

@@ -88,12 +88,20 @@ tools() {
 	cat "$BUILD/toolchain.env" && "$RUSTC" -vV && $CC --version && bindgen --version
 }
 
-# renew OUT: prepare for a build in OUT by make, which goes by the times of files. What was
-# built before the clock was set back must not be newer than an edit; what has changed in
-# build/linux since the last build in OUT must not be older than that, as after mv or cp -p.
+# past FOLDER [TEST…]: what was built there before the clock was set back must not be newer than
+# an edit. Only files for which find's TEST holds.
+past() {
+	_past=$1
+	shift
+	find "$_past/" -newermt now "$@" -exec touch -h -d @0 {} +
+}
+
+# renew OUT: prepare for a build in OUT by make, which goes by the times of files: past, and
+# what has changed in build/linux since the last build in OUT must not be older than that, as
+# after mv or cp -p.
 renew() {
 	mkdir -p "$1"
-	find "$1/" -newermt now ! -name '.config*' -exec touch -h -d @0 {} +
+	past "$1" ! -name '.config*'
 	_tree=$(tree_id)
 	if [ -e "$1/.tree" ]; then
 		_last=$(git -C "$TREE" rev-parse -q --verify "$(cat "$1/.tree")^{tree}") ||

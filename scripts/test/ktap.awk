@@ -103,7 +103,8 @@ function result(d, text,   ok, number, name, directive, id, leaf) {
 		# Of a program whose tests are skipped, they say why.
 		if (leaf && !listed(id)) {
 			fail(id ": " directive, said)
-			failed_below[d] = 1
+			if (!ok)
+				failed_below[d] = 1
 		}
 	} else if (!ok) {
 		failed_below[d] = 1
