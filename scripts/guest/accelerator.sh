@@ -1,28 +1,28 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# usage: [ARCH=x86_64|i386] [KVM=on|off] accelerator.sh [CONFIG]
+# usage: [ARCH=x86_64|i386] [KVM=on|off] accelerator.sh [KERNEL [INITRAMFS]]
 #
-# Print what to start QEMU with: its name, its accelerator and its CPU. CONFIG is the
-# configuration of the guest's kernel, if that is known.
+# Print what to start QEMU with: its name, its accelerator and its CPU. KERNEL is the
+# guest's, a build folder or a bzImage, if that is known.
 
 . "$(dirname "$0")/../lib/lib.sh"
 
 qemu=qemu-system-$ARCH
 command -v "$qemu" >/dev/null || die "$qemu is missing: run 'make deps'"
 
-# /dev/kvm may exist and open, and still not run a guest. Try once, with a boot sector
-# that ends QEMU with status 33 through its debug exit device.
+kernel=${1:-} config=$kernel/.config
+[ ! -d "$kernel" ] || kernel=$kernel/arch/x86/boot/bzImage
+initramfs=${2:-}
+
+# /dev/kvm may exist, open, run a boot sector, and still not run a kernel: within another
+# hypervisor, say. Try once, with the guest's own kernel. It must start the CPUs and, with
+# INITRAMFS, a process, which ends; then it panics, as it must.
 probe_kvm() {
-	[ -w /dev/kvm ] || return
-	# mov $0xf4,%dx; mov $0x10,%al; out %al,(%dx); hlt
-	printf '\272\364\000\260\020\356\364' >"$probe"
-	dd if=/dev/zero bs=1 count=503 2>/dev/null >>"$probe"
-	printf '\125\252' >>"$probe"
-	timeout -k 1 5 "$qemu" -accel kvm -cpu host -nodefaults -display none -no-reboot \
-		-device isa-debug-exit,iobase=0xf4,iosize=4 \
-		-drive if=floppy,format=raw,file="$probe" </dev/null >/dev/null 2>&1
-	[ $? = 33 ]
+	timeout -k 1 15 "$qemu" -accel kvm -cpu host -smp 2 -m 512M -nodefaults -display none -no-reboot \
+		-kernel "$kernel" ${initramfs:+-initrd "$initramfs"} -serial stdio \
+		-append "console=ttyS0 panic=-1 rdinit=/bin/busybox" </dev/null >"$console" 2>&1 || return
+	grep -qE 'Kernel panic - not syncing: (VFS: Unable to mount root|No working init found|Attempted to kill init! exitcode=0x00000000)' "$console"
 }
 
 accelerator() {
@@ -32,13 +32,15 @@ accelerator() {
 	'') ;;
 	*) die "KVM=$KVM: there is only KVM=on and KVM=off" ;;
 	esac
-	if [ ! -s "$BUILD/accelerator" ]; then
-		probe=$(mktemp)
-		if (set +e; probe_kvm); then echo kvm; else echo tcg; fi >"$BUILD/accelerator"
-		rm "$probe"
-		say "qemu: guests run on $(cat "$BUILD/accelerator") (KVM=on and KVM=off override)"
+	known=$BUILD/accelerator-$ARCH
+	if [ ! -s "$known" ]; then
+		[ -r "$kernel" ] || { echo tcg; return; }
+		console=$(mktemp)
+		if (set +e; probe_kvm); then echo kvm; else echo tcg; fi >"$known"
+		rm "$console"
+		say "qemu: guests run on $(cat "$known") (KVM=on and KVM=off override)"
 	fi
-	cat "$BUILD/accelerator"
+	cat "$known"
 }
 
 accel=$(accelerator)
@@ -51,7 +53,7 @@ esac
 # Before QEMU 8.1, a CPU could translate code while another one changed it, and keep the
 # old code ("accel/tcg: Always lock pages before translation"): a kernel with jump
 # labels, which patches itself, then died of an int3 every few boots.
-if [ "$accel" = tcg ] && ! grep -q '^# CONFIG_JUMP_LABEL is not set' "${1:-/dev/null}" 2>/dev/null &&
+if [ "$accel" = tcg ] && ! grep -q '^# CONFIG_JUMP_LABEL is not set' "$config" 2>/dev/null &&
 	"$qemu" --version | awk 'NR == 1 { split($4, v, "."); exit v[1] * 100 + v[2] >= 801 }'; then
 	accel=tcg,thread=single
 fi

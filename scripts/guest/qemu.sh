@@ -32,18 +32,18 @@ shift $((OPTIND - 1))
 kernel=$1 initramfs=$2
 shift 2
 
-config=$kernel/.config
-[ ! -d "$kernel" ] || kernel=$kernel/arch/x86/boot/bzImage
-[ -r "$kernel" ] || die "$kernel: no such kernel: run 'make kernel'"
+bzimage=$kernel
+[ ! -d "$kernel" ] || bzimage=$kernel/arch/x86/boot/bzImage
+[ -r "$bzimage" ] || die "$bzimage: no such kernel: run 'make kernel'"
 [ "$dir" ] || { claim guest; dir=$run; }
 console=$dir/console.log
 # Of the guest before.
 rm -f "$dir/status" "$dir/qemu.status" "$dir/qemu.log" "$console"
 
-machine=$("$TOP/scripts/guest/accelerator.sh" "$config")
+machine=$("$TOP/scripts/guest/accelerator.sh" "$kernel" "$initramfs")
 # shellcheck disable=SC2086 # one word per argument
 set -- $machine -smp "${SMP:-2}" -m "${MEM:-512M}" \
-	-nodefaults -display none -no-reboot -kernel "$kernel" -initrd "$initramfs" "$@"
+	-nodefaults -display none -no-reboot -kernel "$bzimage" -initrd "$initramfs" "$@"
 # On a busy host the guest must not conclude that its timer or clock is broken.
 append="console=ttyS0 panic=-1 oops=panic no_timer_check tsc=nowatchdog $append"
 

@@ -99,7 +99,7 @@ else
 	[ -r "$kernel" ] || die "$kernel: no such kernel: run 'make kernel'"
 	set -- -kernel "$kernel" -append "root=${ROOT:=/dev/sda1} console=ttyS0,115200n8 ${APPEND:-}"
 fi
-machine=$("$TOP/scripts/guest/accelerator.sh" "$([ "${GRUB:-}" ] || echo "$(kernel_dir)/.config")")
+machine=$("$TOP/scripts/guest/accelerator.sh" "$(kernel_dir)${GRUB:+/arch/x86/boot/bzImage}")
 claim "vm-$ARCH"
 if [ "${IMAGE:-}" ]; then
 	[ -f "$IMAGE" ] || die "IMAGE=$IMAGE: there is no such file"
