@@ -49,7 +49,10 @@
 # BENCH=time measures time instead, with KVM where it runs guests. The kernels base, off
 # and the measured one boot RUNS times, in turn; the table has ratios of medians, and the
 # lowest and the highest ratio of a run. The samples are in build/log/bench-time-ARCH.json.
-# Nothing is judged: 'N passed' counts the ratios.
+# Nothing is judged: 'N passed' counts the ratios. There is one case more, on two CPUs:
+#
+#   speedup/WHAT      how much faster two threads, or processes, copy pages than one: 2
+#                     if they do not slow each other down
 
 . "$(dirname "$0")/../lib/lib.sh"
 [ $# = 0 ] || misused
@@ -141,7 +144,7 @@ measure() {
 	"llvm-size${LLVM#1}" -A "$1/vmlinux" |
 		awk -v column="${2:-idle}" '$1 == ".text" { print column "\ttext\t" $2 }' >>"$results"
 	# shellcheck disable=SC2086 # two words, or none
-	SMP=1 "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-600}" -a norandmaps \
+	SMP=${cpus:-1} "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-600}" -a norandmaps \
 		"$1" "$run/initramfs" $clock -rtc base=2026-01-01,clock=vm >"$_output" || {
 		cat "$_output"
 		die "the guest of ${1##*/} ended with status $?"
@@ -166,6 +169,7 @@ in_time() {
 		measure "$measured-base" base
 		measure "$measured-off" off
 		measure "$measured"
+		(cpus=2 && measure "$measured")
 	done
 	samples
 	judged=$(awk -v arch="$ARCH" -v rounds="$runs" -f "$TOP/scripts/bench/time.awk" "$results") || :

@@ -8,7 +8,7 @@
 
 BEGIN {
 	FS = "\t"
-	split("off/base idle/off others/off tracked/off tracked-64/off", pairs, " ")
+	split("off/base idle/off others/off tracked/off tracked-64/off tracked/idle", pairs, " ")
 	for (n = 1; n in pairs; n++)
 		;
 }
@@ -63,8 +63,8 @@ END {
 	print ""
 	for (i = 1; i <= count; i++) {
 		name = cases[i]
-		first = seen["base", name] ? "base" : seen["off", name] ? "off" : "tracked"
-		printf "%-24s%12d", name, median(first, name)
+		first = seen["base", name] ? "base" : seen["off", name] ? "off" : seen["idle", name] ? "idle" : "tracked"
+		printf "%-24s%12s", name, name ~ /^speedup/ ? median(first, name) / 1000 : int(median(first, name))
 		for (p = 1; p < n; p++) {
 			split(pairs[p], pair, "/")
 			printf "%20s", ratio(pair[1], pair[2], name)

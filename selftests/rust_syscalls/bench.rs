@@ -26,6 +26,9 @@
 //! - `by-name`: the list has the name of the measured processes.
 //! - `by-name-64`: and 63 other names, which are found first.
 //!
+//! `speedup`, on two CPUs: how much faster two tasks copy pages than one, in thousandths: 2000 if
+//! they do not slow each other down. States, in turn: `idle` and `tracked`.
+//!
 //! Numbers in a case are the number of VMAs or threads. The second number of a report is the number
 //! of 2 MiB blocks with faults. `boot` is the time until the program begins. Only `memory` is in
 //! bytes.
@@ -35,6 +38,9 @@
 
 use core::ffi::CStr;
 use core::fmt::Display;
+use core::ops::Range;
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering;
 use harness::cow::Stat;
 use harness::cow::Stops;
 use harness::cow::Subject;
@@ -147,6 +153,7 @@ const BLOCKS: usize = 160;
 const TWO: [usize; 2] = [20, 84];
 
 /// The memory that is written to: some pages in each of many blocks.
+#[derive(Clone, Copy)]
 struct Memory {
     start: usize,
 }
@@ -166,6 +173,17 @@ impl Memory {
             (0..BLOCK_PAGES).for_each(|page| memory.write(block, page));
         }
         memory
+    }
+
+    /// Like `new()`, and writes to all pages of the first blocks.
+    fn dense(blocks: usize) -> Memory {
+        let memory = Memory::new();
+        memory.fill(0..blocks);
+        memory
+    }
+
+    fn fill(&self, blocks: Range<usize>) {
+        blocks.for_each(|block| (0..BLOCK_PAGES).for_each(|page| self.write(block, page)));
     }
 
     fn write(&self, block: usize, page: usize) {
@@ -313,13 +331,11 @@ fn memory(state: &str) {
         line.and_then(|bytes| bytes.parse().ok()).expect("a number")
     };
 
-    let memory = Memory::new();
-    let dense = || (0..DENSE).flat_map(|block| (0..BLOCK_PAGES).map(move |page| (block, page)));
-    dense().for_each(|(block, page)| memory.write(block, page));
+    let memory = Memory::dense(DENSE);
     let mut subject = Subject::start(NAME, |stops| {
         io::write_file(c"/tmp/bench/subject/cgroup.procs", b"0").expect("a control group");
         stops.stop();
-        dense().for_each(|(block, page)| memory.write(block, page));
+        memory.fill(0..DENSE);
         stops.stop();
         (DENSE..BLOCKS - 1).for_each(|block| memory.write(block, 0));
         stops.stop();
@@ -423,6 +439,75 @@ fn by_name() {
     assert_eq!(calls::pf_cleanup(), Ok(0));
 }
 
+/// Where tasks wait for each other without sleeping, and the ticks that each took afterwards.
+struct Race {
+    ready: AtomicU32,
+    ticks: [AtomicU32; 2],
+}
+
+// SAFETY: All of it may be 0.
+unsafe impl mem::Shareable for Race {}
+
+/// Copies some blocks on a CPU, as soon as `tasks` are ready to.
+fn copy_at_once(race: &Race, tasks: u32, cpu: usize, memory: Memory, blocks: Range<usize>) {
+    sys::pin_to_cpu(cpu).expect("sched_setaffinity");
+    race.ready.fetch_add(1, Ordering::AcqRel);
+    while race.ready.load(Ordering::Acquire) < tasks {}
+    let ticks = ticks(|| memory.fill(blocks));
+    race.ticks[cpu].store(ticks, Ordering::Release);
+}
+
+/// Returns the ticks that a process takes to copy the blocks, or two threads or processes, half of
+/// them each.
+fn copy_all(race: &'static Race, memory: Memory, blocks: usize, tasks: u32, threads: bool) -> u32 {
+    race.ready.store(0, Ordering::Release);
+    let part = blocks / tasks as usize;
+    let copy = move |n| copy_at_once(race, tasks, n, memory, part * n..part * (n + 1));
+    let another = tasks == 2;
+    let first = Child::fork(|| {
+        let second = (another && threads).then(|| Thread::spawn(move || copy(1)));
+        copy(0);
+        if let Some(second) = second {
+            second.expect("a thread").join();
+        }
+    });
+    let second = (another && !threads).then(|| Child::fork(|| copy(1)));
+    for child in [Some(first), second].into_iter().flatten() {
+        assert_eq!(child.expect("fork").wait(), Ok(Status::Exited(0)));
+    }
+    let ticks = |n: usize| race.ticks[n].load(Ordering::Acquire);
+    (0..tasks as usize).map(ticks).max().unwrap_or(0)
+}
+
+/// Measures what a second CPU brings.
+fn speedup() {
+    const BLOCKS: usize = 8;
+    const ROUNDS: usize = 25;
+    let race = mem::shared().expect("shared memory");
+
+    in_subject(|| {
+        let memory = Memory::dense(BLOCKS);
+        for (case, threads) in [("threads", true), ("processes", false)] {
+            let mut samples = [[0; ROUNDS]; 2];
+            for round in 0..ROUNDS {
+                for (tracked, samples) in samples.iter_mut().enumerate() {
+                    if tracked == 1 {
+                        assert_eq!(cow::set(NAME), Ok(0));
+                    }
+                    let [one, two] = [1, 2].map(|n| copy_all(race, memory, BLOCKS, n, threads));
+                    samples[round] = (1000 * u64::from(one) / u64::from(two)) as u32;
+                    if tracked == 1 {
+                        assert_eq!(calls::pf_cleanup(), Ok(0));
+                    }
+                }
+            }
+            for (state, samples) in ["idle", "tracked"].iter().zip(&mut samples) {
+                print_median(state, format_args!("speedup/{case}"), samples);
+            }
+        }
+    });
+}
+
 fn others(count: usize) -> impl Iterator<Item = Text> {
     (0..count).map(|i| text!("bench-other-{i}"))
 }
@@ -467,6 +552,7 @@ program!(|args: Args| {
     match args.iter().next() {
         Some("kprobe") => against_kprobe(),
         Some("by-name") => by_name(),
+        Some("speedup") => speedup(),
         _ => everything(),
     }
     0

@@ -427,7 +427,9 @@ tests! {
         let before = report();
         for round in 0..2 {
             for page in 3..13 {
-                let written = sys::process_vm_writev(subject.pid(), area.page(page), b"x");
+                let (pid, place) = (subject.pid(), area.page(page));
+                // SAFETY: The memory is there to be written to.
+                let written = unsafe { sys::process_vm_writev(pid, place, b"x") };
                 expect_eq!(written, Ok(1));
             }
             expect_eq!(report().faults(&area), 10, "in round {round}");

@@ -528,7 +528,9 @@ tests! {
         let outside = Subject::start(NAME, |stops| stops.stop());
         let write = |pid, areas: &[Area]| {
             for area in areas {
-                expect_eq!(sys::process_vm_writev(pid, area.start(), b"x"), Ok(1));
+                // SAFETY: The memory is there to be written to.
+                let written = unsafe { sys::process_vm_writev(pid, area.start(), b"x") };
+                expect_eq!(written, Ok(1));
             }
         };
         let mut inside = Subject::fork(|stops| {

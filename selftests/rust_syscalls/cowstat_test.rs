@@ -721,7 +721,6 @@ tests! {
     }
 
     fn needs_capabilities(timeout: 300) {
-        const PR_CAPBSET_DROP: u32 = 24;
         let expect_refusal = |why: &str, refuse: fn()| {
             let child = Child::fork(|| {
                 refuse();
@@ -734,7 +733,7 @@ tests! {
         expect_refusal("CAP_DAC_READ_SEARCH", || become_user(1000, &[]));
         expect_refusal("CAP_PERFMON", || {
             for cap in [sys::CAP_PERFMON, sys::CAP_SYS_ADMIN] {
-                expect_eq!(sys::prctl(PR_CAPBSET_DROP, cap as usize), Ok(0));
+                expect_eq!(sys::prctl(sys::PR_CAPBSET_DROP, cap as usize), Ok(0));
             }
         });
     }

@@ -74,7 +74,6 @@ fn prepare() {
     #[cfg(target_arch = "x86")]
     const SYMLINK: usize = 83;
     const PROGRAM: &CStr = c"/proc/thread-self/exe";
-    const PR_CAPBSET_DROP: u32 = 24;
 
     cow::reset();
     sys::prctl(sys::PR_SET_CHILD_SUBREAPER, 1).expect("prctl");
@@ -90,7 +89,7 @@ fn prepare() {
     }
 
     // Without this capability, even after an exec, we can log only so much.
-    sys::prctl(PR_CAPBSET_DROP, sys::CAP_SYSLOG as usize).expect("prctl");
+    sys::prctl(sys::PR_CAPBSET_DROP, sys::CAP_SYSLOG as usize).expect("prctl");
     let mut caps = sys::capget().expect("capget");
     caps.effective &= !(1 << sys::CAP_SYSLOG);
     caps.permitted &= !(1 << sys::CAP_SYSLOG);

@@ -696,6 +696,7 @@ tests! {
     fn vhost_workers() {
         const SET_OWNER: u32 = 0xaf01;
         const SET_FORK_FROM_OWNER: u32 = sys::iow::<u8>(0xaf, 0x84);
+        static ZERO: u8 = 0;
 
         let me = sys::getpid();
         let open = || match File::open(c"/dev/vhost-net", sys::O_RDWR) {
@@ -703,7 +704,8 @@ tests! {
             Err(err) => skip!("/dev/vhost-net: {err:?}"),
         };
         let start_worker = |file: &File| {
-            expect_eq!(sys::ioctl(file.fd, SET_OWNER, &mut []), Ok(0));
+            // SAFETY: It has no argument.
+            expect_eq!(unsafe { sys::ioctl_at(file.fd, SET_OWNER, 0) }, Ok(0));
         };
         let devices = [open(), open(), open()];
         start_worker(&devices[0]);
@@ -714,7 +716,10 @@ tests! {
         start_worker(&devices[1]);
         expect_eq!(marks(me), Marks { live: 3, marked: 3 });
 
-        expect_eq!(sys::ioctl(devices[2].fd, SET_FORK_FROM_OWNER, &mut [0]), Ok(0));
+        let no = &raw const ZERO as usize;
+        // SAFETY: It reads a byte.
+        let set = unsafe { sys::ioctl_at(devices[2].fd, SET_FORK_FROM_OWNER, no) };
+        expect_eq!(set, Ok(0));
         start_worker(&devices[2]);
         expect_eq!(marks(me), Marks { live: 3, marked: 3 });
     }
@@ -726,7 +731,8 @@ tests! {
         let stop = Stop::new();
         let place = stop.place();
         let child = Child::share(0, move || {
-            expect_eq!(sys::set_robust_list(place), Ok(0));
+            // SAFETY: What the page gets is zeros, a list without futexes.
+            expect_eq!(unsafe { sys::set_robust_list(place) }, Ok(0));
             become_user(1000, &[]);
             sys::execve(program, &[c"wait"]);
         });

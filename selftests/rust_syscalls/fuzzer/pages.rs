@@ -335,7 +335,8 @@ impl Driver {
         let tid = self.model.tasks[who].tid;
         match how {
             3 => {
-                let written = sys::process_vm_writev(tid, place, b"w");
+                // SAFETY: The pages are there to be written to.
+                let written = unsafe { sys::process_vm_writev(tid, place, b"w") };
                 expect_eq!(written, Ok(1), "process_vm_writev()");
             }
             4 => {

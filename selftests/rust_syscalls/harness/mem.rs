@@ -88,6 +88,8 @@ impl Stop {
     }
 
     fn ioctl<const N: usize>(&self, request: u32, argument: &mut [u64; N]) {
-        sys::ioctl(self.file.fd, request, argument).expect("ioctl");
+        // SAFETY: These requests read and write a struct of as many 64-bit numbers.
+        unsafe { sys::ioctl_at(self.file.fd, request, argument.as_mut_ptr() as usize) }
+            .expect("ioctl");
     }
 }

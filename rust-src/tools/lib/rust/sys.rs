@@ -374,6 +374,7 @@ mod consts {
     pub const PR_SET_DUMPABLE: u32 = 4;
     pub const PR_SET_KEEPCAPS: u32 = 8;
     pub const PR_SET_NAME: u32 = 15;
+    pub const PR_CAPBSET_DROP: u32 = 24;
     pub const PR_SET_CHILD_SUBREAPER: u32 = 36;
 
     pub const PTRACE_POKEDATA: u32 = 5;
@@ -726,20 +727,21 @@ pub fn execve(path: &CStr, argv: &[&CStr]) -> Errno {
 }
 
 /// Tells the kernel the address of this thread's list of robust futexes. The kernel reads it when
-/// the thread releases its memory.
-pub fn set_robust_list(head: usize) -> Result {
+/// the thread releases its memory, and marks the futexes.
+///
+/// # Safety
+///
+/// Whatever is then at `head`, nobody must depend on the words that it lists as futexes.
+pub unsafe fn set_robust_list(head: usize) -> Result {
     // `struct robust_list_head` is three words.
-    safe_syscall!(nr::SET_ROBUST_LIST, head, 3 * size_of::<usize>())
+    let len = 3 * size_of::<usize>();
+    // SAFETY: By the safety requirements of this function.
+    check(unsafe { syscall!(nr::SET_ROBUST_LIST, head, len) })
 }
 
 /// Creates a userfaultfd. Returns its file descriptor.
 pub fn userfaultfd() -> Result<i32> {
     safe_syscall!(nr::USERFAULTFD, 0).map(|fd| fd as i32)
-}
-
-/// `ioctl()` with an argument that is a struct of 64-bit numbers.
-pub fn ioctl<const N: usize>(fd: i32, request: u32, argument: &mut [u64; N]) -> Result {
-    safe_syscall!(nr::IOCTL, fd, request, argument.as_mut_ptr())
 }
 
 /// Sets the mode of a file.
@@ -954,8 +956,16 @@ pub fn futex_wake(word: &AtomicU32) {
     let _ = safe_syscall!(nr::FUTEX, word.as_ptr(), FUTEX_WAKE, i32::MAX);
 }
 
-/// `prctl()` with a number as its argument.
+/// `prctl()` with an option whose argument is a number.
 pub fn prctl(option: u32, value: usize) -> Result {
+    const OPTIONS: [u32; 5] = [
+        PR_SET_PDEATHSIG,
+        PR_SET_DUMPABLE,
+        PR_SET_KEEPCAPS,
+        PR_CAPBSET_DROP,
+        PR_SET_CHILD_SUBREAPER,
+    ];
+    assert!(OPTIONS.contains(&option), "prctl: option {option}");
     safe_syscall!(nr::PRCTL, option, value, 0, 0, 0)
 }
 
@@ -964,8 +974,10 @@ pub fn set_name(name: &CStr) -> Result {
     safe_syscall!(nr::PRCTL, PR_SET_NAME, addr(name))
 }
 
-/// Controls another process.
+/// Attaches to another process, detaches from it, or writes a word to its memory.
 pub fn ptrace(request: u32, pid: i32, address: usize, data: usize) -> Result {
+    const REQUESTS: [u32; 3] = [PTRACE_ATTACH, PTRACE_DETACH, PTRACE_POKEDATA];
+    assert!(REQUESTS.contains(&request), "ptrace: request {request}");
     safe_syscall!(nr::PTRACE, request, pid, address, data)
 }
 
@@ -976,32 +988,44 @@ struct IoVec {
     len: usize,
 }
 
-/// Copies between the memory of another process and `local`, which `nr` may only read.
-fn process_vm(nr: usize, pid: i32, local: IoVec, remote: usize) -> Result {
+/// Copies between the memory of a process and `local`.
+///
+/// # Safety
+///
+/// If `nr` writes to `local`, the caller must be allowed to; if it writes to `remote`, nobody must
+/// depend on what the process has there.
+unsafe fn process_vm(nr: usize, pid: i32, local: IoVec, remote: usize) -> Result {
     let remote = IoVec {
         base: remote,
         len: local.len,
     };
     let (local, remote): (*const IoVec, *const IoVec) = (&local, &remote);
-    safe_syscall!(nr, pid, local, 1, remote, 1, 0)
+    // SAFETY: By the safety requirements of this function.
+    check(unsafe { syscall!(nr, pid, local, 1, remote, 1, 0) })
 }
 
-/// Reads the memory of another process.
+/// Reads the memory of a process.
 pub fn process_vm_readv(pid: i32, remote: usize, buf: &mut [u8]) -> Result {
     let local = IoVec {
         base: buf.as_mut_ptr() as usize,
         len: buf.len(),
     };
-    process_vm(nr::PROCESS_VM_READV, pid, local, remote)
+    // SAFETY: This writes to `buf`.
+    unsafe { process_vm(nr::PROCESS_VM_READV, pid, local, remote) }
 }
 
-/// Writes to the memory of another process.
-pub fn process_vm_writev(pid: i32, remote: usize, buf: &[u8]) -> Result {
+/// Writes to the memory of a process.
+///
+/// # Safety
+///
+/// If it is this process, the memory must not hold what somebody depends on.
+pub unsafe fn process_vm_writev(pid: i32, remote: usize, buf: &[u8]) -> Result {
     let local = IoVec {
         base: buf.as_ptr() as usize,
         len: buf.len(),
     };
-    process_vm(nr::PROCESS_VM_WRITEV, pid, local, remote)
+    // SAFETY: This reads `buf`, and the rest is by the safety requirements of this function.
+    unsafe { process_vm(nr::PROCESS_VM_WRITEV, pid, local, remote) }
 }
 
 /// Creates a socket.
