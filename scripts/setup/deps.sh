@@ -128,21 +128,24 @@ install() {
 	[ "$status" = 0 ] || say "apt-get update failed for some sources, see above; continuing with what apt knows"
 	_unknown=$(for _package; do [ "$(candidate "$_package")" ] || echo "$_package"; done | paste -sd' ')
 	[ ! "$_unknown" ] || die "$_why: $*; apt does not know: $_unknown"
-	attempt "$BUILD/log/apt.log" "Installing $*" $_sudo env DEBIAN_FRONTEND=noninteractive \
-		apt-get -q install -y --no-install-recommends --no-remove "$@"
-	[ "$status" = 0 ] || from_backports "$@"
+	_options='--no-install-recommends --no-remove' status=1
+	# shellcheck disable=SC2086 # one word per option
+	apt-get -s $_options install "$@" >/dev/null 2>&1 || from_backports "$@"
+	# shellcheck disable=SC2086
+	[ "$status" = 0 ] || attempt "$BUILD/log/apt.log" "Installing $*" \
+		$_sudo env DEBIAN_FRONTEND=noninteractive apt-get -q install -y $_options "$@"
 	[ "$status" = 0 ] || die "apt cannot install these, or not without removing other packages: $*"
 }
 
 # from_backports PACKAGE…: what is installed may be newer than the release, such as qemu-utils
 # from its backports, which need not be in sources.list any more. What apt could install only
-# by removing that, take from there.
+# by removing that, take from there. Sets $status to 0 if all is installed.
 from_backports() {
 	# shellcheck source=/dev/null
 	_suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")-backports
 	_source=$("$TOP/scripts/setup/apt.sh" --mirror "$_suite" 2>/dev/null) || return 0
 	_apt="$_sudo env DEBIAN_FRONTEND=noninteractive apt-get -q"
-	_options='--no-install-recommends --no-remove' _plain='' _newer=''
+	_plain='' _newer=''
 	# shellcheck disable=SC2086 # one word per option and package
 	for _package; do
 		if apt-get -s $_options install "$_package" >/dev/null 2>&1; then

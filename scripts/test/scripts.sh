@@ -1332,7 +1332,7 @@ echo "echo sudo \$1 \$2 >>$tmp/apt; exec \"\$@\"" | fake sudo
 says 'a source of apt that is bad' 'E: a source is bad' with_fakes env GOALS=menuconfig scripts/setup/deps.sh
 same 'sudo asks first' "$(head -n 1 "$tmp/apt")" 'sudo apt-get --version'
 same 'no package is removed, and menuconfig has its own' \
-	"$(grep -c 'install .*--no-remove .*libelf-dev libncurses-dev' "$tmp/apt")" 1
+	"$(grep -c 'install -y .*--no-remove .*libelf-dev libncurses-dev' "$tmp/apt")" 1
 rm "$tmp/fake/sudo" "$tmp/fake/id"
 works 'another goal' with_fakes env GOALS=run scripts/setup/deps.sh
 same 'asks for less' "$(tail -n 1 "$tmp/apt" | grep -c 'install .*libelf-dev$')" 1
@@ -1348,6 +1348,7 @@ suite=$(. /etc/os-release && echo "$VERSION_CODENAME-backports")
 if grep -q '^ID=debian' /etc/os-release; then
 	says 'a package that conflicts with a newer one' 'Installing libelf-dev from .*-backports' \
 		with_fakes env GOALS=menuconfig FAKE_BAD=none scripts/setup/deps.sh
+	same 'is no failure' "$(grep -c failed "$tmp/output")" 0
 	same 'is taken from where apt would not look' \
 		"$(tail -n 1 "$tmp/apt" | grep -c "sources.list --no-inst.*--no-remove -t $suite install -y libelf-dev$")" 1
 	refuses 'another package that cannot be installed' 'apt cannot install these' \
