@@ -5,8 +5,8 @@
 #
 # Measure what the series costs: count the instructions of calls and page faults,
 # with the selftests' program "bench", in guests whose TSC counts instructions
-# (QEMU's -icount). The numbers are the same on every machine, and differ by at
-# most 2 from run to run. The kernels have one configuration (kconfig/bench.config)
+# (QEMU's -icount). The numbers are the same on every machine. From run to run those of
+# a fault differ by at most 2, and those of a fork by less than 1 %. The kernels have one configuration (kconfig/bench.config)
 # except for what is said here:
 #
 #   base        without the series

@@ -66,7 +66,7 @@ fn tsc() -> u64 {
 fn ticks<T>(work: impl FnOnce() -> T) -> u32 {
     let start = tsc();
     let _ = work();
-    (tsc() - start) as u32
+    (tsc() - start).try_into().expect("fewer ticks than 2^32")
 }
 
 fn print(state: &str, case: impl Display, ticks: impl Display) {

@@ -71,7 +71,8 @@ fn exec(args: &[&CStr], stdin: &File, stdout: &File) {
     for (to, arg) in argv[1..].iter_mut().zip(args) {
         *to = sys::addr(arg);
     }
-    let envp = [sys::addr(c"TERM=xterm"), sys::addr(c"PATH=."), 0];
+    // A folder whose name is not UTF-8 must not hide the next one.
+    let envp = [sys::addr(c"TERM=xterm"), sys::addr(c"PATH=/\xff:."), 0];
     // SAFETY: The kernel only reads memory.
     let ret = unsafe {
         let path = sys::addr(c"./cowstat");
@@ -595,6 +596,93 @@ tests! {
         }
     }
 
+    /// One that was there before also takes a place in the kernel's list of the last that ended.
+    fn counts_old_processes_that_end() {
+        cow::set(NAME).expect("a name");
+        let old = Subject::start(NAME, |stops| stops.stop());
+        let run = Run::until_ready(&[c"-n", NAME]);
+        let many = Subject::start(NAME, |stops| {
+            for _ in 0..31 {
+                let child = Child::fork(|| ());
+                expect_eq!(child.expect("fork").wait(), Ok(Status::Exited(0)));
+            }
+            stops.stop();
+        });
+        old.end();
+        run.go();
+        let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
+        let (output, status) = run.end(buf.bytes());
+        expect_eq!(status, Status::Exited(3));
+        for part in ["subject: at least 31 forks, ", "Not complete: of processes that ended"] {
+            expect!(output.contains(part), "no {part} in {output}");
+        }
+        many.end();
+    }
+
+    /// Faults in a mapping that replaces another are new, even if they are fewer.
+    fn tells_new_mappings_from_old_ones() {
+        cow::set(NAME).expect("a name");
+        let area = Area::anonymous(8, MAP_PRIVATE);
+        let copy = |pages: usize| {
+            let stop = mem::shared::<Turnstile>().expect("memory");
+            area.write(0..8);
+            let child = Child::fork(|| stop.wait_for(1));
+            area.write(0..pages);
+            stop.pass();
+            expect_eq!(child.expect("fork").wait(), Ok(Status::Exited(0)));
+        };
+        let mut server = Subject::start(NAME, |stops| {
+            copy(8);
+            stops.stop();
+            let (prot, flags) = (sys::PROT_READ | sys::PROT_WRITE, MAP_PRIVATE | sys::MAP_FIXED);
+            // SAFETY: The memory is used by `copy` alone.
+            let place = unsafe { sys::mmap(area.start(), area.len(), prot, flags) };
+            expect_eq!(place, Ok(area.start()));
+            copy(3);
+            stops.stop();
+        });
+        let run = Run::until_ready(&[c"-j", c"-n", NAME]);
+        server.step();
+        run.go();
+        let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
+        let (output, status) = run.end(buf.bytes());
+        expect_eq!(status, Status::Exited(3));
+        let (start, end) = (area.start(), area.end());
+        let wanted = text!("\"start\":\"{start:x}\",\"end\":\"{end:x}\",\"faults\":3,");
+        let wanted = wanted.as_str();
+        expect!(output.contains(wanted), "no {wanted} in {output}");
+        server.end();
+    }
+
+    fn keeps_a_file_when_it_fails() {
+        const FILE: &CStr = c"/tmp/report";
+        let file = sys::open(FILE, sys::O_RDWR | sys::O_CREAT | sys::O_TRUNC).expect("a file");
+        File { fd: file }.write(b"old").expect("a file");
+        cow::set(NAME).expect("a name");
+        expect_output(&[c"-1", c"-o", FILE, c"typo"], 1, &["typo is not tracked"]);
+        let mut buf = [0; 8];
+        expect_eq!(io::read_file(FILE, &mut buf).expect("a file"), "old");
+        let _ = sys::unlink(FILE);
+    }
+
+    fn ends_while_it_waits_for_a_reader() {
+        const FIFO: &CStr = c"/tmp/fifo";
+        let _ = sys::unlink(FIFO);
+        // SAFETY: The kernel only reads the path.
+        let made = unsafe { syscall!(sys::nr::MKNOD, sys::addr(FIFO), 0o010_600, 0) };
+        expect_eq!(sys::check(made), Ok(0));
+        let run = Run::start(&[c"-j", c"-o", FIFO, NAME]);
+        let pid = run.child.pid;
+        let is_cowstat = || {
+            let path = text!("/proc/{pid}/comm");
+            io::read_file(path.as_cstr(), &mut [0; 16]).is_ok_and(|name| name == "cowstat\n")
+        };
+        expect!(vcpu::eventually(|| is_cowstat() && cow::asleep(pid)));
+        expect_eq!(sys::kill(pid, sys::SIGTERM), Ok(0));
+        expect_eq!(run.end(&mut [0]).1, Status::Killed(sys::SIGTERM));
+        let _ = sys::unlink(FIFO);
+    }
+
     fn does_not_wait_for_ever_for_forks(timeout: 120) {
         let report = |run: Run, parts: &[&str]| {
             let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
@@ -654,7 +742,7 @@ tests! {
         expect_output(&args(c"no_such_name"), 3, &["no process has had this name yet"]);
         let twice = c"./cow_target 10; ./cow_target 5";
         let args = [c"-n", c"cow_target", command[0], command[1], command[2], twice];
-        expect_output(&args, 0, &["0 forks, ", "Not complete: 1 processes with "]);
+        expect_output(&args, 0, &["0 forks, ", "Not complete: 1 process with "]);
     }
 
     fn draws_maps() {
@@ -705,6 +793,10 @@ tests! {
         expect_output(&[c"-j", c"map", NAME], 1, &["-j cannot be used with 'map'"]);
         expect_output(&[c"-1", c"map", NAME], 1, &["-1 cannot be used with 'map'"]);
         expect_output(&[c"-s", c"/", c"-o", c"/", c"map", NAME], 1, &["-s and -o cannot be used"]);
+        expect_output(&[c"-i", c"1", c"-1", NAME], 1, &["-i cannot be used with a report"]);
+        expect_output(&[c"-w", c"1", c"--", TARGET], 1, &["-w cannot be used with a command w"]);
+        let fails = [c"-o", c"/dev/full", c"--", c"/bin/sh", c"-c", c"exit 3"];
+        expect_output(&fails, 3, &["the output cannot be written"]);
         expect_output(&[c"stop", NAME], 1, &["no name follows 'stop'"]);
         expect_output(&[NAME, c"--", TARGET], 1, &["names go after -n"]);
         expect_output(&[c"-f", c"/nowhere", c"-1"], 1, &["/nowhere: no such file"]);
@@ -819,7 +911,17 @@ tests! {
         }
         expect_output(&[c"-f", COPY, c"-1"], 0, &[
             "           9       0.0  in mappings that are not kept, no longer mapped, or ",
-            "Not complete: of an image that has ended, only 128 mappings",
+            "Not complete: of an image that has ended, at most 128 mappings",
+        ]);
+
+        // The kernel had no memory for the mappings.
+        expect_eq!(sys::ftruncate(file.fd, 0), Ok(0));
+        expect_eq!(sys::lseek(file.fd, 0, sys::SEEK_SET), Ok(0));
+        file.write(b"version 1\nblocks 0 2\nname 0 a\n\
+            image 7 pid 0 live 0 faults 1 mapped 0 unplaced 0\n").expect("a file");
+        expect_output(&[c"-f", COPY, c"-1"], 0, &[
+            "           1       0.0  in mappings that are not kept, no longer mapped, or ",
+            "Not complete: of an image that has ended, at most 128 mappings",
         ]);
         let _ = sys::unlink(COPY);
     }

@@ -92,22 +92,25 @@ impl Args {
         self.c_strs().map(|arg| arg.to_str().unwrap_or("?"))
     }
 
-    /// Returns the value of an environment variable, if it is UTF-8.
-    pub fn env(self, name: &str) -> Option<&'static str> {
+    /// Returns the value of an environment variable.
+    pub fn env_bytes(self, name: &str) -> Option<&'static [u8]> {
         // The environment follows the arguments and their null pointer.
-        let argc = self.iter().count() + 1;
+        let argc = self.c_strs().count() + 1;
         (argc + 1..)
             .map_while(|i| {
                 // SAFETY: The kernel puts a null pointer after the last one, and never changes or
                 // frees them.
                 unsafe {
                     let var = *self.argv.add(i);
-                    (!var.is_null()).then(|| CStr::from_ptr(var).to_str().unwrap_or(""))
+                    (!var.is_null()).then(|| CStr::from_ptr(var).to_bytes())
                 }
             })
-            .filter_map(|var| var.split_once('='))
-            .find(|(var, _)| *var == name)
-            .map(|(_, value)| value)
+            .find_map(|var| var.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+    }
+
+    /// Returns the value of an environment variable, if it is UTF-8.
+    pub fn env(self, name: &str) -> Option<&'static str> {
+        core::str::from_utf8(self.env_bytes(name)?).ok()
     }
 
     /// Returns the arguments without the first `count`.
@@ -140,7 +143,7 @@ impl Args {
 #[macro_export]
 macro_rules! program {
     ($main:expr) => {
-        /// Called by the harness.
+        /// Called when the program starts.
         #[no_mangle]
         fn program(args: $crate::Args) -> i32 {
             let main: fn($crate::Args) -> i32 = $main;

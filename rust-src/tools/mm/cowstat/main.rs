@@ -75,15 +75,13 @@ in a table that is refreshed; of a process, as a map of its memory.
 /// What the user asks for.
 struct Options {
     file: Option<&'static CStr>,
-    /// In milliseconds.
-    interval: u32,
+    interval: Option<u32>,
     json: bool,
     name: Option<&'static CStr>,
     once: bool,
     output: Option<&'static CStr>,
     svg: Option<&'static CStr>,
-    /// How long to wait for forks, in milliseconds.
-    wait: u32,
+    wait: Option<u32>,
 }
 
 impl Options {
@@ -92,16 +90,28 @@ impl Options {
         for (letter, is_given) in [
             ('1', self.once),
             ('f', self.file.is_some()),
+            ('i', self.interval.is_some()),
             ('j', self.json),
             ('n', self.name.is_some()),
             ('o', self.output.is_some()),
             ('s', self.svg.is_some()),
+            ('w', self.wait.is_some()),
         ] {
             if is_given && !letters.contains(letter) {
                 fail!("-{letter} cannot be used with {mode}: see 'cowstat --help'");
             }
         }
         Ok(())
+    }
+
+    /// The time between two looks, in milliseconds.
+    fn interval(&self) -> u32 {
+        self.interval.unwrap_or(1000)
+    }
+
+    /// How long to wait for forks, in milliseconds.
+    fn wait(&self) -> u32 {
+        self.wait.unwrap_or(600_000)
     }
 
     /// Opens the output: the file that was given, or `fd`.
@@ -135,13 +145,13 @@ fn main(args: Args) -> i32 {
 fn start(args: Args) -> Fail<i32> {
     let mut options = Options {
         file: None,
-        interval: 1000,
+        interval: None,
         json: false,
         name: None,
         once: false,
         output: None,
         svg: None,
-        wait: 600_000,
+        wait: None,
     };
     let mut words: [&[u8]; NAMES_MAX + 1] = [&[]; NAMES_MAX + 1];
     let mut len = 0;
@@ -162,7 +172,10 @@ fn start(args: Args) -> Fail<i32> {
         };
         match arg.to_bytes() {
             b"--" => {
-                options.only("jno", "a command")?;
+                match options.name {
+                    Some(_) => options.only("ijnow", "a command")?,
+                    None => options.only("ijo", "a command without -n")?,
+                }
                 if len != 0 {
                     fail!("with a command, names go after -n: see 'cowstat --help'");
                 }
@@ -170,7 +183,7 @@ fn start(args: Args) -> Fail<i32> {
             }
             b"-1" | b"--once" => options.once = true,
             b"-f" | b"--file" => options.file = Some(value()?),
-            b"-i" | b"--interval" => options.interval = seconds(value()?, 1)?,
+            b"-i" | b"--interval" => options.interval = Some(seconds(value()?, 1)?),
             b"-j" | b"--json" => options.json = true,
             b"-n" | b"--name" => {
                 let name = value()?;
@@ -179,7 +192,7 @@ fn start(args: Args) -> Fail<i32> {
             }
             b"-o" | b"--output" => options.output = Some(value()?),
             b"-s" | b"--svg" => options.svg = Some(value()?),
-            b"-w" | b"--wait" => options.wait = seconds(value()?, 0)?,
+            b"-w" | b"--wait" => options.wait = Some(seconds(value()?, 0)?),
             b"-h" | b"--help" => {
                 rt::println!("{USAGE}");
                 return Ok(0);
@@ -222,7 +235,7 @@ fn start(args: Args) -> Fail<i32> {
             once(&options, check(names)?)
         }
         ref names => {
-            options.only("fjo", "a table")?;
+            options.only("fijo", "a table")?;
             table::run(&options, args, check(names)?)
         }
     }
@@ -286,7 +299,6 @@ fn stop() -> Fail<i32> {
 fn once(options: &Options, names: &[&'static [u8]]) -> Fail<i32> {
     let mut source = Source::new(options.file)?;
     let mut maps = Maps::new(source.is_live())?;
-    let mut out = options.out(1)?;
     let snapshot = source.read()?;
     let all = Since::default();
 
@@ -296,6 +308,8 @@ fn once(options: &Options, names: &[&'static [u8]]) -> Fail<i32> {
     for &name in names {
         snapshot.expect(name)?;
     }
+    // Not before, as this empties a file.
+    let mut out = options.out(1)?;
     if options.json {
         json::write(&mut out, &snapshot, names, &all, &mut maps, None);
     } else {

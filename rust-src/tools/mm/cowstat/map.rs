@@ -5,6 +5,7 @@
 use crate::fail;
 use crate::maps::Maps;
 use crate::out::Count;
+use crate::out::Faults;
 use crate::out::Out;
 use crate::out::Safe;
 use crate::out::Xml;
@@ -195,7 +196,7 @@ fn reset(out: &mut Out, is_screen: bool) {
 fn text(out: &mut Out, layout: &Layout<'_>, maps: &mut Maps, is_screen: bool) {
     let image = &layout.image;
     put!(out, "{}, image {}: ", Safe(layout.name.name), image.id);
-    put!(out, "{} faults, ", Count(image.faults));
+    put!(out, "{}, ", Faults(image.faults));
     put!(out, "{} of them in these mappings\n", Count(image.mapped));
     put!(
         out,
@@ -240,7 +241,7 @@ fn text(out: &mut Out, layout: &Layout<'_>, maps: &mut Maps, is_screen: bool) {
     let (count, mib) = layout.left_out();
     put!(
         out,
-        "\n{count} smaller mappings without faults ({mib} MiB) are left out.\n"
+        "\nSmaller mappings without faults are left out: {count}, {mib} MiB.\n"
     );
 }
 
@@ -286,9 +287,9 @@ fn svg(out: &mut Out, layout: &Layout<'_>, maps: &mut Maps) {
     );
     put!(
         out,
-        "image {}: {} copy-on-write faults</text>\n",
+        "image {}: {} by copy-on-write</text>\n",
         image.id,
-        Count(image.faults)
+        Faults(image.faults)
     );
     put!(
         out,
@@ -376,8 +377,8 @@ fn svg(out: &mut Out, layout: &Layout<'_>, maps: &mut Maps) {
     let (count, mib) = layout.left_out();
     put!(
         out,
-        "<text x=\"10\" y=\"{}\">{count} smaller mappings without ",
+        "<text x=\"10\" y=\"{}\">Smaller mappings without faults are left out: ",
         bottom + 20
     );
-    put!(out, "faults ({mib} MiB) are left out.</text>\n</svg>\n");
+    put!(out, "{count}, {mib} MiB.</text>\n</svg>\n");
 }

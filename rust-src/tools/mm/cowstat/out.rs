@@ -206,6 +206,14 @@ padded! {
 }
 
 padded! {
+    /// A number of processes, in words.
+    Processes, processes, text => {
+        let plural = if processes == 1 { "" } else { "es" };
+        write!(text, "{} process{plural}", Count(processes))
+    }
+}
+
+padded! {
     /// Nanoseconds in seconds.
     Seconds, ns, text => {
         let ms = ns / 1_000_000;

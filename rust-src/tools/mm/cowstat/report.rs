@@ -8,6 +8,7 @@ use crate::out::Count;
 use crate::out::Faults;
 use crate::out::Mib;
 use crate::out::Out;
+use crate::out::Processes;
 use crate::out::Safe;
 use crate::out::Seconds;
 use crate::put;
@@ -46,7 +47,7 @@ impl Gaps {
             missed: since.missed(name),
             unplaced: since.images(name).map(|image| image.unplaced).sum(),
             processes: since.ended(name) >= PAST,
-            vmas: ended.is_some_and(|image| name.vmas(&image).count() >= KEPT),
+            vmas: ended.is_some_and(|image| !has_all_vmas(name, &image)),
             images: (
                 forgotten().count(),
                 forgotten().map(|process| process.faults).sum(),
@@ -54,6 +55,11 @@ impl Gaps {
             old_images: since.has_lost_images(name),
             is_cut,
         }
+    }
+
+    /// Returns whether more processes have ended than are listed.
+    pub fn has_lost_processes(&self) -> bool {
+        self.processes
     }
 
     pub fn is_none(&self) -> bool {
@@ -65,14 +71,14 @@ impl Gaps {
 impl fmt::Display for Gaps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.missed != 0 {
-            let missed = Count(self.missed);
-            writeln!(f, "Not complete: {missed} processes not tracked: no memory")?;
+            let missed = Processes(self.missed);
+            writeln!(f, "Not complete: {missed} not tracked: no memory")?;
         }
         if self.unplaced != 0 {
-            let unplaced = Count(self.unplaced);
+            let unplaced = Faults(self.unplaced);
             writeln!(
                 f,
-                "Not complete: {unplaced} faults without a place: no free counters \
+                "Not complete: {unplaced} without a place: no free counters \
                  (see cow_track.blocks=)"
             )?;
         }
@@ -85,15 +91,14 @@ impl fmt::Display for Gaps {
         if self.vmas {
             writeln!(
                 f,
-                "Not complete: of an image that has ended, only {KEPT} mappings are kept"
+                "Not complete: of an image that has ended, at most {KEPT} mappings are kept"
             )?;
         }
         if self.images.0 != 0 {
-            let (processes, faults) = (Count(self.images.0 as u64), Count(self.images.1));
+            let (processes, faults) = (Processes(self.images.0 as u64), Faults(self.images.1));
             writeln!(
                 f,
-                "Not complete: {processes} processes with {faults} faults were in images that \
-                 ended before the last one"
+                "Not complete: {processes} with {faults} in images that ended before the last one"
             )?;
         }
         if self.old_images {
@@ -107,6 +112,12 @@ impl fmt::Display for Gaps {
         }
         Ok(())
     }
+}
+
+/// Returns whether the kernel lists all mappings of an image. When one ends, it keeps at most so
+/// many, and none if it has no memory for them.
+fn has_all_vmas(name: &Name<'_>, image: &Image) -> bool {
+    image.live != 0 || (1..KEPT).contains(&name.vmas(image).count())
 }
 
 /// Prints the report.
@@ -204,9 +215,9 @@ fn places(out: &mut Out, name: &Name<'_>, since: &Since<'_>, image: &Image, mut 
             mappings => put!(out, " ({mappings} mappings)\n"),
         }
     }
-    let unmapped = match image.live == 0 && name.vmas(image).count() >= KEPT {
-        true => "in mappings that are not kept, no longer mapped, or mapped again",
-        false => "no longer mapped, or mapped again",
+    let unmapped = match has_all_vmas(name, image) {
+        false => "in mappings that are not kept, no longer mapped, or mapped again",
+        true => "no longer mapped, or mapped again",
     };
     for (faults, text) in [
         (others, "other mappings"),

@@ -14,6 +14,7 @@ use crate::out::Seconds;
 use crate::out::Why;
 use crate::put;
 use crate::report;
+use crate::report::Gaps;
 use crate::signals::Signals;
 use crate::since::Since;
 use crate::term;
@@ -90,55 +91,67 @@ pub fn run(options: &Options, command: Args) -> Fail<i32> {
         }
         forks
     };
-    let (status, is_stopped) = wait(pid, &signals, options.interval, &mut look);
+    let (status, is_stopped) = wait(pid, &signals, options.interval(), &mut look);
     let ns = sys::now() - begin;
     if options.name.is_some() && !is_stopped {
         wait_for_forks(&signals, options, look);
     }
 
-    let snapshot = source.read()?;
-    let found = match snapshot.find(name) {
-        None if !snapshot.is_cut => fail!(
-            "someone else has made the kernel forget {}: there is no report",
-            Safe(name)
-        ),
-        _ => snapshot.expect(name)?,
-    };
-    if options.json {
-        let command = json::Command { pid, status, ns };
-        json::write(
-            &mut out,
-            &snapshot,
-            &[name],
-            &since,
-            &mut maps,
-            Some(command),
-        );
-    } else {
-        let forgotten = since.forgotten(&found).map(|process| process.faults);
-        let images = since.images(&found).map(|image| image.faults);
-        let faults = images.chain(forgotten).sum();
-        let is_fork = |process: &Process| options.name.is_none() || process.parent != 0;
-        let count = since.processes(&found).filter(is_fork).count();
-        put!(&mut out, "\n{}: {} ", Safe(found.name), Count(count as u64));
-        match (options.name, count) {
-            (Some(_), 1) => put!(&mut out, "fork"),
-            (Some(_), _) => put!(&mut out, "forks"),
-            (None, 1) => put!(&mut out, "process"),
-            (None, _) => put!(&mut out, "processes"),
+    let report = || -> Fail<()> {
+        let snapshot = source.read()?;
+        let found = match snapshot.find(name) {
+            None if !snapshot.is_cut => fail!(
+                "someone else has made the kernel forget {}: there is no report",
+                Safe(name)
+            ),
+            _ => snapshot.expect(name)?,
+        };
+        if options.json {
+            let command = json::Command { pid, status, ns };
+            json::write(
+                &mut out,
+                &snapshot,
+                &[name],
+                &since,
+                &mut maps,
+                Some(command),
+            );
+        } else {
+            let forgotten = since.forgotten(&found).map(|process| process.faults);
+            let images = since.images(&found).map(|image| image.faults);
+            let faults = images.chain(forgotten).sum();
+            let is_fork = |process: &Process| options.name.is_none() || process.parent != 0;
+            let count = since.processes(&found).filter(is_fork).count();
+            let least = match Gaps::of(&found, &since, false).has_lost_processes() {
+                true => "at least ",
+                false => "",
+            };
+            let counted = Count(count as u64);
+            put!(&mut out, "\n{}: {least}{counted} ", Safe(found.name));
+            match (options.name, count) {
+                (Some(_), 1) => put!(&mut out, "fork"),
+                (Some(_), _) => put!(&mut out, "forks"),
+                (None, 1) => put!(&mut out, "process"),
+                (None, _) => put!(&mut out, "processes"),
+            }
+            put!(&mut out, ", {}, ", Faults(faults));
+            let ns = sys::now() - begin;
+            put!(
+                &mut out,
+                "{} MiB copied in {} s\n",
+                Mib(faults),
+                Seconds(ns)
+            );
+            report::print(&mut out, &found, &since, &mut maps, snapshot.is_cut);
         }
-        put!(&mut out, ", {}, ", Faults(faults));
-        let ns = sys::now() - begin;
-        put!(
-            &mut out,
-            "{} MiB copied in {} s\n",
-            Mib(faults),
-            Seconds(ns)
-        );
-        report::print(&mut out, &found, &since, &mut maps, snapshot.is_cut);
+        // Before the kernel forgets, which takes time: the user can read meanwhile.
+        out.finish()
+    };
+    if let Err(why) = report() {
+        message(format_args!("{}", why.as_str()));
+        // That the command has failed says more.
+        return Ok(if status == 0 { 1 } else { status });
     }
-    // Before the kernel forgets, which takes time: the user can read meanwhile.
-    out.finish()?;
     Ok(status)
 }
 
@@ -173,10 +186,11 @@ fn exec(command: Args, program: &CStr) -> Errno {
         return command.exec(program);
     }
     let mut result = sys::ENOENT;
-    for dir in command.env("PATH").unwrap_or("/bin:/usr/bin").split(':') {
+    let dirs = command.env_bytes("PATH").unwrap_or(b"/bin:/usr/bin");
+    for dir in dirs.split(|&byte| byte == b':') {
         let mut path = Text::<4096>::new();
-        let dir = if dir.is_empty() { "." } else { dir };
-        if path.push(dir.as_bytes()) && path.push(b"/") && path.push(program.to_bytes()) {
+        let dir = if dir.is_empty() { b"." } else { dir };
+        if path.push(dir) && path.push(b"/") && path.push(program.to_bytes()) {
             match command.exec(path.as_cstr()) {
                 // The next folder may have it. What is wrong with the program itself is final.
                 sys::ENOENT | sys::ENOTDIR => (),
@@ -264,7 +278,7 @@ fn wait_for_forks(signals: &Signals, options: &Options, mut look: impl FnMut() -
         match signals.wait(None, pause) {
             Some(sys::SIGWINCH | sys::SIGCHLD) => continue,
             Some(_) => return,
-            None => pause = pause.saturating_mul(2).min(options.interval),
+            None => pause = pause.saturating_mul(2).min(options.interval()).min(1000),
         }
         let (forks, now) = (look(), ms());
         let Some(pid) = forks.live else {
@@ -274,12 +288,14 @@ fn wait_for_forks(signals: &Signals, options: &Options, mut look: impl FnMut() -
             }
             continue;
         };
-        if now - start >= options.wait.into() {
-            let seconds = Seconds(u64::from(options.wait) * 1_000_000);
+        let limit = u64::from(options.wait());
+        if now - start >= limit {
+            let seconds = Seconds(limit * 1_000_000);
             return message(format_args!(
                 "fork {pid} has not ended after {seconds} s: see --wait"
             ));
         }
+        pause = pause.min((limit - (now - start)) as u32);
         if !is_said && now - start >= GRACE {
             message(format_args!(
                 "waiting for the end of fork {pid}; Ctrl-C: report now"

@@ -68,7 +68,10 @@ impl<'b> Since<'b> {
                 if was.start >= vma.end {
                     break;
                 }
-                if was.end > vma.start {
+                // Fewer in the same place: it was mapped again, so these are new.
+                let is_new =
+                    was.start == vma.start && was.end == vma.end && was.faults > vma.faults;
+                if was.end > vma.start && !is_new {
                     let counted = was.faults.min(vma.faults);
                     was.faults -= counted;
                     vma.faults -= counted;
@@ -138,9 +141,15 @@ impl<'b> Since<'b> {
         were_live.any(|was| !name.images().any(|image| image.id == was.id))
     }
 
-    /// Returns how many of the last processes have ended since.
+    /// Returns how many of the last processes have ended since, also of those that were there before.
     pub fn ended(&self, name: &Name<'_>) -> usize {
-        self.new_processes(name, |process| !process.live).count()
+        let id = |process: &Process| (process.pid, process.image, process.ns);
+        let had_ended = |process: &Process| {
+            let mut ended = self.before.processes().filter(|was| !was.live);
+            ended.any(|was| id(&was) == id(process))
+        };
+        let ended = name.processes().filter(|process| !process.live);
+        ended.filter(|process| !had_ended(process)).count()
     }
 
     /// Returns how many processes have been missed since.

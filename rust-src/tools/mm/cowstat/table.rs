@@ -8,6 +8,7 @@ use crate::maps::Maps;
 use crate::out::Count;
 use crate::out::Faults;
 use crate::out::Mib;
+use crate::out::Processes;
 use crate::out::Safe;
 use crate::out::Seconds;
 use crate::report::PAST;
@@ -122,11 +123,12 @@ struct Table {
 
 /// Shows the table until the user quits.
 pub fn run(options: &Options, args: Args, names: &[&'static [u8]]) -> Fail<i32> {
-    let signals = Signals::block(true)?;
+    // A FIFO waits for its other end: that must be before the signals are blocked.
     let mut source = Source::new(options.file)?;
+    let mut out = options.out(1)?;
+    let signals = Signals::block(true)?;
     let is_live = source.is_live();
     let mut maps = Maps::new(is_live)?;
-    let mut out = options.out(1)?;
     let _tracking = match is_live {
         true => Some(Tracking::start(&mut source, names)?),
         false => None,
@@ -139,7 +141,7 @@ pub fn run(options: &Options, args: Args, names: &[&'static [u8]]) -> Fail<i32> 
         time: 0,
     };
     let mut table = Table {
-        interval: options.interval,
+        interval: options.interval(),
         sort: Sort::Rate,
         is_paused: false,
         ended: RECENT,
@@ -265,23 +267,24 @@ impl Table {
 
         let state = if self.is_paused { ", paused" } else { "" };
         frame.cell(0, format_args!("cowstat: sorted by {by}{state}"));
+        frame.cell(0, format_args!(", {free} of {all} blocks free"));
         let mut gap = "; NOT COMPLETE:";
-        let missed = || snapshot.wanted(names).map(|name| name.missed).sum::<u64>();
-        let unplaced = || rows.iter().map(|row| row.image.unplaced).sum::<u64>();
-        for (count, what) in [
-            (missed(), "processes missed"),
-            (unplaced(), "faults without a place"),
-            (left_out as u64, "images not shown"),
+        let missed = snapshot.wanted(names).map(|name| name.missed).sum::<u64>();
+        let unplaced = rows.iter().map(|row| row.image.unplaced).sum::<u64>();
+        for (is_gap, what) in [
+            (missed != 0, format_args!("{} missed", Processes(missed))),
+            (
+                unplaced != 0,
+                format_args!("{} without a place", Faults(unplaced)),
+            ),
+            (left_out != 0, format_args!("more than {ROWS} images")),
+            (snapshot.is_cut, format_args!("the text is cut")),
         ] {
-            if count != 0 {
-                frame.cell(0, format_args!("{gap} {} {what}", Count(count)));
+            if is_gap {
+                frame.cell(0, format_args!("{gap} {what}"));
                 gap = ", and";
             }
         }
-        if snapshot.is_cut {
-            frame.cell(0, format_args!("{gap} the text is cut"));
-        }
-        frame.cell(0, format_args!(", {free} of {all} blocks free"));
         frame.end();
 
         frame.highlight();
