@@ -177,11 +177,17 @@ inputs() {
 	} | sha256sum
 }
 
-# edited: a file of the tree that has changed since the last build began, even if it is now
-# as it was, or if git is told not to look or sees only a link. Editors have their own
-# files. What is from the future is from before the clock was set back.
+# edited ACTION…: find's, for the files of the tree that have changed since the last build began, even if
+# they are now as they were, or if git is told not to look or sees only a link. Editors have
+# their own files. What is from the future is from before the clock was set back.
 edited() {
-	find -L "$TREE/" -mindepth 1 -name '[.#]*' -prune -o -name __pycache__ -prune -o -type f -cnewer "$out/.begun" ! -newerct now -print -quit
+	find -L "$TREE/" -mindepth 1 -name '[.#]*' -prune -o -name __pycache__ -prune -o -type f -cnewer "$out/.begun" ! -newerct now "$@"
+}
+
+# asked: a checksum of the configuration that was asked for.
+asked() {
+	# shellcheck disable=SC2086 # a list
+	cat $fragments ${start:+"$start"} 2>/dev/null | sha256sum
 }
 
 # outputs: a checksum of what was built; fails if the kernel is missing.
@@ -204,12 +210,13 @@ outside() {
 }
 
 # .built has the checksums of the last successful build.
-if [ -e "$out/.config" ] && ! outside >/dev/null && [ -e "$out/.begun" ] && built=$(outputs) && news=$(edited) && [ ! "$news" ] &&
+if [ -e "$out/.config" ] && ! outside >/dev/null && [ -e "$out/.begun" ] && built=$(outputs) && news=$(edited -print -quit) && [ ! "$news" ] &&
 	printf '%s\n%s\n' "$(inputs)" "$built" | cmp -s - "$out/.built"; then
 	say "$title: up to date"
 	exit
 fi
 rm -f "$out/.built"
+asked=$(asked)
 configure
 renew "$out"
 : >"$out/.begun"
@@ -221,5 +228,9 @@ if [ "$status" != 0 ]; then
 	die "$title: the build failed; the whole log: $log"
 fi
 built=$(outputs) || die "$title: the build gave no kernel; the log: $log"
-[ "$(inputs)$(edited)" = "$before" ] || die "$title: build/linux or the tools have changed while it was built: run make again"
+[ "$(inputs)$(asked)$(edited -print -quit)" = "$before$asked" ] || {
+	# What was compiled may be what the file held in between.
+	edited -exec touch {} +
+	die "$title: build/linux or the tools have changed while it was built: run make again"
+}
 printf '%s\n%s\n' "$before" "$built" >"$out/.built"

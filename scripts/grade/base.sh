@@ -6,7 +6,8 @@
 # Make what all submissions are graded on: build/grade/src, the tree of all exercises,
 # without a repository; build/grade/nolibc, what the tests are built with; in
 # build/grade/ARCH its kernel as it was built (out), what the compiler said (base.log),
-# and the members of struct task_struct (members). Do nothing if it is there.
+# and the members of struct task_struct (members). Do nothing if it is there. Print its key,
+# which is another for another kernel.
 
 # shellcheck source=scripts/grade/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -54,9 +55,9 @@ build() {
 source=$(HANDOUT=$name "$TOP/scripts/setup/source.sh")
 root=$(root "$source")
 key="$root $("$cc" --version | head -n 1)"
-[ "$(cat "$base/key" 2>/dev/null)" != "$key" ] || exit 0
+[ "$(cat "$base/key" 2>/dev/null)" != "$key" ] || { echo "$key"; exit; }
 rm -f "$base/key"
 [ "$(cat "$grade/root" 2>/dev/null)" = "$root" ] ||
 	run_logged "$BUILD/log/grade-tree.log" "The tree of the exercises" tree
 run_logged "$base/base.log" "Its kernel, for $arch" build
-echo "$key" >"$base/key"
+echo "$key" | tee "$base/key"

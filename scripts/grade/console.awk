@@ -21,7 +21,7 @@ FNR == NR {
 # The groups of tests say where they begin.
 index(line, "grade " nonce ": ") == 1 { during = substr(line, length(nonce) + 9); next }
 
-line ~ /^(BUG:|WARNING:|INFO: |Kernel panic|Oops|kernel BUG at|general protection fault|double fault|stack segment|invalid opcode|divide error|Voluntary context switch|UBSAN|KASAN:|refcount_t:|list_(add|del) corruption|unreferenced object|DEBUG_LOCKS_WARN_ON|kmemleak: [0-9]+ new)/ ||
+line ~ /^(BUG[: ]|WARNING:|INFO: |Kernel panic|Oops|kernel BUG at|general protection fault|double fault|stack segment|invalid opcode|divide error|Voluntary context switch|UBSAN|KASAN:|refcount_t:|list_(add|del) corruption|unreferenced object|DEBUG_LOCKS_WARN_ON|kmemleak: [0-9]+ new)/ ||
 line ~ /^[^ ]*: ?(sleeping function called|scheduling while atomic)/ {
 	# The first of several lines of one report says most.
 	if (last && FNR - last < 6 || dead && line ~ /^Kernel panic/)

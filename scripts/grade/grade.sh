@@ -74,7 +74,7 @@ fi >"$list.others"
 _twice=$(cut -d' ' -f1 "$list" | sort | uniq -d | head -n 1)
 [ ! "$_twice" ] || die "PATCHES=$patches: two submissions would have the name $_twice"
 
-HANDOUT=$name "$HERE/base.sh"
+key=$(HANDOUT=$name "$HERE/base.sh")
 
 # state PATH: changes when a submission, or what it is graded by, does.
 state() {
@@ -96,14 +96,10 @@ n=0
 while IFS= read -r path <&5; do
 	n=$((n + 1)) id=${path%% *} path=${path#* }
 	now=$(state "$path")
-	if [ -e "$results/$id/feedback.txt" ] &&
-		[ "$(cksum <"$results/$id/feedback.txt")" != "$(cat "$results/$id/feedback.sum" 2>/dev/null)" ]; then
-		mv --backup=numbered "$results/$id/feedback.txt" "$results/$id.yours.txt"
-		say "$id: you have edited feedback.txt, which is now $results/$id.yours.txt"
-	fi
+	keep_edited "$results/$id"
 	last=$(cat "$results/$id/state" 2>/dev/null) || :
 	if [ "$last" != "$now" ]; then
-		attempt "$BUILD/log/grade.log" "$n of $count: $id" env HANDOUT="$name" "$HERE/one.sh" "$path" "$results/$id"
+		attempt "$BUILD/log/grade.log" "$n of $count: $id" env HANDOUT="$name" "$HERE/one.sh" "$path" "$results/$id" "$key"
 		if [ "$status" != 0 ]; then
 			fail "$id could not be graded"
 			rm -rf "${results:?}/$id"
@@ -122,6 +118,10 @@ done 5<"$list"
 [ -s "$list.graded" ] || exit 1
 
 # The class: a line, or an object, for each that is in this batch.
+[ ! -e "$results/grades.csv" ] || [ "$(cksum <"$results/grades.csv")" = "$(cat "$results/.grades.sum" 2>/dev/null)" ] || {
+	mv --backup=numbered "$results/grades.csv" "$results/grades.yours.csv"
+	say "you have edited grades.csv, which is now $results/grades.yours.csv"
+}
 while read -r id; do sed "s/^/$id\t/" "$results/$id/verdicts"; done <"$list.graded" |
 	awk -F'\t' -v OFS=, '
 	!($1 in seen) { seen[$1]; order[++n] = $1 }
@@ -137,6 +137,7 @@ while read -r id; do sed "s/^/$id\t/" "$results/$id/verdicts"; done <"$list.grad
 			print ""
 		}
 	}' >"$results/grades.csv"
+cksum <"$results/grades.csv" >"$results/.grades.sum"
 {
 	printf '{"version": 1, "exercise": "%s", "submissions": [\n' "$name"
 	first=1

@@ -68,7 +68,7 @@ if [ "${REPORT:-}" ]; then
 		die "REPORT=$REPORT has $pages pages; INFO0940 wants at most 2"
 fi
 git -C "$tree" format-patch -q -o "$new/patch" "$root..HEAD"
-! links=$(cd "$new/patch" && grep -lE '^(new file mode|new mode|index [0-9a-f]+\.\.[0-9a-f]+) 1[26]' -- *) ||
+! links=$(cd "$new/patch" && grep -lE '^(new file mode|new mode|index [0-9a-f]+\.\.[0-9a-f]+)[ +0]+1[26]' -- *) ||
 	die "a link or a repository is not taken, and there is one in" "$links"
 
 # applies: to the tree that who grades has.

@@ -68,3 +68,12 @@ verdicts() {
 		-f "$HERE/verdicts.awk" "$HERE/$name.rubric" "$1/authors" "$1/raw"
 	cksum <"$1/feedback.txt" >"$1/feedback.sum"
 }
+
+# keep_edited FOLDER: the results in it will be replaced; what the user has written into the
+# feedback, even while the submission is graded again, must stay.
+keep_edited() {
+	[ -e "$1/feedback.txt" ] || return 0
+	[ "$(cksum <"$1/feedback.txt")" != "$(cat "$1/feedback.sum" 2>/dev/null)" ] || return 0
+	mv --backup=numbered "$1/feedback.txt" "$1.yours.txt"
+	say "${1##*/}: you have edited feedback.txt, which is now $1.yours.txt"
+}

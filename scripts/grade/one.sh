@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck disable=SC2086 # $tree is a list
 #
-# usage: HANDOUT=NAME one.sh SUBMISSION RESULTS
+# usage: HANDOUT=NAME one.sh SUBMISSION RESULTS [KEY]
 #
 # Grade one SUBMISSION, an archive or a folder with patches, on the base that base.sh
-# has made. RESULTS becomes a folder with feedback.txt for the student, result.json,
+# has made and called KEY. RESULTS becomes a folder with feedback.txt for the student, result.json,
 # gradescope.json, verdicts, and the logs behind them.
 # DEADLINE=SECONDS is for the build, and again for the guest (6000 and 900); SPACE=MIB is
 # for the built kernel (4000). TESTER=FILE.c, a course's own, runs last in the guest; give
@@ -16,7 +16,7 @@
 
 # shellcheck source=scripts/grade/lib.sh
 . "$(dirname "$0")/lib.sh"
-[ $# = 2 ] || misused
+[ $# = 2 ] || [ $# = 3 ] || misused
 submission=$1 results=$2
 grade=$BUILD/grade base=$BUILD/grade/$arch
 work=$grade/$name/work
@@ -26,6 +26,8 @@ ccache=${OWN:+-w} ccache=${ccache:--r}
 
 exec 6>>"$grade/.lock"
 flock 6
+[ "${3:-$(cat "$base/key")}" = "$(cat "$base/key")" ] ||
+	die "another 'make grade', with another kernel, has replaced the base: grade again when it has ended"
 # wipe: a submission may have forbidden to enter its folders.
 wipe() {
 	[ ! -d "$work" ] || find "$work" -type d ! -perm -700 -exec chmod 700 {} \;
@@ -220,7 +222,8 @@ guest_files() {
 # guest RUN: boot it; what it said is in guestRUN.txt, its console in consoleRUN.txt.
 guest() {
 	_said=$work/log/guest$1.txt _console=$work/log/console$1.txt
-	_nonce=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+	# No number, as awk would compare it as one.
+	_nonce=n$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 	printf %s "$_nonce" >"$work/nonce"
 	_seed=$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')
 	sed "s/\$/ $_seed/" "$HERE/tests/$name.run" >"$work/run"
@@ -277,12 +280,13 @@ rm -f "$work"/log/*.new
 cp -R "$work/log" "$results.new/log"
 plain <"$raw" >"$results.new/raw"
 # git folds the line of a long name, and encodes one that is not in ASCII.
-{ cat "$work"/in/patch/*.patch 2>/dev/null || :; } | perl -MEncode -CO -0777 -ne '
-	while (/^(?:From|Author): ([^<>\n]*(?:\n [^<>\n]*){0,5}\n? <[^<>\n]*\@[^<>\n]*>)$/mg) {
+{ cat "$work"/in/patch/*.patch 2>/dev/null || :; } | timeout 20 perl -MEncode -CO -0777 -ne '
+	while (/^(?:From|Author): ([^<>\n]{0,200}(?:\n [^<>\n]{0,200}){0,5}\n? <[^<>\n\@]{0,200}\@[^<>\n\@]{0,200}>)$/mg) {
 		print decode("MIME-Header", $1 =~ s/\n//gr) =~ s/\s+/ /gr, "\n";
 	}' | plain | sort -u | head -n 5 >"$results.new/authors"
 echo $(($(date +%s) - begin)) >"$results.new/seconds"
 verdicts "$results.new"
+keep_edited "$results"
 rm -rf "$results"
 mv "$results.new" "$results"
 [ ! "${KEEP:-}" ] || {

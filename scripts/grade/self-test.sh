@@ -22,7 +22,7 @@ unset KEEP START OWN
 case ${RUNS:-1} in
 0* | *[!0-9]*) die "RUNS=$RUNS: not a number of runs" ;;
 esac
-HANDOUT=$name "$HERE/base.sh"
+HANDOUT=$name "$HERE/base.sh" >/dev/null
 results=$BUILD/grade/$name/self-test solved=$BUILD/grade/$name/solved
 mkdir -p "$results"
 solution=$(find "$HERE/solutions/$name/handout" -type f | sort | xargs cat "$BUILD/grade/$arch/key" | sha256sum)

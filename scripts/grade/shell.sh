@@ -20,8 +20,7 @@ kmake() {
 }
 build() {
 	need_space "$BUILD" 2000 "the kernel of the exercise"
-	mkdir -p "$out"
-	past "$out" ! -name '.config*'
+	(TREE=$tree && renew "$out")
 	[ -e "$out/.config" ] || kmake KCONFIG_ALLCONFIG="$tree/exercise/kernel.config" allnoconfig
 	kmake bzImage modules
 	rm -f "$out/user-program"

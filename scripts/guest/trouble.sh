@@ -12,7 +12,7 @@
 
 # How such reports begin. In the middle of a line it may be user input.
 reports='
-BUG:
+BUG[: ]
 WARNING:
 INFO: (possible|inconsistent|suspicious|trying|rcu|task|lockdep)
 rcu: (INFO|BUG|ERROR)

@@ -96,9 +96,9 @@ past() {
 	find "$_past/" -newermt now "$@" -exec touch -h -d @0 {} +
 }
 
-# renew OUT: prepare for a build in OUT by make, which goes by the times of files: past, and
-# what has changed in build/linux since the last build in OUT must not be older than that, as
-# after mv or cp -p.
+# renew OUT: prepare for a build of $TREE in OUT by make, which goes by the times of files: past,
+# and what has changed in the tree since the last build in OUT began must not be older than what
+# that has made, as after mv or cp -p, or if it was saved while the compiler ran.
 renew() {
 	mkdir -p "$1"
 	past "$1" ! -name '.config*'
@@ -108,7 +108,8 @@ renew() {
 			_last=$(git hash-object -t tree /dev/null)
 		git -C "$TREE" diff --name-only --diff-filter=d -z "$_last" "$_tree" |
 			(cd "$TREE" && xargs -0r stat -c '%Y %Z %n') | while read -r _modified _changed _file; do
-			[ "$_modified" -ge "$_changed" ] || touch "$TREE/$_file"
+			[ "$_modified" -ge "$_changed" ] && [ ! "$(find "$1/" -type f -newer "$TREE/$_file" -print -quit)" ] ||
+				touch "$TREE/$_file"
 		done
 	fi
 	echo "$_tree" >"$1/.tree"

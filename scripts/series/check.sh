@@ -33,7 +33,7 @@ check_mirrors() {
 	"$TOP/scripts/series/write.sh" "$work/tree" "$work/out" 2>/dev/null
 	for _part in patches rust-src selftests Documentation; do
 		mkdir -p "$TOP/$_part"
-		git --no-pager diff --no-index "$TOP/$_part" "$work/out/$_part"
+		git --no-pager diff --no-ext-diff --no-textconv --no-index "$TOP/$_part" "$work/out/$_part"
 	done
 }
 

@@ -86,7 +86,7 @@ trap '' HUP INT TERM PIPE
 old=$BUILD/series.old
 [ "$to" = "$TOP" ] || old=$new/old
 for part in patches rust-src selftests Documentation; do
-	[ ! -e "$to/$part" ] || ! git diff --no-index --quiet "$new/$part" "$to/$part" || continue
+	[ ! -e "$to/$part" ] || ! git diff --no-ext-diff --no-textconv --no-index --quiet "$new/$part" "$to/$part" || continue
 	mkdir -p "$old"
 	[ ! -e "$to/$part" ] || mv -T --backup=numbered "$to/$part" "$old/$part"
 	mv "$new/$part" "$to/$part" || {

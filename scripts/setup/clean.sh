@@ -3,7 +3,7 @@
 #
 # usage: clean.sh
 #
-# Remove what was built. build/linux, build/submission, the disks in build/vm, and an
+# Remove what was built. build/linux, build/submission, disks (*.qcow2, build/vm), and an
 # exercise's tree, archive and grades stay, since they may have work of yours; if you remove
 # build/linux or a disk, the next make makes a new one. So do your own worktrees, what 'make
 # series' has replaced, and what you have made with menuconfig, as build/KERNEL.config.
@@ -18,5 +18,5 @@ for config in "$BUILD"/kernel-*/.config "$BUILD"/kernel-*/.config.yours*; do
 		mv -v --backup=numbered "$config" "${config%/*}.config"
 done
 find "$BUILD/" -mindepth 1 -maxdepth 1 ! -name linux ! -name 'submission*' ! -name vm ! -name 'exercise-*' \
-	! -name 'hand-in-*' ! -name series.old ! -name 'grades-*' ! \( -name '*.config*' -type f \) ! -name .lock \
+	! -name 'hand-in-*' ! -name series.old ! -name 'grades-*' ! \( \( -name '*.config*' -o -name '*.qcow2*' \) -type f \) ! -name .lock \
 	\( -name bench-linux -o -name each-linux -o ! -exec test -e {}/.git \; \) -exec rm -rf {} +

@@ -101,6 +101,7 @@ publish() {
 add_files() {
 	git --git-dir="$1" --work-tree="$2" -c core.bare=false -c core.bigFileThreshold=1 \
 		-c core.compression=1 add -f -A "$2"
+	! git --git-dir="$1" ls-files -s | grep -q ^160000 || die "$2 has a git repository inside: its files would be missing"
 	_ignore=$(open_gitignore <"$2/.gitignore" | git --git-dir="$1" hash-object -w --stdin)
 	git --git-dir="$1" update-index --cacheinfo "100644,$_ignore,.gitignore"
 }

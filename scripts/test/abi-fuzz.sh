@@ -20,7 +20,7 @@ N=${N:-60}
 SEED=${SEED:-$(date +%s)}
 for number in "N=$N" "SEED=$SEED"; do
 	case ${number#*=} in
-	0?* | *[!0-9]*) die "$number: not a number" ;;
+	0?* | *[!0-9]* | ??????????????????*) die "$number: not a number, or one that is too long" ;;
 	esac
 done
 fixtures=$TOP/scripts/test/fixtures/abi-fuzz

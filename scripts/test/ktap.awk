@@ -28,6 +28,7 @@ function record(id, kind, message, details) {
 function xml(text) {
 	gsub(/&/, "\\&amp;", text)
 	gsub(/</, "\\&lt;", text)
+	gsub(/>/, "\\&gt;", text)
 	gsub(/"/, "\\&quot;", text)
 	gsub(/[^\t\n -~]/, "?", text)
 	return text

@@ -300,10 +300,11 @@ mkdir -p "$tmp/scratch/kernel-x" "$tmp/scratch/kernel-my.config.gz" "$tmp/scratc
 echo mine | tee "$tmp/scratch/kernel-x/.config" >"$tmp/scratch/kernel-x/.config.accepted"
 cp -r "$tmp/scratch/kernel-x" "$tmp/scratch/kernel-y"
 echo more | tee "$tmp/scratch/kernel-x/.config.yours" >>"$tmp/scratch/kernel-y/.config"
+touch "$tmp/scratch/second.qcow2"
 ln -s "$tmp/scratch" "$tmp/windows/build"
 works 'a clone made on Windows, make clean' "$tmp/windows/scripts/setup/clean.sh"
 same 'which cleans a build/ on another disk, too, but for what you may have edited' "$(cd "$tmp/scratch" && echo *)" \
-	'exercise-tp4 hand-in-tp4 kernel-x.config kernel-y.config mine series.old submission'
+	'exercise-tp4 hand-in-tp4 kernel-x.config kernel-y.config mine second.qcow2 series.old submission'
 same 'has the line ends of Unix' "$(git -C "$tmp/windows" ls-files --eol | grep -c w/crlf)" 0
 
 # Work of the user's own
@@ -443,6 +444,10 @@ echo 'RUST SYSTEM CALLS' >>"$tmp/linux.applied/MAINTAINERS"
 refuses 'LINUX= with the series applied' 'already has the series' env LINUX="$tmp/linux.applied" scripts/series/tree.sh
 kernel "$tmp/linux.built" 4
 touch "$tmp/linux.built/.config"
+kernel "$tmp/linux.inside" 4
+git init -q "$tmp/linux.inside/lib"
+git -C "$tmp/linux.inside/lib" commit -qm lib --allow-empty
+refuses 'LINUX= with a repository inside' 'has a git repository inside' env LINUX="$tmp/linux.inside" scripts/series/tree.sh
 refuses 'LINUX= that was built in' 'built in' env LINUX="$tmp/linux.built" scripts/series/tree.sh
 head -c 200 "$tmp/linux-7.3.4.tar.xz" >"$tmp/half.tar.xz"
 refuses 'half a tarball' 'cannot be unpacked' env LINUX_TARBALL="$tmp/half.tar.xz" scripts/series/tree.sh
@@ -782,6 +787,7 @@ refuses 'a class with a patch of nobody' 'beside patches: .*/plain' $grade
 rm "$class/loose.patch"
 ! command -v gawk >/dev/null || echo 'exec gawk "$@"' | fake awk
 echo 'Well done' >>"$graded/plain/feedback.txt"
+echo 'human' >>"$graded/grades.csv"
 touch -d '1 hour ago' "$graded/plain/feedback.txt"
 hurried=$(echo "$grade" | sed 's/DEADLINE=60/DEADLINE=5/')
 for built in 'fills hangs stops' ''; do
@@ -793,7 +799,7 @@ mv "$class/covered/a.patch" "$class/covered/b.patch"
 ln -s /etc/passwd "$class/letter/c.patch"
 says 'a patch with another name, and one that is a link' 'covered: *required' $hurried
 same 'are graded again' "$(sed -n 's/.*[0-9] of 17: \([a-z]*\) .*/\1/p' "$tmp/output" | grep -v forks | uniq | paste -sd' ')" 'covered letter'
-same 'what somebody has written is kept' "$(tail -n 1 "$graded/plain.yours.txt")" 'Well done'
+same 'what somebody has written is kept' "$(tail -qn 1 "$graded/plain.yours.txt" "$graded/grades.yours.csv" | paste -sd' ')" 'Well done human'
 rm -f "$tmp/fake/awk"
 # An exercise's own shell
 rm -rf "$repo/build/exercise-xxxhal"
@@ -833,6 +839,45 @@ flock "$repo/build/grade/.lock" rm -rf "$tmp"/tmp.*
 works 'a batch that was interrupted' $grade
 same 'goes on where it was' "$(grep -o '[0-9] of 5' "$tmp/output" | sort -u | paste -sd' ')" '3 of 5 4 of 5 5 of 5'
 same 'and has one table' "$(cut -d, -f1,5 "$graded/grades.csv" | paste -sd' ')" 'id,build s1,pass s2,pass s3,pass s4,pass s5,pass'
+# Patches that git obeys
+class=$tmp/third-class
+# adds NAME PATH: a patch that adds standard input as PATH
+adds() {
+	sed 's/^/+/' >"$tmp/lines"
+	{ printf '%s\n' '--- /dev/null' "+++ b/$2" "@@ -0,0 +1,$(wc -l <"$tmp/lines") @@"; cat "$tmp/lines"; } >>"$class/$1/a.patch"
+}
+echo '# nothing' | student linked
+printf '%s\n' 'diff --git a/user b/user' 'new file mode 0120000' '--- /dev/null' '+++ b/user' '@@ -0,0 +1 @@' "+$tmp/own" \
+	'\ No newline at end of file' >"$class/linked/b.patch"
+echo '$(if $(wildcard /g/src/kernel/obeyed),$(error obeyed))' | student names-a-command
+for file in HEAD objects/x refs/x; do echo 'ref: refs/heads/x' | adds names-a-command $file; done
+printf '[core]\n\tbare = true\n\trepositoryformatversion = 0\n[filter "x"]\n\tclean = touch /g/src/kernel/obeyed; cat\n' |
+	adds names-a-command config
+echo '* filter=x' | adds names-a-command info/attributes
+printf '%s\n' '--- a/kernel/Makefile' '+++ b/kernel/Makefile' '@@ -1 +1,2 @@' ' $(if $(wildcard /g/src/kernel/obeyed),$(error obeyed))' '+# more' \
+	>"$class/names-a-command/b.patch"
+echo '# nothing' | student takes-long
+printf '%s\n' 'From: a <' >>"$class/takes-long/a.patch"
+awk 'BEGIN { printf "From: a <"; for (i = 0; i < 160000; i++) printf "@"; print "\n>" }' >>"$class/takes-long/a.patch"
+grade="${grade% *} $class"
+works 'grading who knows git well' $grade
+same 'what they get' "$(cut -d, -f1,4,5 "$graded/grades.csv" | paste -sd' ')" \
+	'id,apply,build linked,fail,blocked by apply names-a-command,pass,pass takes-long,pass,pass'
+same 'in little time' "$(($(cat "$graded/takes-long/seconds") < 60))" 1
+# Another kernel, meanwhile
+cp -r "$tmp/gradeable" "$tmp/other-kernel"
+sed -i 's/^SUBLEVEL = 4/SUBLEVEL = 5/' "$tmp/other-kernel/Makefile"
+class=$tmp/fourth-class
+for n in 1 2 3 4; do echo '$(shell sleep 1)' | student "t$n"; done
+grade="${grade% *} $class"
+{ hostile $grade >"$tmp/two" 2>&1 </dev/null || echo "status $?" >>"$tmp/two"; } &
+for _ in $(seq 600); do
+	[ ! -e "$graded/t1/state" ] || break
+	sleep 0.1
+done
+works 'the base of another kernel' env HANDOUT=xxxhal LINUX="$tmp/other-kernel" PATH="$tmp/fake:$path" scripts/grade/base.sh
+wait
+same 'ends a batch' "$(grep -o 'has replaced the base' "$tmp/two" | uniq) $(tail -n 1 "$tmp/two")" 'has replaced the base status 1'
 
 # The disk, the architecture
 printf 'echo Filesystem 1024-blocks Used Available; echo disk 1000 900 102400\n' | fake df
@@ -982,6 +1027,8 @@ echo | fake make
 refuses 'CI whose make only shows what it would do' FAILED with_fakes .ci/run
 echo 'echo 3 passed, 0 failed' | fake make
 says CI '^3 passed, 0 failed' with_fakes .ci/run
+echo 'echo "${TESTS:-all}"; echo 3 passed, 0 failed' | fake make
+says 'CI with a TESTS= in its environment' '^all$' with_fakes env TESTS=hello .ci/run
 rm "$tmp/fake/make"
 
 # Kernels
@@ -1020,8 +1067,21 @@ refuses 'a change during the build' 'while it was built' \
 	with_fakes env FAKE_BUILD="sed -i s/x/y/w/dev/stdout $tree/kernel/hello.rs" scripts/build/kernel.sh
 git -C "$tree" checkout -q .
 refuses 'a change that is undone during the build' 'while it was built' \
-	with_fakes env FAKE_BUILD="touch $tree/kernel/hello.rs" scripts/build/kernel.sh
+	with_fakes env FAKE_BUILD="touch $tree/kernel/hello.rs $out/a.o" scripts/build/kernel.sh
 builds 'after that'
+same 'make sees it' "$(find "$tree/kernel/hello.rs" -newer "$out/a.o")" "$tree/kernel/hello.rs"
+rm "$out/.built"
+echo 'echo z >>"$1"; sleep 0.1; touch "$2"; exit 1' | fake saves
+works 'a change during a build that fails' \
+	with_fakes env FAKE_BUILD="saves $tree/kernel/hello.rs $out/a.o" sh -c '! scripts/build/kernel.sh'
+builds 'the change'
+same 'make sees that one, too' "$(find "$tree/kernel/hello.rs" -newer "$out/a.o")" "$tree/kernel/hello.rs"
+git -C "$tree" checkout -q .
+builds 'without it'
+rm "$out/.built"
+refuses 'a fragment that is saved after it was read' 'while it was built' \
+	with_fakes env FAKE_KCONFIG="1e echo '# later' >>$repo/kconfig/base.config" scripts/build/kernel.sh
+builds 'with that'
 git -C "$tree" update-index --assume-unchanged kernel/hello.rs
 echo x >>"$tree/kernel/hello.rs"
 builds 'a change that git does not see'
@@ -1159,6 +1219,10 @@ END
 says 'what was seen is kept' '^qemu-system-x86_64 -accel tcg ' with_fakes env -u KVM FAKE_GUEST=/dev/null scripts/guest/accelerator.sh
 works 'a guest' guest good
 refuses 'a report without a time' 'shows trouble' guest bad
+echo 'printf "BUG kmalloc-64 (Not tainted): Poison overwritten\nreboot: now\n" >"$console"; printf "\001exit 0\n"' >slub
+refuses 'a report of SLUB' 'shows trouble' guest slub
+echo '[    1.000000] BUG kmalloc-64 (Not tainted): Poison overwritten' >slub.log
+says 'the same in grading' '^memory fail' awk -v nonce=n -v ended=1 -f "$repo/scripts/grade/console.awk" "$repo/scripts/grade/reports" "$tmp/slub.log"
 refuses 'a QEMU that is killed' 'QEMU failed with status 137' guest killed
 echo 'case $* in *ignore_loglevel*) printf "Linux\nreboot: now\n" >"$console"; echo half ;; esac' >early
 mkdir -p "$tmp/twice"
