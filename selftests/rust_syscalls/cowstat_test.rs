@@ -654,6 +654,49 @@ tests! {
         server.end();
     }
 
+    /// What was copied in the stack of a child that has ended is not new when that of the next
+    /// child grows as much.
+    fn tells_new_stacks_from_old_ones() {
+        cow::set(NAME).expect("a name");
+        let mut server = Subject::start(NAME, |stops| {
+            let stop = mem::shared::<Turnstile>().expect("memory");
+            let child = |end| {
+                Child::fork(|| {
+                    let place = &raw const end as usize;
+                    for page in 1..=100 {
+                        let below = (place - page * sys::PAGE_SIZE) as *mut u8;
+                        // SAFETY: The stack grows there, and is not used yet. Reading maps the zero
+                        // page, which writing copies.
+                        unsafe { below.write_volatile(below.read_volatile()) };
+                    }
+                    stop.wait_for(end);
+                })
+                .expect("fork")
+            };
+            stop.pass();
+            expect_eq!(child(1).wait(), Ok(Status::Exited(0)));
+            stops.stop();
+            let second = child(2);
+            stops.stop();
+            stop.pass();
+            expect_eq!(second.wait(), Ok(Status::Exited(0)));
+        });
+        let run = Run::until_ready(&[c"-j", c"-w", c"0.3", c"-n", NAME]);
+        server.step();
+        run.go();
+        let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
+        let (output, status) = run.end(buf.bytes());
+        expect_eq!(status, Status::Exited(3));
+        let number = |key| {
+            let text = output.split(key).nth(1).unwrap_or("");
+            let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(0);
+            text[..end].parse::<usize>().unwrap_or(0)
+        };
+        let (faults, mapped) = (number("\"faults\":"), number("\"mapped\":"));
+        expect!(mapped >= 67 && mapped <= faults, "{mapped} of {faults}: {output}");
+        server.end();
+    }
+
     fn keeps_a_file_when_it_fails() {
         const FILE: &CStr = c"/tmp/report";
         let file = sys::open(FILE, sys::O_RDWR | sys::O_CREAT | sys::O_TRUNC).expect("a file");

@@ -53,16 +53,19 @@ impl<'b> Since<'b> {
         })
     }
 
-    /// Returns the VMAs of an image, with what has been counted there since.
-    pub fn vmas<'a>(
+    /// Returns the VMAs of an image, with what has been counted there since, and whether each has
+    /// grown downwards.
+    fn later<'a>(
         &self,
         name: &Name<'a>,
+        was: Option<Image>,
         image: &Image,
-    ) -> impl Iterator<Item = Vma> + use<'a, 'b> {
-        let was = self.was(image).map(|was| self.before.vmas(&was));
+    ) -> impl Iterator<Item = (Vma, bool)> + use<'a, 'b> {
+        let was = was.map(|was| self.before.vmas(&was));
         let mut before = was.into_iter().flatten();
         let mut next = before.next();
         name.vmas(image).map(move |mut vma| {
+            let mut has_grown = false;
             // VMAs can have been merged or split.
             while let Some(was) = &mut next {
                 if was.start >= vma.end {
@@ -72,6 +75,7 @@ impl<'b> Since<'b> {
                 let is_new =
                     was.start == vma.start && was.end == vma.end && was.faults > vma.faults;
                 if was.end > vma.start && !is_new {
+                    has_grown |= was.start > vma.start;
                     let counted = was.faults.min(vma.faults);
                     was.faults -= counted;
                     vma.faults -= counted;
@@ -81,8 +85,33 @@ impl<'b> Since<'b> {
                 }
                 next = before.next();
             }
-            vma
+            (vma, has_grown)
         })
+    }
+
+    /// Returns the VMAs of an image, with what has been counted there since.
+    pub fn vmas<'a>(
+        &self,
+        name: &Name<'a>,
+        image: &Image,
+    ) -> impl Iterator<Item = Vma> + use<'a, 'b> {
+        let was = self.was(image);
+        let new = image.faults.saturating_sub(image.unplaced);
+        let sum = self.later(name, was, image).map(|(vma, _)| vma.faults);
+        // A stack grows over what was counted for one that has ended, which was in no VMA before.
+        let mut old = match was {
+            Some(_) => sum.sum::<u64>().saturating_sub(new),
+            None => 0,
+        };
+        self.later(name, was, image)
+            .map(move |(mut vma, has_grown)| {
+                if has_grown {
+                    let counted = old.min(vma.faults);
+                    old -= counted;
+                    vma.faults -= counted;
+                }
+                vma
+            })
     }
 
     /// Returns these processes, of images that are shown and of others, without those that were
