@@ -280,6 +280,7 @@ rm -f "$work"/log/*.new
 cp -R "$work/log" "$results.new/log"
 plain <"$raw" >"$results.new/raw"
 # git folds the line of a long name, and encodes one that is not in ASCII.
+# shellcheck disable=SC2016 # perl's
 { cat "$work"/in/patch/*.patch 2>/dev/null || :; } | timeout 20 perl -MEncode -CO -0777 -ne '
 	while (/^(?:From|Author): ([^<>\n]{0,200}(?:\n [^<>\n]{0,200}){0,5}\n? <[^<>\n\@]{0,200}\@[^<>\n\@]{0,200}>)$/mg) {
 		print decode("MIME-Header", $1 =~ s/\n//gr) =~ s/\s+/ /gr, "\n";

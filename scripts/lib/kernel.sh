@@ -108,8 +108,8 @@ renew() {
 			_last=$(git hash-object -t tree /dev/null)
 		git -C "$TREE" diff --name-only --diff-filter=d -z "$_last" "$_tree" |
 			(cd "$TREE" && xargs -0r stat -c '%Y %Z %n') | while read -r _modified _changed _file; do
-			[ "$_modified" -ge "$_changed" ] && [ ! "$(find "$1/" -type f -newer "$TREE/$_file" -print -quit)" ] ||
-				touch "$TREE/$_file"
+			_newer=$(find "$1/" -type f -newer "$TREE/$_file" -print -quit)
+			{ [ "$_modified" -ge "$_changed" ] && [ ! "$_newer" ]; } || touch "$TREE/$_file"
 		done
 	fi
 	echo "$_tree" >"$1/.tree"
