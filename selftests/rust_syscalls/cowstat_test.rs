@@ -697,6 +697,30 @@ tests! {
         server.end();
     }
 
+    /// A child that is older than the count has no line, which is said.
+    fn tells_of_older_forks() {
+        let mut server = Subject::start(NAME, |stops| {
+            let area = Area::written(8);
+            let stop = mem::shared::<Turnstile>().expect("memory");
+            let child = Child::fork(|| stop.wait_for(1)).expect("fork");
+            stops.stop();
+            area.write(0..3);
+            stops.stop();
+            stop.pass();
+            expect_eq!(child.wait(), Ok(Status::Exited(0)));
+        });
+        let run = Run::until_ready(&[c"-n", NAME]);
+        server.step();
+        run.go();
+        let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
+        let (output, status) = run.end(buf.bytes());
+        expect_eq!(status, Status::Exited(3));
+        for part in ["subject: 0 forks, ", "the fork was not counted: 1 process\n"] {
+            expect!(output.contains(part), "no {part} in {output}");
+        }
+        server.end();
+    }
+
     fn keeps_a_file_when_it_fails() {
         const FILE: &CStr = c"/tmp/report";
         let file = sys::open(FILE, sys::O_RDWR | sys::O_CREAT | sys::O_TRUNC).expect("a file");

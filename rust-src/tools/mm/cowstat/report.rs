@@ -164,6 +164,16 @@ fn forks(out: &mut Out, name: &Name<'_>, since: &Since<'_>, image: &Image) {
             if fork.live { "  live" } else { "" }
         );
     }
+    // Of those, the kernel does not know the parent. One has begun the image.
+    let of_image = name.processes().filter(|process| process.image == image.id);
+    let older = of_image.filter(|process| process.parent == 0).count();
+    if older > 1 {
+        let older = Processes(older as u64 - 1);
+        put!(
+            out,
+            "    without a line, since the fork was not counted: {older}\n"
+        );
+    }
 }
 
 /// Faults in mappings with the same name.
