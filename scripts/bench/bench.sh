@@ -6,8 +6,8 @@
 # Measure what the series costs: count the instructions of calls and page faults,
 # with the selftests' program "bench", in guests whose TSC counts instructions
 # (QEMU's -icount). The numbers are the same on every machine. From run to run those of
-# a fault differ by at most 2, and those of a fork by less than 1 %. The kernels have one configuration (kconfig/bench.config)
-# except for what is said here:
+# a fault differ by at most 2, and those of a fork by less than 1 %. The kernels have one
+# configuration (kconfig/bench.config) except for what is said here:
 #
 #   base        without the series
 #   off         with the series, without the copy-on-write tracker; hello, xxxhal

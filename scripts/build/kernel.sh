@@ -177,9 +177,10 @@ inputs() {
 	} | sha256sum
 }
 
-# edited ACTION…: find's, for the files of the tree that have changed since the last build began, even if
-# they are now as they were, or if git is told not to look or sees only a link. Editors have
-# their own files. What is from the future is from before the clock was set back.
+# edited ACTION…: find's, for the files of the tree that have changed since the last build
+# began, even if they are now as they were, or if git is told not to look or sees only a
+# link. Editors have their own files. What is from the future is from before the clock was
+# set back.
 edited() {
 	find -L "$TREE/" -mindepth 1 -name '[.#]*' -prune -o -name __pycache__ -prune -o -type f -cnewer "$out/.begun" ! -newerct now "$@"
 }
