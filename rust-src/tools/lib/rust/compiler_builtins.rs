@@ -2,7 +2,7 @@
 
 //! Functions that the compiler calls implicitly.
 //!
-//! These are what `libgcc` and the `mem*` family of libc are to C. Only those that the programs need
+//! These are what `libgcc` and the `mem*` family of libc are to C. Only those that programs need
 //! are here; a missing one causes a link error.
 
 #![allow(internal_features)]

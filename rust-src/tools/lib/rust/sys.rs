@@ -2,7 +2,7 @@
 
 //! The second level: typed system calls that return a [`Result`].
 //!
-//! Most functions are a call of the kernel, with the same name. Times are 64 bits wide in both ABIs.
+//! Most functions are a call of the kernel, with the same name. Times have 64 bits in both ABIs.
 
 use crate::arch;
 use core::ffi::CStr;

@@ -170,7 +170,8 @@ impl<'b> Since<'b> {
         were_live.any(|was| !name.images().any(|image| image.id == was.id))
     }
 
-    /// Returns how many of the last processes have ended since, also of those that were there before.
+    /// Returns how many of the last processes have ended since, also of those that were there
+    /// before.
     pub fn ended(&self, name: &Name<'_>) -> usize {
         let id = |process: &Process| (process.pid, process.image, process.ns);
         let had_ended = |process: &Process| {
