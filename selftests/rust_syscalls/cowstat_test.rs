@@ -171,6 +171,17 @@ impl Run {
         self.input.write(b"\n").expect("a pipe");
     }
 
+    /// Waits for the end. Expects the status of the command, and each of `parts` in the output.
+    #[track_caller]
+    fn expect_report(self, parts: &[&str]) {
+        let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
+        let (output, status) = self.end(buf.bytes());
+        expect_eq!(status, Status::Exited(3));
+        for part in parts {
+            expect!(output.contains(part), "no {part} in {output}");
+        }
+    }
+
     /// Returns whether there is no output within this time.
     fn is_silent(&self, ms: u32) -> bool {
         sys::poll(self.output.fd, sys::POLLIN, ms) == Ok(0)
@@ -610,12 +621,7 @@ tests! {
         });
         old.end();
         run.go();
-        let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
-        let (output, status) = run.end(buf.bytes());
-        expect_eq!(status, Status::Exited(3));
-        for part in ["subject: at least 31 forks, ", "Not complete: of processes that ended"] {
-            expect!(output.contains(part), "no {part} in {output}");
-        }
+        run.expect_report(&["subject: at least 31 forks, ", "Not complete: of processes that ended"]);
         many.end();
     }
 
@@ -644,13 +650,9 @@ tests! {
         let run = Run::until_ready(&[c"-j", c"-n", NAME]);
         server.step();
         run.go();
-        let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
-        let (output, status) = run.end(buf.bytes());
-        expect_eq!(status, Status::Exited(3));
         let (start, end) = (area.start(), area.end());
         let wanted = text!("\"start\":\"{start:x}\",\"end\":\"{end:x}\",\"faults\":3,");
-        let wanted = wanted.as_str();
-        expect!(output.contains(wanted), "no {wanted} in {output}");
+        run.expect_report(&[wanted.as_str()]);
         server.end();
     }
 
@@ -712,12 +714,7 @@ tests! {
         let run = Run::until_ready(&[c"-n", NAME]);
         server.step();
         run.go();
-        let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
-        let (output, status) = run.end(buf.bytes());
-        expect_eq!(status, Status::Exited(3));
-        for part in ["subject: 0 forks, ", "the fork was not counted: 1 process\n"] {
-            expect!(output.contains(part), "no {part} in {output}");
-        }
+        run.expect_report(&["subject: 0 forks, ", "the fork was not counted: 1 process\n"]);
         server.end();
     }
 
@@ -752,12 +749,7 @@ tests! {
 
     fn does_not_wait_for_ever_for_forks(timeout: 120) {
         let report = |run: Run, parts: &[&str]| {
-            let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
-            let (output, status) = run.end(buf.bytes());
-            expect_eq!(status, Status::Exited(3));
-            for part in parts {
-                expect!(output.contains(part), "no {part} in {output}");
-            }
+            run.expect_report(parts);
             expect!(!is_tracked("subject"));
         };
         let mut first = server();
@@ -797,12 +789,7 @@ tests! {
         run.go();
         expect!(run.is_silent(300), "the fork is alive");
         expect_eq!(sys::kill(fork, sys::SIGKILL), Ok(0));
-        let mut buf = Mapping::new(16, MAP_PRIVATE).expect("memory");
-        let (output, status) = run.end(buf.bytes());
-        expect_eq!(status, Status::Exited(3));
-        for part in ["subject: 1 fork, ", " MiB copied, ended\n", text!("\n{fork:8}").as_str()] {
-            expect!(output.contains(part), "no {part} in {output}");
-        }
+        run.expect_report(&["subject: 1 fork, ", " MiB copied, ended\n", text!("\n{fork:8}").as_str()]);
 
         let command = [c"--", c"/bin/sh", c"-c", c"exit 3"];
         let args = |name| [c"-n", name, command[0], command[1], command[2], command[3]];

@@ -46,7 +46,7 @@ impl Gaps {
         Gaps {
             missed: since.missed(name),
             unplaced: since.images(name).map(|image| image.unplaced).sum(),
-            processes: since.ended(name) >= PAST,
+            processes: has_lost_processes(name, since),
             vmas: ended.is_some_and(|image| !has_all_vmas(name, &image)),
             images: (
                 forgotten().count(),
@@ -55,11 +55,6 @@ impl Gaps {
             old_images: since.has_lost_images(name),
             is_cut,
         }
-    }
-
-    /// Returns whether more processes have ended than are listed.
-    pub fn has_lost_processes(&self) -> bool {
-        self.processes
     }
 
     pub fn is_none(&self) -> bool {
@@ -112,6 +107,11 @@ impl fmt::Display for Gaps {
         }
         Ok(())
     }
+}
+
+/// Returns whether more processes may have ended than are listed.
+pub fn has_lost_processes(name: &Name<'_>, since: &Since<'_>) -> bool {
+    since.ended(name) >= PAST
 }
 
 /// Returns whether the kernel lists all mappings of an image. When one ends, it keeps at most so

@@ -14,7 +14,6 @@ use crate::out::Seconds;
 use crate::out::Why;
 use crate::put;
 use crate::report;
-use crate::report::Gaps;
 use crate::signals::Signals;
 use crate::since::Since;
 use crate::term;
@@ -122,7 +121,7 @@ pub fn run(options: &Options, command: Args) -> Fail<i32> {
             let faults = images.chain(forgotten).sum();
             let is_fork = |process: &Process| options.name.is_none() || process.parent != 0;
             let count = since.processes(&found).filter(is_fork).count();
-            let least = match Gaps::of(&found, &since, false).has_lost_processes() {
+            let least = match report::has_lost_processes(&found, &since) {
                 true => "at least ",
                 false => "",
             };
