@@ -136,7 +136,7 @@ control() {
 	echo "$_inputs" >"$_out/inputs"
 }
 
-# measure KERNEL [COLUMN]: run the program; its results while no name is tracked go to
+# measure KERNEL [COLUMN [CPUS]]: run the program; its results while no name is tracked go to
 # COLUMN. Those of a $round have its number.
 measure() {
 	_output=$BUILD/log/${1##*/}.output
@@ -144,7 +144,7 @@ measure() {
 	"llvm-size${LLVM#1}" -A "$1/vmlinux" |
 		awk -v column="${2:-idle}" '$1 == ".text" { print column "\ttext\t" $2 }' >>"$results"
 	# shellcheck disable=SC2086 # two words, or none
-	SMP=${cpus:-1} "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-600}" -a norandmaps \
+	SMP=${3:-1} "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-600}" -a norandmaps \
 		"$1" "$run/initramfs" $clock -rtc base=2026-01-01,clock=vm >"$_output" || {
 		cat "$_output"
 		die "the guest of ${1##*/} ended with status $?"
@@ -172,7 +172,7 @@ in_time() {
 		measure "$measured-off" off
 		measure "$measured"
 		# The kernels of the bench have no ACPI, and find one CPU only.
-		(cpus=2 && measure "$lean")
+		measure "$lean" idle 2
 		grep -q speedup "$BUILD/log/${lean##*/}.output" || die "the guest of ${lean##*/} had one CPU"
 	done
 	samples

@@ -163,6 +163,11 @@ configure() {
 	fi
 }
 
+# asked: the configuration that was asked for
+asked() {
+	{ [ ! -f "$start" ] || cat "$start"; } && echo "$fragments" | xargs cat
+}
+
 # inputs: a checksum of everything that a build depends on: the tree with its changes,
 # the tools, the configuration asked for and the one in use.
 # shellcheck disable=SC2015 # a failure of any of them counts
@@ -171,8 +176,8 @@ inputs() {
 		tree_id &&
 			tools &&
 			echo "$LOCALVERSION" &&
-			{ [ ! -f "$start" ] || cat "$start"; } &&
-			echo "$fragments" | xargs cat "$TOP/scripts/build/kernel.sh" "$out/.config" ||
+			asked &&
+			cat "$TOP/scripts/build/kernel.sh" "$out/.config" ||
 			date +%s%N # never seen before
 	} | sha256sum
 }
@@ -183,12 +188,6 @@ inputs() {
 # set back.
 edited() {
 	find -L "$TREE/" -mindepth 1 -name '[.#]*' -prune -o -name __pycache__ -prune -o -type f -cnewer "$out/.begun" ! -newerct now "$@"
-}
-
-# asked: a checksum of the configuration that was asked for.
-asked() {
-	# shellcheck disable=SC2086 # a list
-	cat $fragments ${start:+"$start"} 2>/dev/null | sha256sum
 }
 
 # outputs: a checksum of what was built; fails if the kernel is missing.
@@ -217,7 +216,7 @@ if [ -e "$out/.config" ] && ! outside >/dev/null && [ -e "$out/.begun" ] && buil
 	exit
 fi
 rm -f "$out/.built"
-asked=$(asked)
+asked=$(asked | sha256sum)
 configure
 renew "$out"
 : >"$out/.begun"
@@ -229,7 +228,7 @@ if [ "$status" != 0 ]; then
 	die "$title: the build failed; the whole log: $log"
 fi
 built=$(outputs) || die "$title: the build gave no kernel; the log: $log"
-[ "$(inputs)$(asked)$(edited -print -quit)" = "$before$asked" ] || {
+[ "$(inputs)$(asked | sha256sum)$(edited -print -quit)" = "$before$asked" ] || {
 	# What was compiled may be what the file held in between.
 	edited -exec touch {} +
 	die "$title: build/linux or the tools have changed while it was built: run make again"

@@ -55,9 +55,11 @@ build() {
 source=$(HANDOUT=$name "$TOP/scripts/setup/source.sh")
 root=$(root "$source")
 key="$root $("$cc" --version | head -n 1)"
-[ "$(cat "$base/key" 2>/dev/null)" != "$key" ] || { echo "$key"; exit; }
-rm -f "$base/key"
-[ "$(cat "$grade/root" 2>/dev/null)" = "$root" ] ||
-	run_logged "$BUILD/log/grade-tree.log" "The tree of the exercises" tree
-run_logged "$base/base.log" "Its kernel, for $arch" build
-echo "$key" | tee "$base/key"
+if [ "$(cat "$base/key" 2>/dev/null)" != "$key" ]; then
+	rm -f "$base/key"
+	[ "$(cat "$grade/root" 2>/dev/null)" = "$root" ] ||
+		run_logged "$BUILD/log/grade-tree.log" "The tree of the exercises" tree
+	run_logged "$base/base.log" "Its kernel, for $arch" build
+	echo "$key" >"$base/key"
+fi
+echo "$key"

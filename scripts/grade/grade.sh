@@ -96,7 +96,7 @@ n=0
 while IFS= read -r path <&5; do
 	n=$((n + 1)) id=${path%% *} path=${path#* }
 	now=$(state "$path")
-	keep_edited "$results/$id"
+	keep_feedback "$results/$id"
 	last=$(cat "$results/$id/state" 2>/dev/null) || :
 	if [ "$last" != "$now" ]; then
 		attempt "$BUILD/log/grade.log" "$n of $count: $id" env HANDOUT="$name" "$HERE/one.sh" "$path" "$results/$id" "$key"
@@ -118,10 +118,7 @@ done 5<"$list"
 [ -s "$list.graded" ] || exit 1
 
 # The class: a line, or an object, for each that is in this batch.
-[ ! -e "$results/grades.csv" ] || [ "$(cksum <"$results/grades.csv")" = "$(cat "$results/.grades.sum" 2>/dev/null)" ] || {
-	mv --backup=numbered "$results/grades.csv" "$results/grades.yours.csv"
-	say "you have edited grades.csv, which is now $results/grades.yours.csv"
-}
+keep_edited "$results/grades.csv" "$results/.grades.sum" "$results/grades.yours.csv"
 while read -r id; do sed "s/^/$id\t/" "$results/$id/verdicts"; done <"$list.graded" |
 	awk -F'\t' -v OFS=, '
 	!($1 in seen) { seen[$1]; order[++n] = $1 }

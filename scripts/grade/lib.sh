@@ -69,11 +69,15 @@ verdicts() {
 	cksum <"$1/feedback.txt" >"$1/feedback.sum"
 }
 
-# keep_edited FOLDER: the results in it will be replaced; what the user has written into the
-# feedback, even while the submission is graded again, must stay.
+# keep_edited FILE SUM YOURS: a result will be replaced; what the user has written into it, even
+# while the submission is graded again, must stay.
 keep_edited() {
-	[ -e "$1/feedback.txt" ] || return 0
-	[ "$(cksum <"$1/feedback.txt")" != "$(cat "$1/feedback.sum" 2>/dev/null)" ] || return 0
-	mv --backup=numbered "$1/feedback.txt" "$1.yours.txt"
-	say "${1##*/}: you have edited feedback.txt, which is now $1.yours.txt"
+	[ -e "$1" ] && [ "$(cksum <"$1")" != "$(cat "$2" 2>/dev/null)" ] || return 0
+	mv --backup=numbered "$1" "$3"
+	say "you have edited $1, which is now $3"
+}
+
+# keep_feedback FOLDER: the same for the feedback of a submission
+keep_feedback() {
+	keep_edited "$1/feedback.txt" "$1/feedback.sum" "$1.yours.txt"
 }

@@ -287,7 +287,7 @@ plain <"$raw" >"$results.new/raw"
 	}' | plain | sort -u | head -n 5 >"$results.new/authors"
 echo $(($(date +%s) - begin)) >"$results.new/seconds"
 verdicts "$results.new"
-keep_edited "$results"
+keep_feedback "$results"
 rm -rf "$results"
 mv "$results.new" "$results"
 [ ! "${KEEP:-}" ] || {

@@ -668,11 +668,16 @@ while [ $# != 0 ]; do
 done
 END
 class=$tmp/class
+# addition PATH: a patch that adds standard input as PATH
+addition() {
+	sed "s/^/+/; s/98765/98$$/" >"$tmp/lines"
+	printf '%s\n' '--- /dev/null' "+++ b/$1" "@@ -0,0 +1,$(wc -l <"$tmp/lines") @@"
+	cat "$tmp/lines"
+}
 # student NAME: whose patch adds standard input as kernel/Makefile
 student() {
 	mkdir -p "$class/$1"
-	sed "s/^/+/; s/98765/98$$/" >"$tmp/lines"
-	{ printf '%s\n' '--- /dev/null' '+++ b/kernel/Makefile' "@@ -0,0 +1,$(wc -l <"$tmp/lines") @@"; cat "$tmp/lines"; } >"$class/$1/a.patch"
+	addition kernel/Makefile >"$class/$1/a.patch"
 }
 echo '# nothing' | student plain
 sed -i '1i From: =?UTF-8?q?Zo=C3=AB=20with=20a=20name=20that=C2=9B=1B[31m=20is=20too?=\n =?UTF-8?q?=20long=0Afor=20a=20line?=\n <user@localhost>' "$class/plain/a.patch"
@@ -841,19 +846,16 @@ same 'goes on where it was' "$(grep -o '[0-9] of 5' "$tmp/output" | sort -u | pa
 same 'and has one table' "$(cut -d, -f1,5 "$graded/grades.csv" | paste -sd' ')" 'id,build s1,pass s2,pass s3,pass s4,pass s5,pass'
 # Patches that git obeys
 class=$tmp/third-class
-# adds NAME PATH: a patch that adds standard input as PATH
-adds() {
-	sed 's/^/+/' >"$tmp/lines"
-	{ printf '%s\n' '--- /dev/null' "+++ b/$2" "@@ -0,0 +1,$(wc -l <"$tmp/lines") @@"; cat "$tmp/lines"; } >>"$class/$1/a.patch"
-}
 echo '# nothing' | student linked
 printf '%s\n' 'diff --git a/user b/user' 'new file mode 0120000' '--- /dev/null' '+++ b/user' '@@ -0,0 +1 @@' "+$tmp/own" \
 	'\ No newline at end of file' >"$class/linked/b.patch"
 echo '$(if $(wildcard /g/src/kernel/obeyed),$(error obeyed))' | student names-a-command
-for file in HEAD objects/x refs/x; do echo 'ref: refs/heads/x' | adds names-a-command $file; done
-printf '[core]\n\tbare = true\n\trepositoryformatversion = 0\n[filter "x"]\n\tclean = touch /g/src/kernel/obeyed; cat\n' |
-	adds names-a-command config
-echo '* filter=x' | adds names-a-command info/attributes
+{
+	for file in HEAD objects/x refs/x; do echo 'ref: refs/heads/x' | addition $file; done
+	printf '[core]\n\tbare = true\n\trepositoryformatversion = 0\n[filter "x"]\n\tclean = touch /g/src/kernel/obeyed; cat\n' |
+		addition config
+	echo '* filter=x' | addition info/attributes
+} >>"$class/names-a-command/a.patch"
 printf '%s\n' '--- a/kernel/Makefile' '+++ b/kernel/Makefile' '@@ -1 +1,2 @@' ' $(if $(wildcard /g/src/kernel/obeyed),$(error obeyed))' '+# more' \
 	>"$class/names-a-command/b.patch"
 echo '# nothing' | student takes-long
