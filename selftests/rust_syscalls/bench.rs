@@ -63,10 +63,10 @@ fn tsc() -> u64 {
     unsafe { _rdtsc() }
 }
 
-fn ticks<T>(work: impl FnOnce() -> T) -> u32 {
+fn ticks<T>(work: impl FnOnce() -> T) -> u64 {
     let start = tsc();
     let _ = work();
-    (tsc() - start).try_into().expect("fewer ticks than 2^32")
+    tsc() - start
 }
 
 fn print(state: &str, case: impl Display, ticks: impl Display) {
@@ -78,12 +78,12 @@ fn repeat<T>(state: &str, case: impl Display, mut call: impl FnMut() -> T) {
     print(
         state,
         case,
-        (0..25).fold(u32::MAX, |least, _| least.min(ticks(&mut call))),
+        (0..25).fold(u64::MAX, |least, _| least.min(ticks(&mut call))),
     );
 }
 
 /// Prints the median of faults, because these are different faults.
-fn print_median(state: &str, case: impl Display, ticks: &mut [u32]) {
+fn print_median(state: &str, case: impl Display, ticks: &mut [u64]) {
     ticks.sort_unstable();
     print(state, case, ticks[ticks.len() / 2]);
 }
@@ -439,10 +439,11 @@ fn by_name() {
     assert_eq!(calls::pf_cleanup(), Ok(0));
 }
 
-/// Where tasks wait for each other without sleeping, and the ticks that each took afterwards.
+/// Where tasks wait for each other without sleeping, and the time that each took afterwards, in
+/// units of 1,024 ticks.
 struct Race {
     ready: AtomicU32,
-    ticks: [AtomicU32; 2],
+    time: [AtomicU32; 2],
 }
 
 // SAFETY: All of it may be 0.
@@ -453,11 +454,11 @@ fn copy_at_once(race: &Race, tasks: u32, cpu: usize, memory: Memory, blocks: Ran
     sys::pin_to_cpu(cpu).expect("sched_setaffinity");
     race.ready.fetch_add(1, Ordering::AcqRel);
     while race.ready.load(Ordering::Acquire) < tasks {}
-    let ticks = ticks(|| memory.fill(blocks));
-    race.ticks[cpu].store(ticks, Ordering::Release);
+    let time = ticks(|| memory.fill(blocks)) / 1024;
+    race.time[cpu].store(time as u32, Ordering::Release);
 }
 
-/// Returns the ticks that a process takes to copy the blocks, or two threads or processes, half of
+/// Returns the time that a process takes to copy the blocks, or two threads or processes, half of
 /// them each.
 fn copy_all(race: &'static Race, memory: Memory, blocks: usize, tasks: u32, threads: bool) -> u32 {
     race.ready.store(0, Ordering::Release);
@@ -475,8 +476,8 @@ fn copy_all(race: &'static Race, memory: Memory, blocks: usize, tasks: u32, thre
     for child in [Some(first), second].into_iter().flatten() {
         assert_eq!(child.expect("fork").wait(), Ok(Status::Exited(0)));
     }
-    let ticks = |n: usize| race.ticks[n].load(Ordering::Acquire);
-    (0..tasks as usize).map(ticks).max().unwrap_or(0)
+    let time = |n: usize| race.time[n].load(Ordering::Acquire);
+    (0..tasks as usize).map(time).max().unwrap_or(0)
 }
 
 /// Measures what a second CPU brings.
@@ -495,7 +496,7 @@ fn speedup() {
                         assert_eq!(cow::set(NAME), Ok(0));
                     }
                     let [one, two] = [1, 2].map(|n| copy_all(race, memory, BLOCKS, n, threads));
-                    samples[round] = (1000 * u64::from(one) / u64::from(two)) as u32;
+                    samples[round] = 1000 * u64::from(one) / u64::from(two);
                     if tracked == 1 {
                         assert_eq!(calls::pf_cleanup(), Ok(0));
                     }

@@ -621,7 +621,8 @@ tests! {
         });
         old.end();
         run.go();
-        run.expect_report(&["subject: at least 31 forks, ", "Not complete: of processes that ended"]);
+        let lost = "Not complete: of processes that ended";
+        run.expect_report(&["subject: at least 31 forks, ", lost]);
         many.end();
     }
 
@@ -789,7 +790,8 @@ tests! {
         run.go();
         expect!(run.is_silent(300), "the fork is alive");
         expect_eq!(sys::kill(fork, sys::SIGKILL), Ok(0));
-        run.expect_report(&["subject: 1 fork, ", " MiB copied, ended\n", text!("\n{fork:8}").as_str()]);
+        let fork = text!("\n{fork:8}");
+        run.expect_report(&["subject: 1 fork, ", " MiB copied, ended\n", fork.as_str()]);
 
         let command = [c"--", c"/bin/sh", c"-c", c"exit 3"];
         let args = |name| [c"-n", name, command[0], command[1], command[2], command[3]];
