@@ -132,6 +132,11 @@ impl Types {
                 let (size, align) = self.layout(element);
                 (count.parse::<usize>().unwrap() * size, align)
             }
+            Some(b'<') if !ty.starts_with("<{") => {
+                let (count, element) = inside(ty).split_once(" x ").unwrap();
+                let bytes = count.parse::<usize>().unwrap() * self.layout(element).0;
+                (bytes.next_power_of_two(), bytes.next_power_of_two())
+            }
             Some(b'{' | b'<') => {
                 let packed = ty.starts_with('<');
                 let (mut size, mut align) = (0usize, 1);

@@ -104,6 +104,12 @@ fn name_of(ty: &Type) -> String {
     .unwrap_or_default()
 }
 
+/// Whether a type has parameters, as has what `bindgen` makes of a `_BitInt`.
+fn is_generic(ty: &Type) -> bool {
+    matches!(ty, Type::Path(path)
+        if path.path.segments.last().is_some_and(|last| !last.arguments.is_none()))
+}
+
 /// What `bindgen` wraps up since it is a member of a union and not `Copy`.
 fn unwrap(ty: &Type) -> Option<&Type> {
     let Type::Path(path) = ty else { return None };
@@ -179,7 +185,7 @@ impl Types {
             Class::Word
         } else if is_in(WIDE) {
             Class::Wide
-        } else if self.fields.contains_key(&name) && !self.is_special(ty) {
+        } else if self.fields.contains_key(&name) && !is_generic(ty) && !self.is_special(ty) {
             self.values.insert(name);
             Class::Aggregate
         } else {
