@@ -108,6 +108,17 @@ candidate() {
 	apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: \([0-9]*:\)\?\([0-9.]*\).*/\2/p'
 }
 
+# installing WHAT COMMAND…: where an earlier dpkg was killed, apt asks to finish that first.
+installing() {
+	_what=$1
+	shift
+	attempt "$BUILD/log/apt.log" "Installing $_what" "$@"
+	[ "$status" != 0 ] && grep -q 'dpkg was interrupted' "$BUILD/log/apt.log" || return 0
+	attempt "$BUILD/log/dpkg.log" "Finishing what dpkg was interrupted in" \
+		$_sudo env DEBIAN_FRONTEND=noninteractive dpkg --configure -a
+	attempt "$BUILD/log/apt.log" "Installing $_what" "$@"
+}
+
 # install WHY PACKAGE…
 install() {
 	_why=$1
@@ -132,7 +143,7 @@ install() {
 	# shellcheck disable=SC2086 # one word per option
 	apt-get -s $_options install "$@" >/dev/null 2>&1 || from_backports "$@"
 	# shellcheck disable=SC2086
-	[ "$status" = 0 ] || attempt "$BUILD/log/apt.log" "Installing $*" \
+	[ "$status" = 0 ] || installing "$*" \
 		$_sudo env DEBIAN_FRONTEND=noninteractive apt-get -q install -y $_options "$@"
 	[ "$status" = 0 ] || die "apt cannot install these, or not without removing other packages: $*"
 }
@@ -172,11 +183,11 @@ from_backports() {
 	# PACKAGE/SUITE instead of -t would take what it depends on from the release.
 	# shellcheck disable=SC2086
 	if [ "$_plain" ]; then
-		attempt "$BUILD/log/apt.log" "Installing$_plain" $_apt $_options install -y $_plain
+		installing "${_plain# }" $_apt $_options install -y $_plain
 		[ "$status" = 0 ] || return 0
 	fi
 	# shellcheck disable=SC2086
-	attempt "$BUILD/log/apt.log" "Installing$_newer from $_suite" $_apt $_options -t "$_suite" install -y $_newer
+	installing "${_newer# } from $_suite" $_apt $_options -t "$_suite" install -y $_newer
 }
 
 install_packages() {

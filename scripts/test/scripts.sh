@@ -1422,6 +1422,15 @@ if grep -q '^ID=debian' /etc/os-release; then
 	works 'one of a suite that apt knows' with_fakes env FAKE_BAD=none FAKE_SUITE="$suite" scripts/setup/deps.sh
 	same 'which is not told twice' "$(tail -n 1 "$tmp/apt" | grep -c sources.list)" 0
 fi
+cat <<'END' | fake apt-get
+case $* in
+*-s*) ;;
+*install*) [ -e "$TMPDIR/finished" ] || { echo "E: dpkg was interrupted, you must manually run ..."; exit 100; } ;;
+esac
+END
+echo '[ "$*" = "--configure -a" ] && : >"$TMPDIR/finished"' | fake dpkg
+says 'a dpkg that was interrupted' 'Finishing what dpkg' with_fakes env GOALS=menuconfig scripts/setup/deps.sh
+rm "$tmp/fake/dpkg"
 echo : | fake apt-cache
 refuses 'a package that apt does not know' 'apt does not know: libelf-dev$' with_fakes scripts/setup/deps.sh
 
