@@ -7,7 +7,7 @@
 # without a repository; build/grade/nolibc, what the tests are built with; in
 # build/grade/ARCH its kernel as it was built (out), what the compiler said (base.log),
 # and the members of struct task_struct (members). Do nothing if it is there. Print its key,
-# which is another for another kernel.
+# which is another for another kernel or build.
 
 # shellcheck source=scripts/grade/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -35,7 +35,7 @@ tree() {
 
 # in_sandbox ARGUMENT…
 in_sandbox() {
-	"$HERE/sandbox.sh" -r "$HERE:/g/scripts" -r "$grade/src:/g/src" -w "$base/out:/g/out" \
+	"$HERE/sandbox.sh" -r "$HERE/inside:/g/scripts" -r "$grade/src:/g/src" -w "$base/out:/g/out" \
 		-w "$grade/ccache:/g/ccache" -t 7200 -d 30000 "$@"
 }
 
@@ -46,7 +46,8 @@ build() {
 	in_sandbox sh /g/scripts/build.sh "$arch" "$cc" "$JOBS" config
 	in_sandbox sh /g/scripts/build.sh "$arch" "$cc" "$JOBS" bzImage modules
 	[ -s "$base/out/arch/x86/boot/bzImage" ]
-	in_sandbox -w "$base/module:/g/module" sh /g/scripts/module.sh "$arch" "$cc" tp4
+	cp "$HERE/tests/tp4-module.c" "$base/module/grade.c"
+	in_sandbox -w "$base/module:/g/module" sh /g/scripts/module.sh "$arch" "$cc"
 	[ -s "$base/module/base.members" ]
 	mv "$base/module/base.members" "$base/members"
 	rm -rf "$base/module"
@@ -54,7 +55,7 @@ build() {
 
 source=$(HANDOUT=$name "$TOP/scripts/setup/source.sh")
 root=$(root "$source")
-key="$root $("$cc" --version | head -n 1)"
+key="$root $(cksum <"$HERE/inside/build.sh") $("$cc" --version | head -n 1)"
 if [ "$(cat "$base/key" 2>/dev/null)" != "$key" ]; then
 	rm -f "$base/key"
 	[ "$(cat "$grade/root" 2>/dev/null)" = "$root" ] ||

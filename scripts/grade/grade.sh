@@ -32,7 +32,7 @@ wrong=$(awk '
 	END { if (!n_rows && !bad) print ": no row" }' "$HERE/$name.rubric")
 [ ! "$wrong" ] || die "scripts/grade/$name.rubric$wrong: not an id of its own, whole points, a kind," \
 	"- or ids of rows above that it depends on, a text"
-"$HERE/sandbox.sh" -r "$HERE:/g/scripts" true || die "nothing is graded without a sandbox"
+"$HERE/sandbox.sh" -r "$HERE/inside:/g/scripts" true || die "nothing is graded without a sandbox"
 mkdir -p "$results"
 # For our own ones only; a user's environment may have them, and KEEP= removes a folder.
 unset KEEP START OWN RUNS
@@ -80,7 +80,7 @@ key=$(HANDOUT=$name "$HERE/base.sh")
 state() {
 	{
 		cat "$BUILD/grade/$arch/key"
-		find "$HERE" -maxdepth 1 -type f ! -name '*.rubric' ! -name self-test.sh | sort | xargs cat
+		find "$HERE" "$HERE/inside" -maxdepth 1 -type f ! -name '*.rubric' ! -name self-test.sh | sort | xargs cat
 		awk '{ print $1 }' "$HERE/$name.rubric"
 		cat "$HERE/tests/grade.h" "$HERE/tests/$name"* ${TESTER:+"$TESTER"}
 		if [ -d "$1" ]; then

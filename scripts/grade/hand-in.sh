@@ -91,7 +91,7 @@ $said
 "
 (cd "$new" && tar --owner=0 --group=0 --numeric-owner --sort=name -czf patch.tar.gz patch)
 mkdir "$new/unpacked"
-refused=$(python3 "$HERE/unpack.py" "$new/patch.tar.gz" "$new/unpacked") || die "who grades would not take it: $refused"
+refused=$(python3 "$HERE/inside/unpack.py" "$new/patch.tar.gz" "$new/unpacked") || die "who grades would not take it: $refused"
 rm -r "$new/unpacked"
 mv "$new" "$out"
 say "in $out: $(cd "$out" && echo [pr]*.*)"

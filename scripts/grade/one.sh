@@ -62,7 +62,7 @@ in_sandbox() {
 	_log=$1 _seconds=$2
 	shift 2
 	status=0
-	"$sandbox" -t "$_seconds" -r "$HERE:/g/scripts" "$@" >"$_log" 2>&1 || status=$?
+	"$sandbox" -t "$_seconds" -r "$HERE/inside:/g/scripts" "$@" >"$_log" 2>&1 || status=$?
 	[ $status != 125 ] || { cat "$_log" >&2; die "there is no sandbox, and nothing is graded without it"; }
 }
 
@@ -86,7 +86,7 @@ take() {
 			{ echo "a *.patch is no file, larger than 8 MiB, beside patch/, or one of more than 200"; return 1; }
 	else
 		cp -L "$submission" "$work/archive" 2>&1 || return 1
-		"$sandbox" -t 60 -d 100 -r "$HERE:/g/scripts" -r "$work/archive:/g/archive" -w "$work/in:/g/in" \
+		"$sandbox" -t 60 -d 100 -r "$HERE/inside:/g/scripts" -r "$work/archive:/g/archive" -w "$work/in:/g/in" \
 			python3 /g/scripts/unpack.py /g/archive /g/in
 	fi
 }
@@ -192,9 +192,10 @@ guest_files() {
 	set -- "$@" "$work/test:/tests/test"
 	if [ -e "$HERE/tests/$name-module.c" ]; then
 		mkdir "$work/module"
+		cp "$HERE/tests/$name-module.c" "$work/module/grade.c"
 		cp "$base/members" "$work/module/base.members"
 		in_sandbox "$work/log/module.txt" 600 -r $tree -w "$work/out:/g/out" \
-			-w "$work/module:/g/module" sh /g/scripts/module.sh "$arch" "$cc" "$name"
+			-w "$work/module:/g/module" sh /g/scripts/module.sh "$arch" "$cc"
 		! made "$work/module/grade.ko" || set -- "$@" "$work/module/grade.ko:/grade.ko"
 	fi
 	if [ -f "$(where module)/Makefile" ]; then

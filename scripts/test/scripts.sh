@@ -571,7 +571,7 @@ refuses 'make grade-test TESTS= with a typo' 'TESTS=handuot: there are no such t
 unpack() {
 	rm -rf "$tmp/unpacked"
 	mkdir "$tmp/unpacked"
-	python3 "$repo/scripts/grade/unpack.py" "$1" "$tmp/unpacked"
+	python3 "$repo/scripts/grade/inside/unpack.py" "$1" "$tmp/unpacked"
 }
 works 'an archive that is handed in' unpack "$repo/build/hand-in-tp4/patch.tar.gz"
 same 'its patch is unpacked' "$(ls "$tmp/unpacked/patch")" 0001-mine.patch
@@ -700,7 +700,8 @@ $(shell mkdir -p $(O)/arch/x86/boot; ln -sf /etc/passwd $(O)/arch/x86/boot/bzIma
 bzImage: ;
 END
 student changes <<'END'
-$(shell for f in /g/scripts/tests/xxxhal.c /g/scripts/xxxhal.rubric /g/src/kernel/fork.c /g/ccache/f; do echo mine >$$f; rm -f $$f; done)
+$(shell for f in /g/scripts/build.sh /g/src/kernel/fork.c /g/ccache/f; do echo mine >$$f; rm -f $$f; done)
+$(if $(wildcard /g/scripts/*/),$(error our solutions and tests are there))
 END
 student says <<'END'
 $(warning a.c:1:1: warning: \nlog pass\ncall pass)

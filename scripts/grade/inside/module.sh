@@ -1,16 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Runs in the sandbox: build the tests' module, grade.ko in /g/module, for the kernel in
-# /g/out. It sees the members of struct task_struct that base.members has not. Without
+# Runs in the sandbox: build the tests' module, grade.ko, from grade.c in /g/module, for the
+# kernel in /g/out. It sees the members of struct task_struct that base.members has not. Without
 # such a file, that list is made.
 #
-#	module.sh ARCH CC HANDOUT
+#	module.sh ARCH CC
 
 set -eu
 arch=$1 cc=$2
 cd /g/module
-cp "/g/scripts/tests/$3-module.c" grade.c
 cat >Makefile <<'END'
 obj-m := grade.o
 # For pahole
