@@ -1224,6 +1224,8 @@ works 'a guest' guest good
 refuses 'a report without a time' 'shows trouble' guest bad
 echo 'printf "BUG kmalloc-64 (Not tainted): Poison overwritten\nreboot: now\n" >"$console"; printf "\001exit 0\n"' >slub
 refuses 'a report of SLUB' 'shows trouble' guest slub
+echo 'printf "Linux\n** 7 printk messages dropped **\nreboot: now\n" >"$console"; printf "\001exit 0\n"' >lossy
+refuses 'a console that lacks some of the log' 'lacks some of it' guest lossy
 echo '[    1.000000] BUG kmalloc-64 (Not tainted): Poison overwritten' >slub.log
 says 'the same in grading' '^memory fail' awk -v nonce=n -v ended=1 -f "$repo/scripts/grade/console.awk" "$repo/scripts/grade/reports" "$tmp/slub.log"
 refuses 'a QEMU that is killed' 'QEMU failed with status 137' guest killed
