@@ -189,7 +189,9 @@ fn expect_memory<T>(
         without.1 + after * factor + SLACK + kept,
     );
     expect!(with.0 <= limits.0, "{} kB while it is there", with.0);
-    expect!(with.1 <= limits.1, "{} kB when it is gone", with.1);
+    // On a busy machine, RCU needs longer than `memory` waits.
+    let freed = with.1 <= limits.1 || eventually(|| kernel_memory() <= limits.1);
+    expect!(freed, "{} kB when it is gone", with.1);
 }
 
 /// Expects that a program that needs 47 megabytes survives.

@@ -422,6 +422,10 @@ impl Function {
         if self.has_128_bits() {
             return Some("  A 128-bit integer\n".to_owned());
         }
+        // C passes each element as an argument, and returns some in memory.
+        if in_c.is_some_and(|in_c| in_c.ty.contains('<')) {
+            return Some("  A vector\n".to_owned());
+        }
         // The place is on the stack, and only Rust has the callee remove it from there.
         if (self.variadic || in_c.is_some_and(|in_c| in_c.variadic))
             && self.params.iter().any(|param| param.kind == RESULT_PLACE)
@@ -468,7 +472,11 @@ impl Function {
         let (c, agrees) = match in_c.params.first() {
             // A pointer to the result is returned.
             Some(param) if param.kind == RESULT_PLACE => ("ptr", result == "ptr"),
-            _ => (&*in_c.result.0, *size == in_c.result.1),
+            // Rust's pointer may be to a result in memory.
+            _ => (
+                &*in_c.result.0,
+                *size == in_c.result.1 && (result != "ptr" || in_c.result.0 == "ptr"),
+            ),
         };
         // Who calls may ignore a result.
         ((*size != 0 || self.is_definition) && !agrees)

@@ -29,6 +29,7 @@ use proc_macro2::{
     TokenStream, //
 };
 use quote::{
+    format_ident,
     quote,
     ToTokens, //
 };
@@ -308,7 +309,7 @@ fn function(types: &mut Types, f: &ForeignItemFn) -> Option<TokenStream> {
         FnArg::Receiver(_) => None,
     });
 
-    let classes = types.classes(args, &f.sig.output);
+    let classes = types.classes(args.clone(), &f.sig.output);
     if f.sig.variadic.is_some()
         || f.sig.inputs.len() > MAX_ARGS
         || classes.contains(&Class::Unknown)
@@ -317,14 +318,19 @@ fn function(types: &mut Types, f: &ForeignItemFn) -> Option<TokenStream> {
         return None;
     }
 
-    let (ident, inputs, output) = (&f.sig.ident, &f.sig.inputs, output(&f.sig.output));
+    // Unlike a declaration, a function must not have an argument with the name of a constant.
+    let inputs = args.enumerate().map(|(i, ty)| {
+        let arg = format_ident!("arg_{i}");
+        quote!(#arg: #ty)
+    });
+    let (ident, output) = (&f.sig.ident, output(&f.sig.output));
     let attribute = |name: &str| f.attrs.iter().find(|attr| attr.path().is_ident(name));
     let (must_use, name) = (attribute("must_use"), ident.to_string());
     let link_name = match attribute("link_name") {
         Some(attr) => quote!(#attr),
         None => quote!(#[link_name = #name]),
     };
-    Some(quote!(#must_use fn #ident #link_name (#inputs) -> #output;))
+    Some(quote!(#must_use fn #ident #link_name (#(#inputs),*) -> #output;))
 }
 
 /// The functions that have been rewritten.
