@@ -3,7 +3,7 @@
 #
 # usage: [ARCH=x86_64|i386] [CONFIG=...] [HANDOUT=1] [ADD=PATH...] shell.sh
 #
-# Boot the kernel with an interactive shell. The files and folders in ADD are copied
+# Build the kernel, and boot it with an interactive shell. The files and folders in ADD are copied
 # to the guest's /root. With HANDOUT=1 there is a C library for dynamically linked
 # programs.
 #
@@ -15,6 +15,7 @@
 
 claim "shell-$ARCH"
 with_lock
+"$TOP/scripts/build/kernel.sh"
 cat >"$run/motd" <<EOF
 
 A shell in the guest. 'exit' or Ctrl-A X ends it; Ctrl-C goes to the guest.
@@ -31,8 +32,10 @@ for path in ${ADD:-}; do
 	set -- "$@" "$path:/root/$(basename "$path")"
 done
 "$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$@"
+keep_kernel
 drop_lock
 
 size=$(stty size)
+[ "$size" != '0 0' ] || size='24 80'
 exec "$TOP/scripts/guest/qemu.sh" -i -d "$run" \
-	-a "quiet TERM=${TERM:-vt100} ROWS=${size% *} COLS=${size#* }" "$(kernel_dir)" "$run/initramfs"
+	-a "quiet TERM=${TERM:-vt100} ROWS=${size% *} COLS=${size#* }" "$run/kernel" "$run/initramfs"
