@@ -191,7 +191,7 @@ fn expect_memory<T>(
     expect!(with.0 <= limits.0, "{} kB while it is there", with.0);
     // On a busy machine, RCU needs longer than `memory` waits.
     let freed = with.1 <= limits.1 || eventually(|| kernel_memory() <= limits.1);
-    expect!(freed, "{} kB when it is gone", with.1);
+    expect!(freed, "{} kB when it is gone", kernel_memory());
 }
 
 /// Expects that a program that needs 47 megabytes survives.

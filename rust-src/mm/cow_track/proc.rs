@@ -52,27 +52,6 @@ impl Write for Text {
     }
 }
 
-/// A decimal number. `core` would print it with 64-bit divisions, which Rust lacks on 32-bit.
-struct Decimal(u64);
-
-impl fmt::Display for Decimal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const BILLION: u64 = 1_000_000_000;
-
-        if let Ok(number) = u32::try_from(self.0) {
-            return f.write_fmt(fmt!("{number}"));
-        }
-        #[cfg(CONFIG_64BIT)]
-        let billions = self.0 / BILLION;
-        // SAFETY: The divisor is not zero.
-        #[cfg(not(CONFIG_64BIT))]
-        let billions = unsafe { bindings::div64_u64(self.0, BILLION) };
-
-        let rest = (self.0 - billions * BILLION) as u32;
-        f.write_fmt(fmt!("{}{rest:09}", Self(billions)))
-    }
-}
-
 /// Appends a line. Fails only for lack of memory.
 macro_rules! line {
     ($text:expr, $($arg:tt)*) => {
@@ -106,7 +85,7 @@ impl Text {
             };
 
             let name = Escaped::new(name.as_bytes());
-            line!(text, "name {} {name}", Decimal(missed))?;
+            line!(text, "name {missed} {name}")?;
             let keys = keys(id)?;
             text.images(id, &keys, detail)?;
             text.processes(id, &keys)?;
@@ -135,21 +114,19 @@ impl Text {
     }
 
     fn image(&mut self, exec: u64, pid: i32, live: usize, report: &Report) -> Result {
-        let mapped = report.vmas.iter().map(|vma| vma.faults).sum();
+        let mapped: u64 = report.vmas.iter().map(|vma| vma.faults).sum();
 
         line!(
             self,
-            "image {} pid {pid} live {live} faults {} mapped {} unplaced {}",
-            Decimal(exec),
-            Decimal(report.total),
-            Decimal(mapped),
+            "image {exec} pid {pid} live {live} faults {} mapped {mapped} unplaced {}",
+            report.total,
             report.unplaced
         )?;
         let mut parts = report.parts.iter().peekable();
         for &Counted { start, end, faults } in &report.vmas {
-            line!(self, "{start:08x}-{end:08x} {}", Decimal(faults))?;
+            line!(self, "{start:08x}-{end:08x} {faults}")?;
             while let Some(part) = parts.next_if(|part| part.start < end) {
-                line!(self, "at {:08x} {}", part.start, Decimal(part.faults))?;
+                line!(self, "at {:08x} {}", part.start, part.faults)?;
             }
         }
         Ok(())
@@ -186,11 +163,11 @@ impl Text {
             process.pid,
             // Only tasks in the init user namespace can open the file.
             process.uid.into_uid_in_current_ns(),
-            Decimal(process.image),
-            Decimal(process.faults),
+            process.image,
+            process.faults,
             process.parent,
-            Decimal(process.parent_faults),
-            Decimal(process.age)
+            process.parent_faults,
+            process.age
         )
     }
 }
@@ -228,7 +205,7 @@ mod tests {
     fn prints_all_numbers() -> Result {
         let mut text = Text(KVVec::new());
         for number in [0, u32::MAX.into(), 5_000_000_007, u64::MAX] {
-            line!(text, "{}", Decimal(number))?;
+            line!(text, "{number}")?;
         }
         assert!(*text.0 == *b"0\n4294967295\n5000000007\n18446744073709551615\n");
         Ok(())
