@@ -47,13 +47,19 @@ ifneq ($(and $(exercise),$(filter-out $(for_exercise),$(GOALS))),)
 $(error HANDOUT=$(HANDOUT) is an exercise; for 'make $(GOALS)' there is only HANDOUT=1)
 endif
 
+# The kernel is made once, with the configuration of the first target that needs it.
+building := $(filter-out deps tree series series-check clean help undeploy,$(GOALS))
+ifneq ($(and $(filter vm vm-test deb deploy,$(building)),$(word 2,$(building))),)
+$(error make vm, vm-test, deb and deploy are for another kernel than the rest: one command for each)
+endif
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
 ##@ From a fresh machine to system calls in Rust
 
 .PHONY: run
-run: kernel ## boot the kernel and show each system call, or run PROG= or CMD= in it
+run: tree ## boot the kernel and show each system call, or run PROG= or CMD= in it
 	@scripts/guest/run.sh
 
 .PHONY: test
@@ -95,7 +101,7 @@ ifneq ($(exercise),)
 shell: deps
 	@scripts/grade/shell.sh
 else
-shell: kernel ## the same kernel with an interactive shell (ADD=path puts files into it); that of an exercise by HANDOUT=NAME
+shell: tree ## the same kernel with an interactive shell (ADD=path puts files into it); that of an exercise by HANDOUT=NAME
 	@scripts/guest/shell.sh
 endif
 

@@ -146,8 +146,9 @@ measure() {
 	# shellcheck disable=SC2086 # two words, or none
 	SMP=${3:-1} "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-600}" -a norandmaps \
 		"$1" "$run/initramfs" $clock -rtc base=2026-01-01,clock=vm >"$_output" || {
+		_status=$?
 		cat "$_output"
-		die "the guest of ${1##*/} ended with status $?"
+		die "the guest of ${1##*/} ended with status $_status"
 	}
 	sed "s/^idle	/${2:-idle}	/; s/\$/${round:+	$round}/" "$_output" >>"$results"
 }
@@ -238,6 +239,7 @@ hooks() {
 	done
 }
 
+same_tree
 build "$measured"
 control off HEAD '# CONFIG_COW_TRACK is not set' twins
 control base refs/heads/base '# CONFIG_RUST is not set'
@@ -248,6 +250,7 @@ CONFIG_LOCALVERSION="-by-name"' by_name
 fi
 tests=$("$TOP/scripts/build/selftests.sh" "$ARCH")
 "$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/inside/bench:/work" "$tests/rust_syscalls/bench:/bench"
+same_tree
 
 : >"$results"
 [ ! "${BENCH:-}" ] || in_time

@@ -35,7 +35,8 @@ mkdir -p "$out"
 
 # copy_config FROM TO: FROM may be compressed, or have the line ends of Windows
 copy_config() {
-	{ gzip -dc <"$1" 2>/dev/null || cat "$1"; } | tr -d '\r' >"$2"
+	gzip -dcf <"$1" >"$2" || die "$1 is compressed, but not whole"
+	sed -i 's/\r$//' "$2"
 }
 
 # choose: the configuration to start from, and the fragments to merge into it.

@@ -55,7 +55,7 @@ build() {
 
 source=$(HANDOUT=$name "$TOP/scripts/setup/source.sh")
 root=$(root "$source")
-key="$root $(cksum <"$HERE/inside/build.sh") $("$cc" --version | head -n 1)"
+key="$root $(cat "$HERE/inside/build.sh" "$HERE/inside/module.sh" "$HERE/tests/tp4-module.c" | cksum) $("$cc" --version | head -n 1)"
 if [ "$(cat "$base/key" 2>/dev/null)" != "$key" ]; then
 	rm -f "$base/key"
 	[ "$(cat "$grade/root" 2>/dev/null)" = "$root" ] ||

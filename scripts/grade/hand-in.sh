@@ -37,6 +37,10 @@ new=$BUILD/hand-in.$$
 at_exit "rm -rf '$new'"
 mkdir -p "$new"
 if [ "${1:-}" = test ]; then
+	source=$(HANDOUT=$name "$TOP/scripts/setup/source.sh")
+	base=$(root "$source")
+	[ "$(git --git-dir="$source" ls-tree "$base" | grep -v '	exercise$')" = "$(git -C "$tree" ls-tree "$root" | grep -v '	exercise$')" ] ||
+		die "$tree was made of another kernel than what grades it: give the LINUX= of 'make exercise'"
 	git -C "$tree" format-patch -q --no-signature -o "$new/$name/patch" "$root..HEAD"
 	HANDOUT=$name "$HERE/grade.sh" "$new/$name" "$BUILD/test-$name"
 	cat "$BUILD/test-$name/$name/feedback.txt"

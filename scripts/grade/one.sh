@@ -201,8 +201,8 @@ guest_files() {
 	if [ -f "$(where module)/Makefile" ]; then
 		mkdir "$work/submitted"
 		in_sandbox "$work/log/submitted.txt" 300 -r $tree -w "$work/out:/g/out" -w "$work/submitted:/g/built" \
-			sh -c "cp /g/src/module/* /g/built/ && make -C /g/src O=/g/out ARCH=$arch CC=$cc LOCALVERSION= M=/g/built modules"
-		if made "$work/submitted/helloModule.ko"; then
+			sh -c "cp /g/src/module/* /g/built/ && rm -f /g/built/*.ko && make -C /g/src O=/g/out ARCH=$arch CC=$cc LOCALVERSION= M=/g/built modules"
+		if [ $status = 0 ] && made "$work/submitted/helloModule.ko"; then
 			row module pass
 			set -- "$@" "$work/submitted/helloModule.ko:/submitted.ko"
 		else
@@ -238,7 +238,7 @@ guest() {
 		-display none -no-reboot -net none \
 		-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny \
 		-kernel /g/boot/bzImage -initrd /g/boot/initramfs \
-		-append "console=ttyS0 panic=-1 oops=panic no_timer_check tsc=nowatchdog log_buf_len=1M ignore_loglevel" \
+		-append "console=ttyS0 panic=-1 oops=panic no_timer_check tsc=nowatchdog log_buf_len=8M ignore_loglevel" \
 		-serial file:/g/console/console.txt -serial stdio
 	_whole=/dev/null
 	! made "$work/console/console.txt" || _whole=$work/console/console.txt

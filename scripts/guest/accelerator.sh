@@ -33,6 +33,7 @@ accelerator() {
 	*) die "KVM=$KVM: there is only KVM=on and KVM=off" ;;
 	esac
 	known=$BUILD/accelerator-$ARCH
+	[ -w /dev/kvm ] || ! grep -qsx kvm "$known" || rm -f "$known"
 	if [ ! -s "$known" ]; then
 		[ -r "$kernel" ] || { echo tcg; return; }
 		console=$(mktemp)

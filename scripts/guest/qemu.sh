@@ -45,7 +45,7 @@ machine=$("$TOP/scripts/guest/accelerator.sh" "$kernel" "$initramfs")
 set -- $machine -smp "${SMP:-2}" -m "${MEM:-512M}" \
 	-nodefaults -display none -no-reboot -kernel "$bzimage" -initrd "$initramfs" "$@"
 # On a busy host the guest must not conclude that its timer or clock is broken.
-append="console=ttyS0 panic=-1 oops=panic no_timer_check tsc=nowatchdog $append"
+append="console=ttyS0 panic=-1 oops=panic no_timer_check tsc=nowatchdog log_buf_len=4M $append"
 
 if [ "$interactive" ]; then
 	# Ctrl-A X ends QEMU; everything else, including Ctrl-C, goes to the guest.
@@ -69,7 +69,7 @@ relay() {
 	done
 }
 
-# The console must have warnings, whatever CONFIG=FILE and the work say.
+# The console must have warnings, whatever CONFIG=FILE says; the work may turn this off.
 {
 	status=0 begin=$(date +%s)
 	timeout --foreground -k 5 "$deadline" "$@" -append "$append ignore_loglevel" \

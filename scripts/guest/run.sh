@@ -4,14 +4,14 @@
 # usage: [ARCH=x86_64|i386] [CONFIG=...] [HANDOUT=1] [PROG=FILE.c|FILE.rs] [CMD=COMMAND] run.sh
 #        [ARCH=...] [PROG=...] [CMD=...] [BREAK=CALL] run.sh --gdb
 #
-# Boot the kernel and run the demo, which calls each system call and shows its
+# Build the kernel, boot it and run the demo, which calls each system call and shows its
 # result and the lines it logged, then the demo with Redis; with HANDOUT=1, the
 # handouts' programs instead, including 32-bit ones. With PROG, run that program,
 # which is /program in the guest; with CMD, run that command in the guest's shell,
 # with the selftests in /kselftest. The kernel log follows. The exit status is that
 # of the program or command.
 #
-# With --gdb, build the kernel with debug information (CONFIG=gdb), boot it stopped, and
+# With --gdb, the kernel has debug information (CONFIG=gdb); boot it stopped, and
 # attach gdb, with symbols loaded by lx-symbols and a breakpoint at the system call BREAK
 # (hello). The guest then runs the demo, PROG or CMD.
 
@@ -21,13 +21,13 @@ case ${1:-} in
 '') ;;
 --gdb)
 	command -v gdb >/dev/null || die "gdb is missing: install the package gdb"
-	export CONFIG=gdb HANDOUT=''
-	"$TOP/scripts/build/kernel.sh" ;;
+	export CONFIG=gdb HANDOUT='' ;;
 *) misused ;;
 esac
 gdb=${1:-}
 
 with_lock
+"$TOP/scripts/build/kernel.sh"
 set --
 if [ "${PROG:-}${CMD:-}" ]; then
 	work=program
@@ -56,6 +56,7 @@ if [ "${CMD:-}" ] || [ $work = demo ]; then
 	set -- "$@" "$file:/kselftest"
 fi
 "$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/inside/$work:/work" "$@"
+[ "$gdb" ] || keep_kernel
 drop_lock
 
 # with_gdb: in a session of its own, so that Ctrl-C goes to gdb only. The guest ends when
@@ -86,7 +87,7 @@ with_gdb() {
 [ ! "$gdb" ] || { with_gdb; exit; }
 
 status=0
-"$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-120}" "$(kernel_dir)" "$run/initramfs" || status=$?
+"$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-120}" "$run/kernel" "$run/initramfs" || status=$?
 [ $status = 0 ] || say "${CMD:-${PROG:-the demo}} ended with status $status"
 
 # A real program, if available.

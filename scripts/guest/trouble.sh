@@ -24,7 +24,12 @@ kernel BUG at
 (UBSAN|KASAN|KCSAN|KMSAN|KFENCE):
 kmemleak: [0-9]+ new
 rust_kernel: panicked
-watchdog: BUG
+watchdog: (BUG|CPU[0-9]+: Watchdog detected hard LOCKUP)
+softirq: huh, entered
+bad: scheduling from the idle thread
+irq [0-9]+: nobody cared
+([a-z_]+: )?Bad swap
+[^ ]+:[0-9]+: bad (pte|pmd|pud|p4d|pgd)
 DEBUG_LOCKS_WARN_ON
 unreferenced object
 refcount_t:

@@ -20,7 +20,7 @@ switch() {
 	git -C "$1" checkout -q ${2:+"$2"} -B series refs/series/next
 	git -C "$1" update-ref refs/series/written refs/series/next
 	git -C "$1" branch -q -f base refs/series/base
-	git -C "$1" config series.patches "$(series_id)"
+	git -C "$1" config series.patches "$id"
 }
 
 # no_own_work: stop if there is any.
@@ -55,9 +55,11 @@ fi
 	die "patches/ has marks of a merge conflict: resolve it first; nothing is changed:
 $conflicts"
 what=$(cat "$base/description" 2>/dev/null || echo the base)
+id=$(series_id)
 git -C "$base" rev-parse -q --verify base >/dev/null || die "git cannot read $base: see above"
 attempt "$BUILD/log/apply.log" "Applying patches/ to $what" "$TOP/scripts/series/apply.sh" "$base" "$BUILD/apply"
 [ "$status" = 0 ] || die "patches/ does not apply to $what; nothing is changed"
+[ "$(series_id)" = "$id" ] || die "patches/ has changed while it was applied; nothing is changed: try again"
 if [ -d "$TREE" ]; then
 	# That took a while.
 	no_own_work

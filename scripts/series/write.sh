@@ -51,6 +51,10 @@ if [ "$tree" = "$TREE" ]; then
 $changes"
 fi
 
+for part in patches rust-src selftests Documentation; do
+	[ ! -L "$to/$part" ] || die "$part/ is a link, and would be replaced by a folder; nothing is written"
+done
+
 new=$(mktemp -d "$BUILD/series.XXXXXX")
 at_exit "rm -rf '$new'"
 

@@ -45,7 +45,7 @@ cflags='-w -std=gnu11 -O2 -march=i686 -mregparm=3 -freg-struct-return -msoft-flo
 compile_rust() {
 	bindgen fuzz.h --rust-target 1.85 --use-core --with-derive-default --ctypes-prefix ffi \
 		--no-layout-tests --no-debug '.*' --newtype-enum N -o bindings.rs -- -target i386-linux-gnu \
-		-mregparm=3 -freg-struct-return '-Dregparm(n)=stdcall' &&
+		-mregparm=3 -freg-struct-return '-Dregparm(n)=regparm_##n' -Dregparm_0=stdcall -w &&
 		sed -i 's/extern "stdcall"/extern "efiapi"/' bindings.rs &&
 		: >none.rs &&
 		"$out/rust/host/regparm_lower" bindings.rs none.rs lowered.rs none.rs &&

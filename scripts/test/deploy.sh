@@ -180,10 +180,11 @@ step make <<END
 echo "\$*" >>"$tmp/made"
 cp -r "$tmp/built" "$tmp/build/kernel-x86_64-running-xxxhal"
 END
-echo '[ "$1 $3" = "-l -c" ] && echo "$2" >>"'"$tmp"'/made"; shift 5; exec make "$@"' | fake su
-works 'build and deploy' deploy BUILT= CONFIG=running SUDO_USER=me
+# What follows -- is the command, and su takes what is before as options, wherever it stands.
+echo '[ "$1 $2 $3 $4 $6 $7" = "-l -s /bin/sh -c me --" ] && echo "$6" >>"'"$tmp"'/made"; shift 8; exec make "$@"' | fake su
+works 'build and deploy' deploy BUILT= CONFIG=running SUDO_USER=me LINUX=/mine JOBS=3
 same 'what was built, and by whom' "$(paste -sd' ' "$tmp/made")" \
-	"me -C $tmp kernel ARCH=x86_64 CONFIG=running LOCALVERSION=-xxxhal"
+	"me -C $tmp kernel ARCH=x86_64 CONFIG=running LOCALVERSION=-xxxhal LINUX=/mine JOBS=3 V=0"
 works 'undeploy it' undeploy
 same 'nothing is left of it' "$(machine | diff - "$tmp/first")" ''
 refuses 'a build that fails' 'does not build' deploy BUILT= CONFIG=lean STOP='make echo does not build; exit 1'

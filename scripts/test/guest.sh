@@ -77,6 +77,13 @@ done <<'EOF'
 [    1.234567] rust_kernel: panicked at kernel/hello.rs:1:1:
 [    1.234567] kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)
 [    1.234567] Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000b
+[    1.234567] watchdog: CPU1: Watchdog detected hard LOCKUP on cpu 1
+[    1.234567] softirq: huh, entered softirq 3 NET_RX 12345678 with preempt_count 00000101, exited with 00000102?
+[    1.234567] bad: scheduling from the idle thread!
+[    1.234567] irq 9: nobody cared (try booting with the "irqpoll" option)
+[    1.234567] get_swap_device: Bad swap file entry 3ffffffffffff
+[    1.234567] Bad swap offset entry 3ffffffffffff
+[    1.234567] mm/memory.c:123: bad pmd 00000000deadbeef(0000000000000001)
 [    1.234567] UBSAN: array-index-out-of-bounds in kernel/fork.c:1:2
 BUG: KASAN: a kernel that does not log the time
 half a line of a program[    1.234567] BUG: KASAN: slab-use-after-free in f

@@ -55,5 +55,6 @@ tests=${1:-$("$TOP/scripts/build/selftests.sh" "$ARCH")}
 claim "redis-$ARCH"
 "$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$root:/" "$TOP/scripts/guest/inside/redis:/work" \
 	"$tests/rust_syscalls/pf:/usr/bin/pf" "$tests/rust_syscalls/cowstat:/usr/bin/cowstat"
+keep_kernel
 drop_lock
-exec "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-300}" "$(kernel_dir)" "$run/initramfs"
+exec "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-300}" "$run/kernel" "$run/initramfs"

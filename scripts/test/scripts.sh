@@ -366,6 +366,10 @@ meanwhile 'am*' 'echo //mine >>kernel/fork.c'
 works 'make tree while somebody edits' with_fakes sh -c '! scripts/series/tree.sh'
 same 'the edit is still there' "$(git -C "$tree" diff --stat | tail -n 1)" ' 1 file changed, 1 insertion(+)'
 git -C "$tree" checkout -q .
+meanwhile 'am*' "sed -i 's/^Because/Since/' ../../patches/0001*"
+works 'make tree while patches/ changes' with_fakes sh -c '! scripts/series/tree.sh'
+same 'is refused' "$(grep -c 'has changed while it was applied' "$tmp/output")" 1
+cp "$tmp"/patches/* "$repo/patches"
 works 'make tree with the old patches' scripts/series/tree.sh
 meanwhile '*format-patch*' 'git commit -q --allow-empty -m mine'
 works 'make series while somebody commits' with_fakes scripts/series/write.sh
@@ -394,6 +398,7 @@ mv "$repo/patches" "$tmp/elsewhere"
 ln -s "$tmp/elsewhere" "$repo/patches"
 works 'make tree with patches/ elsewhere' scripts/series/tree.sh
 same 'has all of them' "$(git -C "$tree" rev-list --count base..series)" 2
+refuses 'make series with patches/ elsewhere' 'patches/ is a link' scripts/series/write.sh
 rm "$repo/patches"
 cp -r "$tmp/elsewhere" "$repo/patches"
 sed -i 's/^+test$/+<<<<<<< HEAD\n+test\n+=======\n+tost\n+>>>>>>> x/; s/^+\([<=>]\{7\}\)/\1/' "$repo"/patches/0002*
@@ -825,7 +830,7 @@ cp -r "$class/plain" "$repo/scripts/grade/solutions/xxxhal/handout"
 printf '%s\n' '--- a/kernel/Makefile' '+++ b/kernel/Makefile' '@@ -1 +1,2 @@' ' # nothing' '+$(error no)' \
 	>"$repo/scripts/grade/faults/xxxhal/build.no.patch"
 for solved in 1 0 1; do
-	says 'a planted fault' '^1 passed, 0 failed' env KEEP="$tmp/hooks" $own_test
+	says 'a planted fault' '^1 passed, 0 failed' env KEEP="$tmp/hooks" $own_test.patch
 	same "begins with our solution as it is, built $solved times" "$(grep -c '^xxxhal: handout .* s$' "$tmp/output")" $solved
 	[ $solved = 1 ] || sed -i '1i another' "$repo/scripts/grade/solutions/xxxhal/handout/a.patch"
 done
@@ -881,6 +886,10 @@ done
 works 'the base of another kernel' env HANDOUT=xxxhal LINUX="$tmp/other-kernel" PATH="$tmp/fake:$path" scripts/grade/base.sh
 wait
 same 'ends a batch' "$(grep -o 'has replaced the base' "$tmp/two" | uniq) $(tail -n 1 "$tmp/two")" 'has replaced the base status 1'
+git -C "$repo/build/exercise-xxxhal" add -A
+git -C "$repo/build/exercise-xxxhal" commit -qm mine
+refuses 'make test of an exercise, on another kernel' 'made of another kernel' \
+	env HANDOUT=xxxhal LINUX="$tmp/other-kernel" PATH="$tmp/fake:$path" scripts/grade/hand-in.sh test
 
 # The disk, the architecture
 printf 'echo Filesystem 1024-blocks Used Available; echo disk 1000 900 102400\n' | fake df
@@ -1004,6 +1013,7 @@ refuses 'BENCH= of another kind' 'BENCH=tiem: there is only BENCH=time' env BENC
 refuses 'RUNS=0' 'RUNS=0: not a number of runs' env BENCH=time RUNS=0 scripts/bench/bench.sh
 refuses 'RUNS=20x' 'RUNS=20x: not a number of runs' env HANDOUT=xxxhal RUNS=20x scripts/grade/self-test.sh
 refuses 'FUZZ_SECONDS=090' 'FUZZ_SECONDS=090: not a number' env FUZZ_SECONDS=090 scripts/test/fuzz.sh
+refuses 'make of two kernels' 'one command for each' env -u MAKEFLAGS make kernel deb
 refuses 'PATCHES=--help' 'take no options' env -u MAKEFLAGS make grade HANDOUT=tp4 PATCHES=--help
 # The ratio of medians, where the median of the ratios is another; and the runs' extremes.
 printf '%s\tx\t%s\t%s\n' off 100 1 off 200 2 off 400 3 idle 220 1 idle 100 2 idle 500 3 >"$tmp/times"
@@ -1032,6 +1042,8 @@ echo 'echo 3 passed, 0 failed' | fake make
 says CI '^3 passed, 0 failed' with_fakes .ci/run
 echo 'echo "${TESTS:-all}"; echo 3 passed, 0 failed' | fake make
 says 'CI with a TESTS= in its environment' '^all$' with_fakes env TESTS=hello .ci/run
+echo 'echo "${MAKEFLAGS:-all}"; echo 3 passed, 0 failed' | fake make
+says 'CI that another make calls' '^all$' with_fakes env MAKEFLAGS=' -- TESTS=hello' .ci/run
 rm "$tmp/fake/make"
 
 # Kernels
@@ -1163,6 +1175,8 @@ same 'is in it' "$(grep -c '^CONFIG_MINE=y$' "$out-my/.config")" 1
 same 'what was there is kept' "$(cat "$out-my/.config.yours")" mine
 works 'CONFIG= compressed' configured CONFIG=my.config.gz
 same 'is in it, too' "$(grep -c '^CONFIG_MINE=y$' "$out-my.config.gz/.config")" 1
+head -c 20 "$repo/my.config.gz" >"$repo/half.config.gz"
+refuses 'CONFIG= compressed and cut off' 'compressed, but not whole' configured CONFIG=half.config.gz
 printf 'CONFIG_MINE=y\nCONFIG_OURS = y\n' >"$repo/typo.config"
 refuses 'CONFIG= with a line that Kconfig does not read' 'CONFIG_OURS = y: Kconfig would not' configured CONFIG=typo.config
 refuses 'CONFIG= is something else' 'is not a configuration' configured CONFIG=Makefile
@@ -1226,6 +1240,12 @@ echo 'printf "BUG kmalloc-64 (Not tainted): Poison overwritten\nreboot: now\n" >
 refuses 'a report of SLUB' 'shows trouble' guest slub
 echo 'printf "Linux\n** 7 printk messages dropped **\nreboot: now\n" >"$console"; printf "\001exit 0\n"' >lossy
 refuses 'a console that lacks some of the log' 'lacks some of it' guest lossy
+echo '** 7 printk messages dropped **' >lossy.log
+says 'a console that lacks some of the log, in grading' '^sound fail .*messages are lost' awk -v nonce=n -v ended=1 \
+	-f "$repo/scripts/grade/console.awk" "$repo/scripts/grade/reports" "$tmp/lossy.log"
+works 'of a guest that was stopped' awk -v nonce=n -v ended=0 -v how='was stopped' -f "$repo/scripts/grade/console.awk" \
+	"$repo/scripts/grade/reports" /dev/null
+same 'no row passes' "$(cat "$tmp/output")" 'sound fail the guest was stopped'
 echo '[    1.000000] BUG kmalloc-64 (Not tainted): Poison overwritten' >slub.log
 says 'the same in grading' '^memory fail' awk -v nonce=n -v ended=1 -f "$repo/scripts/grade/console.awk" "$repo/scripts/grade/reports" "$tmp/slub.log"
 refuses 'a QEMU that is killed' 'QEMU failed with status 137' guest killed
@@ -1427,7 +1447,7 @@ if grep -q '^ID=debian' /etc/os-release; then
 fi
 cat <<'END' | fake apt-get
 case $* in
-*-s*) ;;
+'-s '*) ;;
 *install*) [ -e "$TMPDIR/finished" ] || { echo "E: dpkg was interrupted, you must manually run ..."; exit 100; } ;;
 esac
 END

@@ -29,7 +29,7 @@ printf '#!/bin/sh\nexec %s -m32 "$@"\n' "${CC#ccache }" >"$tmp/i686-linux-gnu-gc
 chmod +x "$tmp/i686-linux-gnu-gcc"
 PATH=$PATH:$tmp
 
-rm -rf "$debs"
+rm -rf "$debs" "$BUILD"/linux-*_*.deb
 run_logged "$BUILD/log/deb-$ARCH.log" "packages of $(cat "$kernel/include/config/kernel.release") for $ARCH" \
 	kmake "$kernel" bindeb-pkg DPKG_FLAGS=-d KDEB_COMPRESS=zstd KDEB_CHANGELOG_DIST=unstable
 mkdir "$debs"

@@ -24,10 +24,12 @@ done
 	die "this machine does not boot by GRUB: there is no grub-mkconfig or no $grub_cfg"
 
 if [ ! "${BUILT:-}" ]; then
-	set -- make -C "$TOP" kernel ARCH="$ARCH" CONFIG="$CONFIG" ${HANDOUT:+HANDOUT=1} LOCALVERSION="$SUFFIX"
+	set -- make -C "$TOP" kernel ARCH="$ARCH" CONFIG="$CONFIG" ${HANDOUT:+HANDOUT=1} LOCALVERSION="$SUFFIX" \
+		${LINUX:+"LINUX=$LINUX"} ${LINUX_TARBALL:+"LINUX_TARBALL=$LINUX_TARBALL"} ${LLVM:+"LLVM=$LLVM"} \
+		${RUST_LIB_SRC:+"RUST_LIB_SRC=$RUST_LIB_SRC"} ${KERNEL_ORG:+"KERNEL_ORG=$KERNEL_ORG"} JOBS="$JOBS" V="$V"
 	# Who has called sudo also owns build/, and has the compilers.
 	# shellcheck disable=SC2016 # for that shell
-	[ "${SUDO_USER:-root}" = root ] || set -- su -l "$SUDO_USER" -c 'exec "$0" "$@"' "$@"
+	[ "${SUDO_USER:-root}" = root ] || set -- su -l -s /bin/sh -c 'exec "$0" "$@"' "$SUDO_USER" -- "$@"
 	"$@"
 	BUILT=$(LOCALVERSION=$SUFFIX && kernel_dir)
 fi
