@@ -366,7 +366,8 @@ mod tests {
     fn divisions() -> crate::error::Result {
         // To print these, `core` divides. On 32 bits, the compiler calls a function for that.
         let (big, small) = core::hint::black_box((u64::MAX, i64::MIN));
-        let text = crate::str::CString::try_from_fmt(crate::fmt!("{big} {small} {big:e}"))?;
+        let text =
+            crate::str::CString::try_from_fmt(crate::prelude::fmt!("{big} {small} {big:e}"))?;
 
         assert!(*text == *c"18446744073709551615 -9223372036854775808 1.8446744073709551615e19");
         Ok(())
