@@ -34,7 +34,7 @@ for tool in update-initramfs dracut mkinitcpio; do
 done
 PATH=$tmp/fake:$PATH
 export TMPDIR="$tmp"
-unset SAME_WORLD BUILD_LOCKED BUILT SUFFIX SUDO_USER CONFIG HANDOUT
+unset SAME_WORLD BUILD_LOCKED BUILT SUFFIX SUDO_USER CONFIG HANDOUT LINUX LINUX_TARBALL LLVM RUST_LIB_SRC KERNEL_ORG JOBS V
 
 # fake NAME: a command that does what standard input says. A step is a fake that can fail,
 # or be interrupted, in the middle.
@@ -182,9 +182,9 @@ cp -r "$tmp/built" "$tmp/build/kernel-x86_64-running-xxxhal"
 END
 # What follows -- is the command, and su takes what is before as options, wherever it stands.
 echo '[ "$1 $2 $3 $4 $6 $7" = "-l -s /bin/sh -c me --" ] && echo "$6" >>"'"$tmp"'/made"; shift 8; exec make "$@"' | fake su
-works 'build and deploy' deploy BUILT= CONFIG=running SUDO_USER=me LINUX=/mine JOBS=3
+works 'build and deploy' deploy BUILT= CONFIG=running SUDO_USER=me LINUX=/mine LLVM=-18 JOBS=3
 same 'what was built, and by whom' "$(paste -sd' ' "$tmp/made")" \
-	"me -C $tmp kernel ARCH=x86_64 CONFIG=running LOCALVERSION=-xxxhal LINUX=/mine JOBS=3 V=0"
+	"me -C $tmp kernel ARCH=x86_64 CONFIG=running LOCALVERSION=-xxxhal LINUX=/mine LLVM=-18 JOBS=3 V=0"
 works 'undeploy it' undeploy
 same 'nothing is left of it' "$(machine | diff - "$tmp/first")" ''
 refuses 'a build that fails' 'does not build' deploy BUILT= CONFIG=lean STOP='make echo does not build; exit 1'
