@@ -33,13 +33,17 @@ root=$(git -C "$tree" rev-list --max-parents=0 HEAD)
 [ "$(git -C "$tree" rev-list --count "$root..HEAD")" != 0 ] || die "$tree has no commit of yours"
 [ ! "$(git -C "$tree" rev-list --merges "$root..HEAD")" ] || die "$tree has a merge; patches have none: rebase it"
 
+# kernel_of REPOSITORY COMMIT: what it has besides exercise/, whose texts may be newer here.
+kernel_of() {
+	git --git-dir="$1" ls-tree "$2" | grep -v '	exercise$'
+}
+
 new=$BUILD/hand-in.$$
 at_exit "rm -rf '$new'"
 mkdir -p "$new"
 if [ "${1:-}" = test ]; then
 	source=$(HANDOUT=$name "$TOP/scripts/setup/source.sh")
-	base=$(root "$source")
-	[ "$(git --git-dir="$source" ls-tree "$base" | grep -v '	exercise$')" = "$(git -C "$tree" ls-tree "$root" | grep -v '	exercise$')" ] ||
+	[ "$(kernel_of "$source" "$(root "$source")")" = "$(kernel_of "$tree/.git" "$root")" ] ||
 		die "$tree was made of another kernel than what grades it: give the LINUX= of 'make exercise'"
 	git -C "$tree" format-patch -q --no-signature -o "$new/$name/patch" "$root..HEAD"
 	HANDOUT=$name "$HERE/grade.sh" "$new/$name" "$BUILD/test-$name"

@@ -14,9 +14,10 @@
 . "$(dirname "$0")/lib.sh"
 for pattern; do
 	shift
-	set -- "$@" "${pattern%.patch}"
+	pattern=${pattern%.patch}
+	set -- "$@" "$pattern"
 	[ "$(find "$HERE/solutions/$name" "$HERE/faults/$name" -mindepth 1 -maxdepth 1 \
-		\( -name "${pattern%.patch}" -o -name "${pattern%.patch}.patch" \))" ] ||
+		\( -name "$pattern" -o -name "$pattern.patch" \))" ] ||
 		die "TESTS=$pattern: there are no such tests"
 done
 # Only for what follows; a user's environment may have them, and KEEP= removes a folder.

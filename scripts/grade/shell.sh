@@ -40,7 +40,4 @@ done
 export ARCH="$arch" CONFIG=grade
 "$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$@"
 drop_lock
-size=$(stty size)
-[ "$size" != '0 0' ] || size='24 80'
-exec "$TOP/scripts/guest/qemu.sh" -i -d "$run" \
-	-a "quiet TERM=${TERM:-vt100} ROWS=${size% *} COLS=${size#* }" "$out" "$run/initramfs"
+exec "$TOP/scripts/guest/qemu.sh" -i -d "$run" "$out" "$run/initramfs"

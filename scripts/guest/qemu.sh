@@ -48,6 +48,10 @@ set -- $machine -smp "${SMP:-2}" -m "${MEM:-512M}" \
 append="console=ttyS0 panic=-1 oops=panic no_timer_check tsc=nowatchdog log_buf_len=4M $append"
 
 if [ "$interactive" ]; then
+	# Some terminals do not know their size.
+	size=$(stty size)
+	[ "$size" != '0 0' ] || size='24 80'
+	append="$append quiet TERM=${TERM:-vt100} ROWS=${size% *} COLS=${size#* }"
 	# Ctrl-A X ends QEMU; everything else, including Ctrl-C, goes to the guest.
 	status=0
 	"$@" -append "$append" -chardev stdio,id=console,mux=on,signal=off,logfile="$console" \

@@ -3,9 +3,9 @@
 #
 # usage: [ARCH=x86_64|i386] [CONFIG=...] [HANDOUT=1] [ADD=PATH...] shell.sh
 #
-# Build the kernel, and boot it with an interactive shell. The files and folders in ADD are copied
-# to the guest's /root. With HANDOUT=1 there is a C library for dynamically linked
-# programs.
+# Build the kernel, and boot it with an interactive shell. The files and folders in ADD
+# are copied to the guest's /root. With HANDOUT=1 there is a C library for dynamically
+# linked programs.
 #
 # 'exit' ends the guest; Ctrl-A X always ends QEMU. Ctrl-C goes to the guest.
 
@@ -35,7 +35,4 @@ done
 keep_kernel
 drop_lock
 
-size=$(stty size)
-[ "$size" != '0 0' ] || size='24 80'
-exec "$TOP/scripts/guest/qemu.sh" -i -d "$run" \
-	-a "quiet TERM=${TERM:-vt100} ROWS=${size% *} COLS=${size#* }" "$run/kernel" "$run/initramfs"
+exec "$TOP/scripts/guest/qemu.sh" -i -d "$run" "$run/kernel" "$run/initramfs"

@@ -81,14 +81,14 @@ in_guest() {
 		"$selftests:/kselftest" "$run/choice:/choice"
 	setsid "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-600}" -a 'kunit.enable=1 kunit.autorun=1' \
 		"$out" "$run/initramfs" >"$run/output" 2>"$run/errors" 7>&- 9>&- &
-	guest=$! status=0 _from=$(date +%s)
+	guest=$! status=0 took=$(date +%s)
 	while kill -0 $guest 2>/dev/null; do
 		! noticed || kill -- -$guest 2>/dev/null || :
 		sleep 1
 	done
 	wait $guest || status=$?
 	guest=''
-	echo $(($(date +%s) - _from)) >"$BUILD/log/guest.seconds"
+	took=$(($(date +%s) - took))
 	kunit_results || :
 	if ! noticed && [ $status != 0 ]; then
 		# A guest that is stopped hangs only if it had three times as long as usual.
@@ -145,7 +145,7 @@ result() {
 mutant() {
 	! result "$@" || return 0
 	# How many seconds the guest of the unchanged kernel takes.
-	usual=0
+	usual=0 took=0
 	[ "$2" = unchanged ] || usual=$(grep "	$1	unchanged	" "$results.tsv" | tail -n 1 | cut -f7)
 	[ "$prepared" = "$1" ] || prepare "$1"
 	_begin=$(date +%s)
@@ -154,7 +154,7 @@ mutant() {
 	[ "$2" != unchanged ] || [ "$verdict" = LIVES ] || die "$1 fails without a mutant: $detail"
 	[ "$verdict" != FAIL ] || return 0
 	printf '%s\t' "$key" "$1" "$2" "$verdict" "$detail" >>"$results.tsv"
-	printf '%s\t%s\n' $(($(date +%s) - _begin)) "$(cat "$BUILD/log/guest.seconds" 2>/dev/null || echo 0)" >>"$results.tsv"
+	printf '%s\t%s\n' $(($(date +%s) - _begin)) "$took" >>"$results.tsv"
 }
 
 printf '.. list-table::\n   :header-rows: 1\n\n   * - Area\n     - Mistake\n     - Noticed by\n' >"$results.rst"
