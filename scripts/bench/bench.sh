@@ -144,7 +144,7 @@ measure() {
 	"llvm-size${LLVM#1}" -A "$1/vmlinux" |
 		awk -v column="${2:-idle}" '$1 == ".text" { print column "\ttext\t" $2 }' >>"$results"
 	# shellcheck disable=SC2086 # two words, or none
-	SMP=${3:-1} "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-600}" -a norandmaps \
+	SMP=${3:-1} "$TOP/scripts/guest/qemu.sh" -d "$run" -t 600 -a norandmaps \
 		"$1" "$run/initramfs" $clock -rtc base=2026-01-01,clock=vm >"$_output" || {
 		_status=$?
 		cat "$_output"

@@ -239,7 +239,7 @@ guest() {
 		-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny \
 		-kernel /g/boot/bzImage -initrd /g/boot/initramfs \
 		-append "console=ttyS0 panic=-1 oops=panic no_timer_check tsc=nowatchdog log_buf_len=8M ignore_loglevel" \
-		-serial file:/g/console/console.txt -serial stdio
+		-serial file:/g/console/console.txt -serial stdio -serial null
 	_whole=/dev/null
 	! made "$work/console/console.txt" || _whole=$work/console/console.txt
 	head -c 1000000 "$_whole" | tr -d '\r' >"$_console"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# usage: [ARCH=x86_64|i386] [KVM=on|off] [SMP=2] [MEM=512M]
+# usage: [ARCH=x86_64|i386] [KVM=on|off] [SMP=2] [MEM=512M] [DEADLINE=SECONDS]
 #        qemu.sh [OPTION]... KERNEL INITRAMFS [QEMU-ARGUMENT]...
 #
 # Start a guest without a disk (those with one: scripts/vm/start.sh). Boot KERNEL, a build
@@ -11,7 +11,7 @@
 #
 #   -d DIR      the folder for console.log and the like, claimed by the caller; the
 #               default is a new one in build/run
-#   -t SECONDS  deadline (60)
+#   -t SECONDS  deadline (60), if DEADLINE does not say another
 #   -a TEXT     append to the kernel's command line
 #   -i          interactive: a shell on this terminal, no deadline
 
@@ -29,6 +29,7 @@ while getopts d:t:a:i option; do
 done
 shift $((OPTIND - 1))
 [ $# -ge 2 ] || misused
+deadline=${DEADLINE:-$deadline}
 kernel=$1 initramfs=$2
 shift 2
 
@@ -59,29 +60,16 @@ if [ "$interactive" ]; then
 	exit $status
 fi
 
-# relay: pass on the output of the guest's work; init ends it with the exit status.
-relay() {
-	mark=$(printf '\001exit ')
-	while IFS= read -r line || [ "$line" ]; do
-		case $line in
-		*"$mark"*)
-			echo "${line#*"$mark"}" >"$dir/status"
-			line=${line%%"$mark"*}
-			[ "$line" ] || continue ;;
-		esac
-		printf '%s\n' "$line"
-	done
-}
-
 # The console must have warnings, whatever CONFIG=FILE says; the work may turn this off.
+# QEMU does not mind if its output is lost; cat does.
 {
 	status=0 begin=$(date +%s)
-	timeout --foreground -k 5 "$deadline" "$@" -append "$append ignore_loglevel" \
-		-serial file:"$console" -serial stdio </dev/null 2>"$dir/qemu.log" || status=$?
+	timeout --foreground -k 5 "$deadline" "$@" -append "$append ignore_loglevel" -serial file:"$console" \
+		-serial stdio -serial file:"$dir/status" </dev/null 2>"$dir/qemu.log" || status=$?
 	# What timeout has not ended, somebody else has, such as the kernel out of memory.
 	[ $(($(date +%s) - begin)) -ge "$deadline" ] || [ $status = 0 ] || status="$status, before its time"
 	echo "$status" >"$dir/qemu.status"
-} | relay
+} | cat
 
 qemu_status=$(cat "$dir/qemu.status")
 failure=''
@@ -111,4 +99,4 @@ $found"
 *) [ "$failure" ] || failure="the kernel's log cannot be searched" ;;
 esac
 [ ! "$failure" ] || die "$failure (console: $console)"
-exit "$(cat "$dir/status")"
+exit "$(tr -d '\r' <"$dir/status")"

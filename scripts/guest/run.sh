@@ -21,7 +21,7 @@ case ${1:-} in
 '') ;;
 --gdb)
 	command -v gdb >/dev/null || die "gdb is missing: install the package gdb"
-	export CONFIG=gdb HANDOUT='' ;;
+	export CONFIG=gdb HANDOUT='' DEADLINE=1000000 ;;
 *) misused ;;
 esac
 gdb=${1:-}
@@ -69,7 +69,7 @@ with_gdb() {
 	esac
 	grep -q " $stub\$" "$out/System.map" || die "BREAK=$BREAK: there is no system call of that name"
 	cd "$run" || exit
-	setsid "$TOP/scripts/guest/qemu.sh" -d "$run" -t 1000000 "$out" "$run/initramfs" \
+	setsid "$TOP/scripts/guest/qemu.sh" -d "$run" "$out" "$run/initramfs" \
 		-S -gdb unix:gdb.socket,server=on,wait=off >"$run/log" 2>&1 &
 	guest=$!
 	at_exit "kill -- -$guest 2>/dev/null || :"
@@ -87,11 +87,11 @@ with_gdb() {
 [ ! "$gdb" ] || { with_gdb; exit; }
 
 status=0
-"$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-120}" "$run/kernel" "$run/initramfs" || status=$?
+"$TOP/scripts/guest/qemu.sh" -d "$run" -t 120 "$run/kernel" "$run/initramfs" || status=$?
 [ $status = 0 ] || say "${CMD:-${PROG:-the demo}} ended with status $status"
 
 # A real program, if available.
 redis=0
-[ $work != demo ] || "$TOP/scripts/test/redis.sh" "$file" || redis=$?
+[ $work != demo ] || "$TOP/scripts/test/redis.sh" "$file" "$run/kernel" || redis=$?
 [ $redis = 0 ] || [ $redis = 3 ] || { say "the demo with Redis ended with status $redis"; status=1; }
 exit $status

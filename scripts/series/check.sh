@@ -3,7 +3,7 @@
 #
 # usage: [ARCH=x86_64|i386] check.sh [CHECK...]
 #
-# Check the repository; say nothing if all is well.
+# Check the repository; say nothing if all is well, but what is being checked on a terminal.
 #
 #   apply       git am patches/*.patch applies to the base
 #   mirrors     patches/, rust-src/, selftests/ and Documentation/ are what
@@ -141,7 +141,9 @@ all_written
 failed=
 [ $# != 0 ] || set -- apply mirrors checkpatch rustfmt shellcheck mandoc claims mutants names clippy
 for check; do
+	[ ! -t 2 ] || printf '\r\033[K%s ...' "$check" >&2
 	isolated "check_$check" >"$BUILD/log/check-$check.log" 2>&1
+	[ ! -t 2 ] || printf '\r\033[K' >&2
 	[ "$status" != 0 ] || [ -s "$BUILD/log/check-$check.log" ] || continue
 	failed="$failed $check"
 	say "check: $check:"

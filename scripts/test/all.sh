@@ -109,7 +109,7 @@ guest() {
 	[ "$debug$1" != x86_64/x86_64 ] || _blocks=' cow_track.blocks=80000'
 
 	{
-		ARCH=$_arch "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-1800}" \
+		ARCH=$_arch "$TOP/scripts/guest/qemu.sh" -d "$run" -t 1800 \
 			-a "kunit.enable=1 kunit.autorun=1${debug:+ DEBUG_TEST=1}$_blocks" \
 			"$run/kernel" "$run/initramfs" && : >"$run/ended-well"
 	} | tee "$run/output" | grep --line-buffered -aE '^(not )?ok ' || :

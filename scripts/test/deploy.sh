@@ -17,6 +17,7 @@
 if [ ! "${DEPLOY_TEST:-}" ]; then
 	set -- --mount
 	[ "$(id -u)" = 0 ] || set -- --mount --map-root-user
+	unshare "$@" true || die "no mount namespace: a container needs CAP_SYS_ADMIN for this test"
 	! mkdir /lib/modules 2>/dev/null || at_exit 'rmdir /lib/modules'
 	DEPLOY_TEST=1 unshare "$@" "$0"
 	exit

@@ -48,7 +48,7 @@ guest() {
 	drop_lock
 
 	_before=$failed _status=0
-	"$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-$((FUZZ_SECONDS + 900))}" -a cow_track.blocks=6 \
+	"$TOP/scripts/guest/qemu.sh" -d "$run" -t $((FUZZ_SECONDS + 900)) -a cow_track.blocks=6 \
 		"$run/kernel" "$run/initramfs" >"$run/output" || _status=$?
 	sed "s|^# steps: \(.*\)|repeat it: make fuzz MODES=$1 STEPS='\1'|; s|^|$1: |" "$run/output"
 	add_sum "$1" "$(tail -n 1 "$run/output")"

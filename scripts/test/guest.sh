@@ -37,26 +37,29 @@ ends 'no such symbol' 1 'CONFIG_NO_SUCH_THING=y: Kconfig drops it' configured CO
 ends 'to turn off no such symbol' 1 'CONFIG_NO_SUCH_THING=n: Kconfig drops it' configured '# CONFIG_NO_SUCH_THING is not set'
 ends 'a value out of range' 1 'CONFIG_NR_CPUS=100000: Kconfig makes it' configured CONFIG_NR_CPUS=100000
 
-# guest DEADLINE LINE…: run these lines as the guest's work.
+# guest LINE…: run these lines as the guest's work.
 guest() {
-	_deadline=$1
-	shift
 	printf '#!/bin/sh\n' >"$tmp/work"
 	printf '%s\n' "$@" >>"$tmp/work"
 	chmod +x "$tmp/work"
 	"$TOP/scripts/build/initramfs.sh" "$tmp/cpio" "$tmp/work:/work" &&
-		"$TOP/scripts/guest/qemu.sh" -t "$_deadline" "$(kernel_dir)" "$tmp/cpio"
+		"$TOP/scripts/guest/qemu.sh" -t 120 "$(kernel_dir)" "$tmp/cpio"
 }
 
-ends 'the status of the work' 7 'no newline' guest 120 'printf "no newline"' 'exit 7'
-ends 'a guest that hangs' 1 'still running after 20 s' guest 20 'sleep 1000'
-ends 'a guest that powers off' 1 'without a result' guest 120 'poweroff -f'
-ends 'a guest that crashes' 1 'Kernel panic' guest 120 'echo c >/proc/sysrq-trigger'
-ends 'a guest whose kernel warns' 1 'WARNING: kernel/fork.c' guest 120 \
+hang() (
+	export DEADLINE=20
+	guest 'sleep 1000'
+)
+
+ends 'the status of the work' 7 'no newline' guest 'printf "no newline"' 'exit 7'
+ends 'a guest that hangs' 1 'still running after 20 s' hang
+ends 'a guest that powers off' 1 'without a result' guest 'poweroff -f'
+ends 'a guest that crashes' 1 'Kernel panic' guest 'echo c >/proc/sysrq-trigger'
+ends 'a guest whose kernel warns' 1 'WARNING: kernel/fork.c' guest \
 	'echo "<4>WARNING: kernel/fork.c:1 at f+0x0/0x10" >/dev/kmsg'
-ends 'a guest that silences its kernel, which then warns' 1 'WARNING: kernel/fork.c' guest 120 'dmesg -n 1' \
+ends 'a guest that silences its kernel, which then warns' 1 'WARNING: kernel/fork.c' guest 'dmesg -n 1' \
 	'echo "<4>WARNING: kernel/fork.c:1 at f+0x0/0x10" >/dev/kmsg'
-ends 'a user who logs such words' 0 '' guest 120 'echo "<4>user says BUG: WARNING: Oops" >/dev/kmsg'
+ends 'a user who logs such words' 0 '' guest 'echo "<4>user says BUG: WARNING: Oops" >/dev/kmsg'
 
 # logged LINE: run scripts/guest/trouble.sh on a log with LINE.
 logged() {

@@ -33,7 +33,7 @@ run() {
 	ARCH=$1 "$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$run/nothing:/work"
 	(ARCH=$1; keep_kernel)
 	drop_lock
-	ARCH=$1 "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-300}" \
+	ARCH=$1 "$TOP/scripts/guest/qemu.sh" -d "$run" -t 300 \
 		"$run/kernel" "$run/initramfs" >&2 ||
 		fail "kunit $1: the guest ended with status $?"
 	judge_kunit "kunit-$1"

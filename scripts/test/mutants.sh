@@ -79,7 +79,7 @@ in_guest() {
 	choose "$selftests/kselftest-list.txt"
 	"$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$TOP/scripts/guest/inside/kselftest:/work" \
 		"$selftests:/kselftest" "$run/choice:/choice"
-	setsid "$TOP/scripts/guest/qemu.sh" -d "$run" -t "${DEADLINE:-600}" -a 'kunit.enable=1 kunit.autorun=1' \
+	setsid "$TOP/scripts/guest/qemu.sh" -d "$run" -t 600 -a 'kunit.enable=1 kunit.autorun=1' \
 		"$out" "$run/initramfs" >"$run/output" 2>"$run/errors" 7>&- 9>&- &
 	guest=$! status=0 took=$(date +%s)
 	while kill -0 $guest 2>/dev/null; do

@@ -13,7 +13,7 @@
 
 tmp=$(mktemp -d)
 at_exit "rm -rf '$tmp'"
-unset BUSYBOX LINUX LINUX_TARBALL LLVM RUST_LIB_SRC LOCALVERSION BUILD_LOCKED HANDOUT V GOALS CONFIG PROG ADD CMD SAME_WORLD
+unset BUSYBOX LINUX LINUX_TARBALL LLVM RUST_LIB_SRC LOCALVERSION BUILD_LOCKED HANDOUT V GOALS CONFIG PROG ADD CMD SAME_WORLD DEADLINE
 export XDG_CACHE_HOME="$tmp/cache" TMPDIR="$tmp" KVM=off
 export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0='A User'
 export GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1=user@localhost
@@ -26,6 +26,7 @@ repo=$tmp/repo tree=$tmp/repo/build/linux
 mkdir "$tmp/caller" "$tmp/hooks"
 printf '#!/bin/sh\nexit 1\n' | tee "$tmp/hooks/reference-transaction" >"$tmp/hooks/post-checkout"
 chmod +x "$tmp/hooks"/*
+[ -x "$tmp/hooks/post-checkout" ] || die "no program can be run in $tmp: set TMPDIR= to another folder"
 git init -q "$tmp/caller"
 sleep 0.01
 touch "$tmp/before"
@@ -1204,7 +1205,10 @@ cat <<-'END' | fake qemu-system-x86_64
 	case $* in *--version*) echo 'QEMU emulator version 9.0.0'; exit ;; esac
 	for word; do
 		case $last in -initrd) initrd=$word ;; esac
-		case $word in file:*) console=${word#file:} ;; esac
+		case $word in
+		file:*/console.log) console=${word#file:} ;;
+		file:*/status) status=${word#file:} ;;
+		esac
 		last=$word
 	done
 	. "${FAKE_GUEST:-$initrd}"
@@ -1213,10 +1217,10 @@ echo 'case $* in *7) exit 71 ;; esac; exec /usr/bin/flock "$@"' | fake flock
 refuses 'a disk without locks' 'guest.99 cannot be locked' with_fakes timeout 60 scripts/guest/qemu.sh "$out" /none
 rm "$tmp/fake/flock"
 cd "$tmp"
-echo 'case $* in *ignore_loglevel*) printf "Linux\nreboot: now\n" >"$console"; printf "well\n\001exit 0\n" ;; esac' >good
-echo 'echo Linux >"$console"; printf "\001exit 0\n"' >full
-echo 'printf "BUG: KASAN: bad\nreboot: now\n" >"$console"; printf "\001exit 1\n"; sleep 1' >bad
-echo 'printf "\001exit 0\n"' >mute
+echo 'case $* in *ignore_loglevel*) printf "Linux\nreboot: now\n" >"$console"; printf "a\\000b"; echo 0 >"$status" ;; esac' >good
+echo 'echo Linux >"$console"; echo 0 >"$status"' >full
+echo 'printf "BUG: KASAN: bad\nreboot: now\n" >"$console"; echo 1 >"$status"; sleep 1' >bad
+echo 'echo 0 >"$status"' >mute
 echo 'echo the address is in use >&2; exit 1' >dead
 echo 'kill -9 $$' >killed
 guest() {
@@ -1235,10 +1239,13 @@ done <<-END
 END
 says 'what was seen is kept' '^qemu-system-x86_64 -accel tcg ' with_fakes env -u KVM FAKE_GUEST=/dev/null scripts/guest/accelerator.sh
 works 'a guest' guest good
+same 'its output, with what is no text' "$(od -An -c "$tmp/output" | tr -d ' ')" 'a\0b'
+refuses 'a guest whose output cannot be written' 'No space left' with_fakes \
+	sh -c "scripts/guest/qemu.sh $out $tmp/good >/dev/full"
 refuses 'a report without a time' 'shows trouble' guest bad
-echo 'printf "BUG kmalloc-64 (Not tainted): Poison overwritten\nreboot: now\n" >"$console"; printf "\001exit 0\n"' >slub
+echo 'printf "BUG kmalloc-64 (Not tainted): Poison overwritten\nreboot: now\n" >"$console"; echo 0 >"$status"' >slub
 refuses 'a report of SLUB' 'shows trouble' guest slub
-echo 'printf "Linux\n** 7 printk messages dropped **\nreboot: now\n" >"$console"; printf "\001exit 0\n"' >lossy
+echo 'printf "Linux\n** 7 printk messages dropped **\nreboot: now\n" >"$console"; echo 0 >"$status"' >lossy
 refuses 'a console that lacks some of the log' 'lacks some of it' guest lossy
 echo '** 7 printk messages dropped **' >lossy.log
 says 'a console that lacks some of the log, in grading' '^sound fail .*messages are lost' awk -v nonce=n -v ended=1 \
@@ -1254,6 +1261,10 @@ mkdir -p "$tmp/twice"
 works 'a guest in a folder of the caller' with_fakes scripts/guest/qemu.sh -d "$tmp/twice" "$out" "$tmp/good"
 refuses 'one without a result after it' 'ended without a result' with_fakes scripts/guest/qemu.sh -d "$tmp/twice" "$out" "$tmp/early"
 refuses 'a guest without a log' 'cut short' guest mute
+echo 'exec sleep 50' >slow
+export DEADLINE=1
+refuses 'a guest with less time' 'still running after 1 s' guest slow
+unset DEADLINE
 refuses 'a guest beside a full disk' 'cut short' guest full
 { hostile guest bad >two 2>&1 || echo $? >two; } &
 bad=$!
@@ -1266,7 +1277,7 @@ cd "$repo/build/run/program-x86_64"
 same 'the command is in the guest' "$(cpio --quiet -i --to-stdout command <initramfs)" '/program $1'
 same 'and all is for everybody' "$(cpio --quiet -tv <initramfs | grep -c '^.......---')" 0
 cd "$tmp"
-echo 'printf "Linux\nreboot: now\n" >"$console"; printf "TAP version 13\n1..1\n# selftests: c: a_2\n# TAP version 13\n# 1..2\n# ok 1 x\n# ok 2 y\nok 1 selftests: c: a_2\n\001exit 0\n"' >ktap
+echo 'printf "Linux\nreboot: now\n" >"$console"; printf "TAP version 13\n1..1\n# selftests: c: a_2\n# TAP version 13\n# 1..2\n# ok 1 x\n# ok 2 y\nok 1 selftests: c: a_2\n"; echo 0 >"$status"' >ktap
 says 'make test TESTS=' '^2 passed' with_fakes env FAKE_GUEST="$tmp/ktap" MODES=x86_64/x86_64 TESTS='*_2.x a_2.y' scripts/test/all.sh
 same 'the choice is in the guest' "$(cpio --quiet -i --to-stdout choice <"$repo/build/run/test-x86_64-x86_64/initramfs" |
 	paste -sd';')" 'set -- "$@" -t c:a_2;export KSELFTEST_A_2_ARGS=" x y"'
