@@ -219,6 +219,8 @@ fi
 rm -f "$out/.built"
 asked=$(asked | sha256sum)
 configure
+# git does not see all of these.
+[ ! -e "$out/.begun" ] || edited -exec touch {} +
 renew "$out"
 : >"$out/.begun"
 before=$(inputs)

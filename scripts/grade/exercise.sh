@@ -14,17 +14,17 @@
 with_lock
 tree=$BUILD/exercise-$name
 [ ! -e "$tree" ] || die "$tree exists, and may have work of yours: move or remove it first"
-at_exit "rm -rf '$tree.new'"
+new=$(mktemp -d "$BUILD/exercise.XXXXXX")
+at_exit "rm -rf '$new'"
 
 checkout() {
 	need_space "$BUILD" 2600 "a kernel tree in build/"
-	rm -rf "$tree.new"
-	git clone -q --no-checkout --single-branch -b base "$(HANDOUT=$name "$TOP/scripts/setup/source.sh")" "$tree.new"
-	cd "$tree.new" || exit
+	git clone -q --no-checkout --single-branch -b base "$(HANDOUT=$name "$TOP/scripts/setup/source.sh")" "$new/tree"
+	cd "$new/tree" || exit
 	git remote remove origin
 	git checkout -q -B exercise "$(root .git)"
 	git branch -q -D base
 }
 run_logged "$BUILD/log/exercise.log" "The tree of the exercise $name" checkout
-mv -T "$tree.new" "$tree"
+mv -T "$new/tree" "$tree"
 say "in $tree; begin with exercise/README and exercise/$name there"

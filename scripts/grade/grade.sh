@@ -10,13 +10,14 @@
 #
 # What has been graded is not built again while neither it nor the exercise changes, so
 # that a batch that was interrupted goes on where it was. What ran for too long is tried
-# once more the next time, when the machine may be less busy. Other points in a rubric only
-# change the results.
+# once more the next time, when the machine may be less busy, and with another DEADLINE=
+# or SPACE=. Other points in a rubric only change the results.
 
 # shellcheck source=scripts/grade/lib.sh
 . "$(dirname "$0")/lib.sh"
 [ $# = 1 ] || [ $# = 2 ] || misused
 patches=$1 results=${2:-$BUILD/grades-$name}
+plain_path TESTER= "${TESTER:-}"
 [ ! "${TESTER:-}" ] || [ -f "$TESTER" ] || die "TESTER=$TESTER: there is no such file"
 [ ! "${TESTER:-}" ] || gcc "-m$bits" -static -pthread -o /dev/null "$TESTER" ||
 	die "TESTER=$TESTER does not build"
@@ -98,16 +99,20 @@ while IFS= read -r path <&5; do
 	now=$(state "$path")
 	keep_feedback "$results/$id"
 	last=$(cat "$results/$id/state" 2>/dev/null) || :
-	if [ "$last" != "$now" ]; then
+	limits="stopped at ${DEADLINE:-}/${SPACE:-}"
+	if [ "$last" != "$now" ] && [ "$last" != "$limits $now" ]; then
 		attempt "$BUILD/log/grade.log" "$n of $count: $id" env HANDOUT="$name" "$HERE/one.sh" "$path" "$results/$id" "$key"
 		if [ "$status" != 0 ]; then
 			fail "$id could not be graded"
 			rm -rf "${results:?}/$id"
 			continue
 		fi
-		[ "$last" = "again $now" ] || ! grep -qsE ' fail .*: it ran for too long|ended with (124|143)|fail it does not end' \
-			"$results/$id/raw" "$results/$id/log/guest.txt" || now="again $now"
-		[ "$(state "$path")" = "${now#again }" ] || now='it has changed meanwhile'
+		if [ "$(state "$path")" != "$now" ]; then
+			now='it has changed meanwhile'
+		elif grep -qsE ' fail .*: it ran for too long|ended with (124|143)|fail it does not end' \
+			"$results/$id/raw" "$results/$id/log/guest.txt"; then
+			if [ "$last" = "again $now" ]; then now="$limits $now"; else now="again $now"; fi
+		fi
 		echo "$now" >"$results/$id/state"
 	fi
 	verdicts "$results/$id"

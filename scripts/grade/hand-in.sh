@@ -41,11 +41,18 @@ kernel_of() {
 new=$BUILD/hand-in.$$
 at_exit "rm -rf '$new'"
 mkdir -p "$new"
+# patches OPTION…: those of its commits, without the configuration of its repository.
+patches() {
+	git clone -q --bare --shared --no-tags "$tree" "$new/git"
+	git --git-dir="$new/git" format-patch -q "$@" "$root..HEAD"
+	rm -rf "$new/git"
+}
+
 if [ "${1:-}" = test ]; then
 	source=$(HANDOUT=$name "$TOP/scripts/setup/source.sh")
 	[ "$(kernel_of "$source" "$(root "$source")")" = "$(kernel_of "$tree/.git" "$root")" ] ||
 		die "$tree was made of another kernel than what grades it: give the LINUX= of 'make exercise'"
-	git -C "$tree" format-patch -q --no-signature -o "$new/$name/patch" "$root..HEAD"
+	patches --no-signature -o "$new/$name/patch"
 	HANDOUT=$name "$HERE/grade.sh" "$new/$name" "$BUILD/test-$name"
 	cat "$BUILD/test-$name/$name/feedback.txt"
 	if grep -q '	required	\(fail\|blocked\)' "$BUILD/test-$name/$name/verdicts"; then exit 1; fi
@@ -75,8 +82,8 @@ if [ "${REPORT:-}" ]; then
 	[ "$name" != info0940 ] || [ "${pages:-0}" -le 2 ] ||
 		die "REPORT=$REPORT has $pages pages; INFO0940 wants at most 2"
 fi
-git -C "$tree" format-patch -q -o "$new/patch" "$root..HEAD"
-! links=$(cd "$new/patch" && grep -lE '^(new file mode|new mode|index [0-9a-f]+\.\.[0-9a-f]+)[ +0]+1[26]' -- *) ||
+patches -o "$new/patch"
+! links=$(cd "$new/patch" && grep -lE '^(new file mode|new mode|index [0-9a-f]+\.\.[0-9a-f]+) [ +0]*1[26]' -- *) ||
 	die "a link or a repository is not taken, and there is one in" "$links"
 
 # applies: to the tree that who grades has.

@@ -24,6 +24,7 @@ own_work() {
 	for _branch in HEAD refs/heads/series; do
 		[ "$(git -C "$TREE" for-each-ref --points-at=$_branch refs/series/written refs/series/next)" ] || echo commits
 	done | uniq
+	[ "$(git -C "$TREE" log -1 --format=%ce refs/heads/base)" = base@localhost ] || echo 'commits on its branch base'
 	_changes=$(changes "$TREE") || _changes=unknown
 	[ ! "$_changes" ] || echo changes
 }

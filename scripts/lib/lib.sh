@@ -66,7 +66,8 @@ foreign='GIT_.*
 (SUB|SRC)ARCH|CROSS_COMPILE.*|DESTDIR|OUTPUT|(SKIP_|FORCE_)?TARGETS
 (HOST)?(CC|CXX|LD|RUSTC)|AR|NM|OBJCOPY|OBJDUMP|READELF|STRIP
 (K|HOST|USER)?(C|CXX|A|AS|CPP|LD|RUST|RUSTDOC)FLAGS|RUSTC_.*
-CARGO_(BUILD|ENCODED|INSTALL|PROFILE|TARGET)_.*|BINDGEN_.*
+CARGO_(BUILD|ENCODED|INSTALL|PROFILE|TARGET)_.*|BINDGEN_.*|CLIPPY_.*
+CCACHE_(COMPILER.*|PREFIX.*|SLOPPINESS|(NO)?RECACHE|READONLY.*)|CCC_.*|(K?DEB|DH)_.*
 CPATH|C_INCLUDE_PATH|LIBRARY_PATH|SOURCE_DATE_EPOCH|POSIXLY_CORRECT
 TMOUT|TAPE|TAR_OPTIONS|GREP_.*|GZIP|XZ_.*|SHELLCHECK_OPTS'
 
@@ -99,7 +100,8 @@ same_world() {
 	plain_path 'the folder' "$TOP"
 	plain_path TMPDIR= "${TMPDIR:-}"
 	(cd / && [ -w "${TMPDIR:-/tmp}" ]) || die "TMPDIR=${TMPDIR:-/tmp}: no such folder, or nothing can be written there"
-	mkdir -p "$BUILD"
+	# For sudo make: the folder is the user's.
+	[ -d "$BUILD/log" ] || { mkdir -p "$BUILD/log" && { [ "$(id -u)" != 0 ] || chown --reference="$TOP" "$BUILD" "$BUILD/log"; }; }
 	_config=$BUILD/.gitconfig
 	: >"$_config.$$"
 	_foreign=$(env | sed -n 's/^\([A-Z][A-Z0-9_]*\)=.*/\1/p' | grep -xE "$foreign" || :)
@@ -114,7 +116,7 @@ same_world() {
 	mv "$_config.$$" "$_config"
 	# shellcheck disable=SC2086
 	unset $_foreign
-	export GIT_CONFIG_GLOBAL="$_config" GIT_CONFIG_NOSYSTEM=1 SAME_WORLD="$TOP"
+	export GIT_CONFIG_GLOBAL="$_config" GIT_CONFIG_NOSYSTEM=1 GIT_NO_REPLACE_OBJECTS=1 SAME_WORLD="$TOP"
 	# What build/linux says of these does not count: git must look at all files.
 	# ~/.config/git/ignore and attributes count without any configuration.
 	export GIT_CONFIG_COUNT=5 GIT_CONFIG_KEY_0=core.fsmonitor GIT_CONFIG_VALUE_0=false \

@@ -24,9 +24,9 @@ choose_modes() {
 	[ "$_mode" ] || die "MODES= is blank: there is only $_all"
 }
 
-# fail TEXT…: report and count a failure.
+# fail TEXT…: report and count a failure, in $failures, too.
 fail() {
-	echo "FAIL $*"
+	echo "FAIL $*" | tee -a "${failures:-/dev/null}"
 	failed=$((failed + 1))
 }
 
@@ -49,7 +49,7 @@ judge() {
 	_xml=${results:-$run}/$(echo "$1" | tr / -).xml
 	_judged=$(awk -f "$TOP/scripts/test/ktap.awk" -v mode="$1" -v list="${3:-}" -v junit="$_xml" \
 		-v skips="${skips:-$TOP/scripts/test/expected-skips}" "$2") || :
-	[ -s "$_xml" ] || fail "$1: $_xml cannot be written"
+	[ "$(tail -n 1 "$_xml")" = '</testsuite>' ] || fail "$1: $_xml cannot be written"
 	printf '%s\n' "$_judged"
 	add_sum "$1" "$_judged"
 }

@@ -119,7 +119,10 @@ check_names() {
 			env | grep -E '^(RUSTUP|PIP|CARGO)_' || :
 		} 2>/dev/null | grep -oE 'https?://[^/" ,]+' | sed 's|.*[/@]||' | sort -u
 	} | grep -vxE '/|(static\.)?(crates|rust-lang)\.(io|org)' >"$work/names"
-	! git -C "$TOP" grep --untracked -nFf "$work/names" -- . ':!COPYING'
+	# With --untracked, git passes over files that are tracked but ignored.
+	for _option in --cached --untracked; do
+		git -C "$TOP" grep $_option -nFf "$work/names" -- . ':!COPYING' || :
+	done
 }
 
 # run_quietly COMMAND…: show its output only if it fails or warns.

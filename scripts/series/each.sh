@@ -68,7 +68,7 @@ build() {
 
 # warned LOG: without what changes from one place or patch to the next.
 warned() {
-	grep -aE '^[^ ]*:[0-9]+(:[0-9]+)?: warning:|^warning|^WARNING|^[^ ]*: warning' "$1" |
+	grep -aE '^[^ ]*:[0-9]+(:[0-9]+)?: ?warning:|^warning|^WARNING|^[^ ]*: warning' "$1" |
 		sed -E 's/:[0-9]+(:[0-9]+)?:/:/g' | sort -u || :
 }
 
@@ -93,6 +93,14 @@ if [ "$(cat "$out/.base" 2>/dev/null)" != "$of_base" ]; then
 fi
 touch "$built"
 
+# anew: what is built does not warn again. What came of a build that has failed, has warned or
+# was interrupted has to go.
+begun=$out/.begun
+anew() {
+	[ ! -e "$begun" ] || find "$out" -type f -newer "$begun" ! -name '.[bw]*' ! -name .tree ! -name '.config*' -delete
+	touch "$begun"
+}
+
 n=0
 for commit in $(git -C "$series" rev-list --reverse refs/heads/base..refs/heads/series); do
 	n=$((n + 1))
@@ -101,6 +109,7 @@ for commit in $(git -C "$series" rev-list --reverse refs/heads/base..refs/heads/
 	of_patch=$(inputs "$commit")
 	! grep -qxF "$of_patch" "$built" || { pass; continue; }
 	checkout "$each" "$commit"
+	anew
 	log=$BUILD/log/each-$(printf %04d $n).log
 	# shellcheck disable=SC2086 # words
 	attempt "$log" "$(printf '%04d %.60s' $n "$(git -C "$series" log -1 --format=%s "$commit")")" \
@@ -112,6 +121,7 @@ for commit in $(git -C "$series" rev-list --reverse refs/heads/base..refs/heads/
 	else
 		pass
 		echo "$of_patch" >>"$built"
+		rm "$begun"
 	fi
 done
 total

@@ -15,7 +15,7 @@
 # switch REPOSITORY [OPTION]: check out the new branches in a tree without changes. Unchanged
 # files keep their times, so that the next build compiles only what changed.
 switch() {
-	git -C "$1" fetch -q "$BUILD/apply" +refs/remotes/origin/base:refs/series/base \
+	git -C "$1" fetch -q "$work/apply" +refs/remotes/origin/base:refs/series/base \
 		+refs/heads/series:refs/series/next
 	git -C "$1" checkout -q ${2:+"$2"} -B series refs/series/next
 	git -C "$1" update-ref refs/series/written refs/series/next
@@ -25,15 +25,16 @@ switch() {
 
 # no_own_work: stop if there is any.
 no_own_work() {
-	work=$(own_work | paste -sd' ')
-	[ ! "$work" ] || die "build/linux has $work of its own, and ${base:+the base or }patches/ has changed" \
+	_own=$(own_work | paste -sd' ')
+	[ ! "$_own" ] || die "build/linux has $_own of its own, and ${base:+the base or }patches/ has changed" \
 		"meanwhile: save your work in 'make series' or elsewhere, or remove build/linux; nothing is changed"
 }
 
 with_lock
 [ -d "$TOP/patches" ] || die "there is no patches/: git checkout, or 'make series', brings it back"
 [ -d "$TREE" ] || [ ! -L "$TREE" ] || die "build/linux is a link to $(readlink "$TREE"), which is not there"
-at_exit "rm -rf '$BUILD/apply' '$TREE.git' '$TREE.new'"
+work=$(mktemp -d "$BUILD/tree.XXXXXX")
+at_exit "rm -rf '$work'"
 base=
 if [ -d "$TREE" ]; then
 	if [ "${LINUX:-}${LINUX_TARBALL:-}" ]; then
@@ -57,7 +58,7 @@ $conflicts"
 what=$(cat "$base/description" 2>/dev/null || echo the base)
 id=$(series_id)
 git -C "$base" rev-parse -q --verify base >/dev/null || die "git cannot read $base: see above"
-attempt "$BUILD/log/apply.log" "Applying patches/ to $what" "$TOP/scripts/series/apply.sh" "$base" "$BUILD/apply"
+attempt "$BUILD/log/apply.log" "Applying patches/ to $what" "$TOP/scripts/series/apply.sh" "$base" "$work/apply"
 [ "$status" = 0 ] || die "patches/ does not apply to $what; nothing is changed"
 [ "$(series_id)" = "$id" ] || die "patches/ has changed while it was applied; nothing is changed: try again"
 if [ -d "$TREE" ]; then
@@ -65,16 +66,15 @@ if [ -d "$TREE" ]; then
 	no_own_work
 	run_logged "$BUILD/log/tree.log" "Updating build/linux" switch "$TREE" --no-overwrite-ignore
 else
-	rm -rf "$TREE.new" "$TREE.git"
-	git clone -q --no-checkout -b base "$base" "$TREE.git"
-	git -C "$TREE.git" remote remove origin
+	git clone -q --no-checkout -b base "$base" "$work/git"
+	git -C "$work/git" remote remove origin
 	# If the cache still has the files unpacked, take them, with their index.
-	mkdir "$TREE.new"
-	if [ "$(stat -c %d "$base")" = "$(stat -c %d "$BUILD")" ] && mv -T "$base/files" "$TREE.new" 2>/dev/null; then
-		mv "$base/index" "$TREE.git/.git/index"
+	mkdir "$work/new"
+	if [ "$(stat -c %d "$base")" = "$(stat -c %d "$BUILD")" ] && mv -T "$base/files" "$work/new" 2>/dev/null; then
+		mv "$base/index" "$work/git/.git/index"
 	fi
-	mv "$TREE.git/.git" "$TREE.new/.git"
-	run_logged "$BUILD/log/tree.log" "Checking out build/linux" switch "$TREE.new" -f
-	cp "$base/description" "$TREE.new/.git/description"
-	mv "$TREE.new" "$TREE"
+	mv "$work/git/.git" "$work/new/.git"
+	run_logged "$BUILD/log/tree.log" "Checking out build/linux" switch "$work/new" -f
+	cp "$base/description" "$work/new/.git/description"
+	mv "$work/new" "$TREE"
 fi

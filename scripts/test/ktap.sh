@@ -84,6 +84,12 @@ wanted="m 3 1 1 ('hello.a',) ('hello.b', ('skipped', 'the machine has none', Non
 wanted="$wanted ('hello.c', ('failure', 'hello.c', '    <&\"?\"\\n'))"
 same JUnit "$(python3 "$tmp/junit.py" "$tmp/junit" 2>&1 || :)" "$wanted"
 
+run=$tmp results=''
+{ printf '%s\n' 'TAP version 13' 1..1 '# selftests: c: hello' '# TAP version 13' '# 1..200'
+	for i in $(seq 200); do echo "# ok $i a_test_with_a_name_$i"; done
+	echo 'ok 1 selftests: c: hello'; } >"$tmp/ktap"
+same 'JUnit on a full disk' "$( (ulimit -f 8; judge m "$tmp/ktap") 2>/dev/null | grep -c '^FAIL m: .*cannot be written')" 1
+
 printf '.* hello.b the machine has none\no hello.a not here\nm. hello.a nor here\n' >"$tmp/skips"
 program 'a skip listed for all modes' '1 0 1' ok/ 1..2 'ok 1 a' 'ok 2 b # SKIP why'
 echo 'm hello.b' >"$tmp/skips"

@@ -20,6 +20,8 @@
 . "$(dirname "$0")/../lib/lib.sh"
 [ $# = 0 ] || misused
 
+HANDOUT='' LOCALVERSION=''
+export HANDOUT LOCALVERSION
 # build/mutants is a project of its own, with the same scripts and its own build/linux.
 git=$TREE arch=$ARCH results=$BUILD/mutants TOP=$BUILD/mutants
 mkdir -p "$TOP/build/log"
@@ -35,7 +37,7 @@ git --git-dir="$TREE/.git" rev-parse HEAD >/dev/null 2>&1 || {
 	git -C "$git" worktree add -qf --detach "$TREE"
 }
 git -C "$TREE" checkout -qf --detach "$(git -C "$git" rev-parse HEAD)"
-tree=$({ git -C "$TREE" ls-tree HEAD | grep -v Documentation; cat "$TOP"/kconfig/*; } | sha256sum)
+tree=$({ git -C "$TREE" ls-tree HEAD | grep -v Documentation; cat "$TOP"/kconfig/*; tools; } | sha256sum)
 guest='' prepared=''
 # shellcheck disable=SC2016 # when it exits
 at_exit 'kill -- "-$guest" 2>/dev/null || :; git -C "$TREE" checkout -qf'

@@ -154,7 +154,7 @@ kernel() {
 	localmodconfig: ; @:
 	allnoconfig alldefconfig: ; @sed "\$\$FAKE_KCONFIG" "\$(KCONFIG_ALLCONFIG)" >"\$(or \$(KCONFIG_CONFIG),\$(O)/.config)"
 	%.o: ; @:
-	bzImage: ; @[ ! -e kernel/warns.c ] || echo 'kernel/warns.c:7: warning: x'; [ ! -e kernel/broken.c ]
+	bzImage: ; @[ ! -e kernel/warns.c ] || [ -e \$(O)/warns.o ] || { echo 'kernel/warns.c:7:warning: x'; touch \$(O)/warns.o; }; [ ! -e kernel/broken.c ]
 	modules: ; @:
 	prepare: ; @[ -e \$(O)/built ] || { touch \$(O)/built; echo 'warning: a lint'; }
 	all: ; @mkdir -p \$(O)/arch/x86/boot; echo '0 T __x64_sys_hello' >\$(O)/System.map; [ ! "\$(KCFLAGS)" ] && \$\${FAKE_BUILD:-date +%N} >\$(O)/arch/x86/boot/bzImage
@@ -287,6 +287,11 @@ works 'make series mends it' scripts/series/write.sh
 same 'the mode is right' "$(stat -c %a "$repo/rust-src/kernel/hello.rs")" 644
 echo "see $repo/build" >"$repo/README.md"
 refuses 'make check: a path of this machine, not added yet' README.md scripts/series/check.sh names
+echo README.md >>"$repo/.git/info/exclude"
+git -C "$repo" add -f README.md
+refuses 'make check: the same in a file that git ignores' README.md scripts/series/check.sh names
+: >"$repo/.git/info/exclude"
+git -C "$repo" rm -q --cached README.md
 rm "$repo/README.md"
 mv "$repo/.git" "$tmp/repo.git"
 git init -q "$tmp"
@@ -552,6 +557,13 @@ ln -s exercise-tp4 "$repo/build/exercise-info0940"
 refuses 'a report of three pages where two are asked for' 'has 3 pages' \
 	with_fakes env HANDOUT=info0940 REPORT="$tmp/report.pdf" scripts/grade/hand-in.sh
 rm "$tmp/fake/pdfinfo" "$repo/build/exercise-info0940"
+# A hash with the digits of a link's mode
+i=0
+until case $(echo "int x = $i;" | git hash-object --stdin) in ?012* | ??012* | ???012* | ????012*) ;; *) false ;; esac; do i=$((i + 1)); done
+echo "int x = $i;" >"$exercise/kernel/mine.c"
+git -C "$exercise" commit -q -a --amend -m mine
+git -C "$exercise" config format.suffix .txt
+git -C "$exercise" config core.abbrev 12
 works 'make submission of an exercise' $hand_in
 same 'is an archive of patches' "$(tar -tzf "$repo/build/hand-in-tp4/patch.tar.gz" | paste -sd' ')" 'patch/ patch/0001-mine.patch'
 refuses 'handing in twice' 'hand-in-tp4 exists' $hand_in
@@ -570,6 +582,8 @@ refuses 'grading with a compiler that is no gcc' 'GCC=clang: neither' \
 echo no >"$tmp/tester.c"
 refuses 'grading by a tester that does not build' 'tester.c does not build' \
 	env HANDOUT=tp4 TESTER="$tmp/tester.c" scripts/grade/grade.sh "$repo/build/hand-in-tp4"
+refuses 'grading by a tester in a folder with a space' 'make cannot take' \
+	env HANDOUT=tp4 TESTER="$tmp/a tester.c" scripts/grade/grade.sh "$repo/build/hand-in-tp4"
 refuses 'make grade-test TESTS= with a typo' 'TESTS=handuot: there are no such tests' \
 	env HANDOUT=tp4 scripts/grade/self-test.sh handout handuot
 
@@ -807,10 +821,18 @@ for built in 'fills hangs stops' ''; do
 	same "build ${built:-nothing}" "$(sed -n 's/.*[0-9] of 17: \([a-z]*\) .*/\1/p' "$tmp/output" | grep -v forks | uniq | paste -sd' ')" \
 		"$built"
 done
+mkdir "$tmp/course"
+echo '#include "mine.h"' >"$tmp/course/tester.c"
+echo 'int main(void) { return 0; }' >"$tmp/course/mine.h"
+refuses 'a tester that does not build alone' 'does not build in the sandbox' env TESTER="$tmp/course/tester.c" ${grade% *} "$class/plain" "$tmp/tested"
 mv "$class/covered/a.patch" "$class/covered/b.patch"
 ln -s /etc/passwd "$class/letter/c.patch"
 says 'a patch with another name, and one that is a link' 'covered: *required' $hurried
 same 'are graded again' "$(sed -n 's/.*[0-9] of 17: \([a-z]*\) .*/\1/p' "$tmp/output" | grep -v forks | uniq | paste -sd' ')" 'covered letter'
+hurried=$(echo "$hurried" | sed 's/DEADLINE=5/DEADLINE=4/')
+works 'less time' $hurried
+same 'is another try for those that took too long' \
+	"$(sed -n 's/.*[0-9] of 17: \([a-z]*\) .*/\1/p' "$tmp/output" | grep -v forks | uniq | paste -sd' ')" 'fills hangs stops'
 same 'what somebody has written is kept' "$(tail -qn 1 "$graded/plain.yours.txt" "$graded/grades.yours.csv" | paste -sd' ')" 'Well done human'
 rm -f "$tmp/fake/awk"
 # An exercise's own shell
@@ -1101,6 +1123,11 @@ builds 'with that'
 git -C "$tree" update-index --assume-unchanged kernel/hello.rs
 echo x >>"$tree/kernel/hello.rs"
 builds 'a change that git does not see'
+echo 'pub fn old() {}' >"$tmp/old.rs"
+touch -d 2001-01-01 "$tmp/old.rs"
+cp -p "$tmp/old.rs" "$tree/kernel/hello.rs"
+builds 'an old file that git does not see'
+same 'make sees it' "$(find "$tree/kernel/hello.rs" -newermt 2002-01-01)" "$tree/kernel/hello.rs"
 mv "$tree" "$tmp/linked"
 ln -s "$tmp/linked" "$tree"
 builds 'after build/linux has moved' 'up to date'
@@ -1138,6 +1165,7 @@ refuses 'make series-check of a patch that warns' '^FAIL patch 3 warns: kernel/w
 same 'and of one that does not build' "$(grep -E '^FAIL patch 4 does|passed' "$tmp/output" | sed 's/: .*//' | paste -sd' ')" \
 	'FAIL patch 4 does not build 3 passed, 2 failed'
 same 'and builds nothing twice' "$(grep -c '^000[12]' "$tmp/output")" 0
+refuses 'make series-check again' '^FAIL patch 3 warns: kernel/warns.c:.*warning: x' with_fakes scripts/series/each.sh
 cp "$tmp/fake/bindgen" "$tmp/bindgen"
 echo 'echo bindgen 0.99.0' | fake bindgen
 hostile with_fakes scripts/series/each.sh >"$tmp/output" 2>&1 </dev/null || :
@@ -1145,6 +1173,24 @@ same 'but all with another tool' "$(grep -c '^000[12]' "$tmp/output")" 2
 mv "$tmp/bindgen" "$tmp/fake/bindgen"
 git -C "$tree" reset -q --hard HEAD~3
 works 'make series' scripts/series/write.sh
+
+git -C "$tree" checkout -q base
+touch "$tree/kernel/based.c"
+commit 'kernel: base'
+git -C "$tree" checkout -q series
+git -C "$tree" rebase -q base
+refuses 'make series on another base' 'commits on its branch base' scripts/series/write.sh
+refuses 'make check of it' 'has work that is not in patches' with_fakes scripts/series/check.sh mirrors
+git -C "$tree" branch -q -f base 'base@{1}'
+git -C "$tree" reset -q --hard refs/series/written
+git -C "$tree" replace HEAD HEAD~1
+works 'make series with a replaced commit' scripts/series/write.sh
+git -C "$tree" replace -d HEAD >/dev/null
+git -C "$tree" worktree add -q -b mine "$repo/build/linux.new"
+works 'make tree beside a worktree' scripts/series/tree.sh
+same 'leaves it' "$(ls "$repo/build/linux.new/Makefile")" "$repo/build/linux.new/Makefile"
+git -C "$tree" worktree remove "$repo/build/linux.new"
+git -C "$tree" branch -q -D mine
 
 # A kernel whose build ends in the middle
 rm "$out/.built"
@@ -1301,8 +1347,9 @@ for guest in "dead x/m: a_2.y" "FAIL x/m: qemu.sh: QEMU failed" "LIVES x/m"; do
 		echo "fi"
 	} >mutant
 	rm -f "$repo/build/mutants.tsv"
-	says "make mutants: $guest" "^$guest" with_fakes sh -c "FAKE_GUEST=$tmp/mutant scripts/test/mutants.sh || :"
+	says "make mutants: $guest" "^$guest" with_fakes sh -c "HANDOUT=1 FAKE_GUEST=$tmp/mutant scripts/test/mutants.sh || :"
 done
+same 'are those of the usual kernel' "$(find "$repo/build/mutants/build" -maxdepth 1 -name 'kernel-*-handout')" ''
 rm -r "$tree/.git/worktrees"
 says 'make mutants with another build/linux' '^LIVES x/m' with_fakes sh -c "FAKE_GUEST=$tmp/mutant scripts/test/mutants.sh || :"
 for known in 0 1; do
@@ -1329,6 +1376,7 @@ same 'the second is built during the guest of the first' \
 works 'an edit during make test' with_fakes env FAKE_GUEST="$tmp/editor" MODES='x86_64/x86_64 x86_64/i386' TESTS=a_2 \
 	sh -c '! scripts/test/all.sh'
 same 'is noticed' "$(grep '^FAIL' "$tmp/output")" 'FAIL build/linux has changed meanwhile: not all parts have tested the same'
+same 'by CI systems, too' "$(grep -c '<testcase name="build/linux has changed.*<failure/>' "$repo/build/run/test/make-test.xml")" 1
 git -C "$tree" checkout -q .
 {
 	echo 'case " $* " in *" install "*) [ -e "$FAKE_ONCE" ] || { : >"$FAKE_ONCE"; echo x >>"$FAKE_TREE/kernel/hello.rs"; } ;; esac'

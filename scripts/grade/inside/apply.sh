@@ -18,7 +18,7 @@ for patch in /g/in/patch/*.patch; do
 	*0000-*) grep -aqE '^(diff|\+\+\+) ' "$patch" || continue ;;
 	esac
 	some=1
-	if grep -aqE '^(new file mode|new mode|index [0-9a-f]+\.\.[0-9a-f]+)[ +0]+1[26]' "$patch"; then
+	if grep -aqE '^(new file mode|new mode|index [0-9a-f]+\.\.[0-9a-f]+) [ +0]*1[26]' "$patch"; then
 		echo "$name makes a link or a repository, and not a file"
 		exit 1
 	fi
