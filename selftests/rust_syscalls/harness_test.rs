@@ -67,12 +67,21 @@ const SAMPLES: &[Test] = &[
             expect!(1 > 2);
         },
     },
+    Test {
+        name: "logs_something_else",
+        timeout: 10,
+        run: || {
+            let mut log = Log::end("nobody logs this");
+            let _ = calls::hello(7);
+            expect_log!(log, INFO, "nobody logs this");
+        },
+    },
 ];
 
 /// The KTAP of `SAMPLES`, without the lines with details.
 const RESULTS: &[&str] = &[
     "TAP version 13",
-    "1..9",
+    "1..10",
     "ok 1 passes",
     "not ok 2 fails",
     "not ok 3 panics_in_a_thread",
@@ -82,6 +91,7 @@ const RESULTS: &[&str] = &[
     "not ok 7 hangs # timed out after 1 s",
     "ok 8 skips # SKIP no reason",
     "not ok 9 fails_after_another_test",
+    "not ok 10 logs_something_else",
 ];
 
 /// These details: the message, without the place.
@@ -92,7 +102,9 @@ const DETAILS: &[&str] = &[
     "# lines",
     ": 1 > 2 does not hold",
     ": 1 > 2 does not hold",
-    "# Totals: pass:1 fail:7 xfail:0 xpass:0 skip:1 error:0",
+    ": log line: <1>Hello World, i'm sys_hello with arg: 7",
+    "#     expected: <6>nobody logs this",
+    "# Totals: pass:1 fail:8 xfail:0 xpass:0 skip:1 error:0",
 ];
 
 /// Runs `tests`. Returns the output and how the run ended.

@@ -8,6 +8,8 @@
 use core::fmt::Write;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering;
+use harness::failslab::need_fail_usercopy;
+use harness::failslab::with_failures;
 use harness::sys::PAGE_SIZE;
 use harness::*;
 
@@ -69,6 +71,20 @@ tests! {
         expect_logged(b"Hello, kernel", "Hello, kernel");
         expect_logged(b"  \"quoted\"  ", "  \"quoted\"  ");
         expect_logged(b"%s%n%d%p %pA", "%s%n%d%p %pA");
+    }
+
+    /// A string that cannot be copied is refused, and nothing is logged.
+    fn efault_in_a_copy() {
+        need_fail_usercopy();
+        let mut edge = Mapping::with_guard(1).unwrap();
+        let string = edge.put_at_end(b"x\0");
+        let mut log = Log::end(LINE);
+        let mut errors = 0;
+        with_failures(|| errors += u32::from(calls::xxxhal(string) == Err(sys::EFAULT)));
+        expect_eq!(errors, 1);
+        // Of the last call, for which nothing was left to fail.
+        expect_log!(log, INFO, "{LINE}\"x\"");
+        log.expect_end();
     }
 
     /// 255 bytes and a NUL fit. One more byte does not.

@@ -136,9 +136,6 @@ impl<T> Value for Option<T> {
     };
 }
 
-/// Stands for the sizes of members that the bindings do not have.
-pub const UNKNOWN: usize = usize::MAX;
-
 /// Whether C returns a structure or union in registers: it, its members, and theirs, have these
 /// sizes.
 #[inline]
@@ -146,7 +143,6 @@ pub const fn in_registers(sizes: &[usize]) -> bool {
     let mut i = 0;
 
     while i < sizes.len() {
-        assert!(sizes[i] != UNKNOWN, "C returns an opaque type");
         if !matches!(sizes[i], 0 | 1 | 2 | 4 | 8) {
             return false;
         }
@@ -290,6 +286,21 @@ impl<F> CFn<F> {
     /// `function` must be a C function of type `F`.
     pub const unsafe fn new(function: unsafe extern "C" fn()) -> Self {
         Self(function, PhantomData)
+    }
+}
+
+// The same function, as for other pointers to functions.
+impl<F> PartialEq for CFn<F> {
+    fn eq(&self, other: &Self) -> bool {
+        core::ptr::fn_addr_eq(self.0, other.0)
+    }
+}
+
+impl<F> Eq for CFn<F> {}
+
+impl<F> core::fmt::Debug for CFn<F> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Debug::fmt(&self.0, f)
     }
 }
 

@@ -10,6 +10,7 @@ use quote::{
     quote, //
 };
 use syn::{
+    Abi,
     Error,
     FnArg,
     ItemFn,
@@ -24,8 +25,8 @@ pub(crate) const LOWERING: bool = cfg!(CONFIG_RUST_REGPARM_LOWERING);
 pub(crate) fn c_callback(f: ItemFn) -> Result<TokenStream> {
     let sig = &f.sig;
 
-    let abi_name = sig.abi.as_ref().and_then(|abi| abi.name.as_ref());
-    if abi_name.is_none_or(|name| name.value() != "C") {
+    let is_c = |abi: &Abi| abi.name.as_ref().is_none_or(|name| name.value() == "C");
+    if !sig.abi.as_ref().is_some_and(is_c) {
         return Err(Error::new_spanned(
             sig.fn_token,
             "a function that C calls must be `extern \"C\"`",
@@ -68,29 +69,30 @@ pub(crate) fn entry(f: &ItemFn) -> TokenStream {
     let entry = format_ident!("__{name}_entry");
     let symbol = name.to_string();
     let args: Vec<_> = (0..f.sig.inputs.len())
-        .map(|i| format_ident!("a{i}"))
+        .map(|i| format_ident!("__arg_{i}"))
         .collect();
     let place = quote! {
-        regparm::Place<{ <#output as regparm::Value>::IN_REGISTERS }>
+        __regparm::Place<{ <#output as __regparm::Value>::IN_REGISTERS }>
     };
 
+    // A parameter with the name of a constant, or of a callback, would be a pattern.
     quote! {
         const _: () = {
-            use ::kernel::bindings::regparm;
+            use ::kernel::bindings::regparm as __regparm;
 
             #[export_name = #symbol]
             unsafe extern "C" fn #entry(
-                a: regparm::Word,
-                b: regparm::Word,
-                c: regparm::Word,
-                stack: regparm::Stack<{ <#pointer as regparm::Signature>::STACK }>,
-            ) -> <#place as regparm::Return<#output>>::Return {
+                __a: __regparm::Word,
+                __b: __regparm::Word,
+                __c: __regparm::Word,
+                __stack: __regparm::Stack<{ <#pointer as __regparm::Signature>::STACK }>,
+            ) -> <#place as __regparm::Return<#output>>::Return {
                 // SAFETY: C calls a function of this type, and meets the requirements of `#name`.
                 unsafe {
-                    regparm::enter::<#pointer, #place, _, _>(
+                    __regparm::enter::<#pointer, #place, _, _>(
                         |#(#args),*| #name(#(#args),*),
-                        [a, b, c],
-                        stack,
+                        [__a, __b, __c],
+                        __stack,
                     )
                 }
             }

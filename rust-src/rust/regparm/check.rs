@@ -33,7 +33,7 @@ struct Function {
     is_definition: bool,
     params: Vec<Param>,
     variadic: bool,
-    /// Such as `x86_stdcallcc`; empty for that of C.
+    /// Such as `x86_stdcallcc`, or LLVM's own, `fastcc`; empty for that of C.
     convention: String,
     /// The types of the result and the parameters.
     ty: String,
@@ -242,7 +242,7 @@ impl Types {
             variadic,
             convention: words[..at]
                 .iter()
-                .find(|word| word.starts_with("x86_"))
+                .find(|word| word.starts_with("x86_") || **word == "fastcc")
                 .map(|word| word.to_string())
                 .unwrap_or_default(),
             ty: format!("{result} {types:?} {variadic}"),
@@ -294,6 +294,8 @@ impl Types {
             match self.function(rest) {
                 // LLVM's own. It may have made a call of it from one of a C function.
                 Some(function) if function.name.starts_with("llvm.") => (),
+                // One that is called in this file only, and is not pointed to.
+                Some(function) if function.convention == "fastcc" => (),
                 // What Clang makes of a function with a type that is not complete: it has no
                 // attributes.
                 Some(_) if !with_calls && what == "declare" && line.ends_with("()") => (),
@@ -415,6 +417,9 @@ impl Function {
         let rust = self.places(false);
         if !self.convention.is_empty() {
             return Some(format!("  Convention in Rust: {}\n", self.convention));
+        }
+        if let Some(in_c) = in_c.filter(|in_c| !in_c.convention.is_empty()) {
+            return Some(format!("  Convention in C: {}\n", in_c.convention));
         }
         if self.is_changed {
             return Some("  A declaration by hand changes this call.\n".to_owned());

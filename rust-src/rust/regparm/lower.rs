@@ -61,6 +61,9 @@ const NO_MEMBERS: [&str; 4] = [
     "bindgen_union_field",
 ];
 
+/// The field of a type whose members `bindgen` does not know.
+const OPAQUE: &str = "_bindgen_opaque_blob";
+
 /// What is passed in one word.
 const WORDS: &str = "Option bool u8 i8 u16 i16 u32 i32 usize isize c_char c_schar c_uchar c_short \
     c_ushort c_int c_uint c_long c_ulong __kernel_size_t __kernel_ssize_t __kernel_ptrdiff_t";
@@ -171,10 +174,21 @@ impl Types {
     }
 
     fn resolve<'a>(&'a self, mut ty: &'a Type) -> &'a Type {
-        while let Some(target) = self.aliases.get(&name_of(ty)).or_else(|| unwrap(ty)) {
+        // What stands for itself is an error of the compiler, later.
+        for _ in 0..=self.aliases.len() {
+            let Some(target) = self.alias(ty).or_else(|| unwrap(ty)) else {
+                break;
+            };
             ty = target;
         }
         ty
+    }
+
+    /// What a type stands for. One with a path, such as `ffi::c_int`, is not of the bindings.
+    fn alias(&self, ty: &Type) -> Option<&Type> {
+        let Type::Path(path) = ty else { return None };
+
+        self.aliases.get(&path.path.get_ident()?.to_string())
     }
 
     fn class(&mut self, ty: &Type) -> Class {
@@ -213,7 +227,12 @@ impl Types {
             return array.len.to_token_stream().to_string() == "0usize"
                 || self.is_special(&array.elem);
         }
-        SPECIAL.contains(&&*name) || self.members(&name).any(|(_, ty)| self.is_special(ty))
+        let is_pointer = matches!(&*name, "Option" | "CFn");
+        let mut members = self.members(&name);
+
+        SPECIAL.contains(&&*name)
+            || is_generic(ty) && !is_pointer
+            || members.any(|(name, ty)| name == OPAQUE || self.is_special(ty))
     }
 
     /// The classes of the arguments, and of the result, for which a 64-bit integer is a word.
@@ -243,12 +262,8 @@ impl Types {
         if let Type::Array(array) = ty {
             self.sizes(&array.elem, sizes);
         }
-        for (name, ty) in self.members(&name_of(ty)) {
-            if name == "_bindgen_opaque_blob" {
-                sizes.push(quote!(regparm::UNKNOWN));
-            } else {
-                self.sizes(ty, sizes);
-            }
+        for (_, ty) in self.members(&name_of(ty)) {
+            self.sizes(ty, sizes);
         }
     }
 
@@ -311,6 +326,7 @@ fn function(types: &mut Types, f: &ForeignItemFn) -> Option<TokenStream> {
 
     let classes = types.classes(args.clone(), &f.sig.output);
     if f.sig.variadic.is_some()
+        || matches!(&f.sig.output, ReturnType::Type(_, ty) if matches!(**ty, Type::Never(_)))
         || f.sig.inputs.len() > MAX_ARGS
         || classes.contains(&Class::Unknown)
         || classes.iter().all(|class| *class == Class::Word)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Slab allocations that fail on demand.
+//! Slab allocations, and copies from and to user space, that fail on demand.
 
 use crate::io;
 use crate::skip;
@@ -30,6 +30,21 @@ pub fn need_failslab(sleeping: bool) {
             skip!("no failslab: {err:?}");
         }
     }
+    let _ = without_words();
+}
+
+/// Makes copies that fail log nothing.
+fn without_words() -> sys::Result<()> {
+    io::write_file(c"/sys/kernel/debug/fail_usercopy/verbose", b"0")
+}
+
+/// Does the same as [`need_failslab`], and skips the test if copies from and to user space cannot
+/// fail. [`with_failure`] counts them like allocations.
+pub fn need_fail_usercopy() {
+    need_failslab(true);
+    if let Err(err) = without_words() {
+        skip!("no fail_usercopy: {err:?}");
+    }
 }
 
 /// Calls `work` while those allocations of this thread fail that [`need_failslab`] selected.
@@ -40,17 +55,19 @@ pub fn without_memory(work: impl FnOnce()) {
     fails.write(b"0").unwrap();
 }
 
-/// Does `work` with one of its allocations failing: the first is number 1. Returns whether there
-/// was one with this number.
+/// Does `work` with one of its allocations failing: the first is number 1. Copies from and to user
+/// space count, too, if the kernel can make them fail. Returns whether there was one with this
+/// number.
 pub fn with_failure(nth: u32, work: impl FnOnce()) -> bool {
     // Opened in advance, because opening it allocates, too.
     let fail_nth = io::File::open(c"/proc/thread-self/fail-nth", sys::O_RDWR).unwrap();
     fail_nth.write(text!("{nth}").as_bytes()).expect("fail-nth");
     work();
     let mut left = [0; 16];
-    let left = fail_nth.read_all(&mut left).expect("fail-nth");
-    fail_nth.write(b"0").expect("fail-nth");
-    left == b"0\n"
+    // If this is the one that fails, there was no other. The last write can fail likewise.
+    let hit = matches!(fail_nth.read_all(&mut left), Ok(b"0\n"));
+    let _ = fail_nth.write(b"0");
+    hit
 }
 
 /// Repeats a call with each of its allocations failing in turn. Returns the number of allocations.

@@ -89,6 +89,8 @@ impl fmt::Debug for Record {
 pub struct Log {
     file: File,
     prefix: &'static str,
+    /// The last line without the prefix.
+    other: Option<Record>,
     /// How many times records were overwritten before they were read.
     pub overruns: u32,
 }
@@ -107,6 +109,7 @@ impl Log {
             Ok(file) => Log {
                 file,
                 prefix,
+                other: None,
                 overruns: 0,
             },
             Err(err) => crate::skip!("/dev/kmsg: {err:?}"),
@@ -121,10 +124,11 @@ impl Log {
                 Ok(len) => {
                     let record =
                         Record::parse(&raw[..len]).expect("/dev/kmsg has a form of its own");
-                    if record.facility == 0
-                        && record.text.as_bytes().starts_with(self.prefix.as_bytes())
-                    {
-                        return Some(record);
+                    if record.facility == 0 {
+                        if record.text.as_bytes().starts_with(self.prefix.as_bytes()) {
+                            return Some(record);
+                        }
+                        self.other = Some(record);
                     }
                 }
                 Err(sys::EPIPE) => self.overruns += 1,
@@ -154,6 +158,7 @@ impl Log {
         let mut want: Text<2048> = Text::new();
         want.write_fmt(line)
             .expect("a log line is shorter than that");
+        self.other = None;
         match self.next_line() {
             Some(got) if got.level == level && got.text.as_bytes() == want.as_bytes() => (),
             Some(got) => {
@@ -164,10 +169,15 @@ impl Log {
                 };
                 test::fail(format_args!("log line: {got:?}\n    expected: {want:?}"));
             }
-            None => test::fail(format_args!(
-                "no log line, expected: <{level}>{}",
-                want.as_str()
-            )),
+            None => {
+                let want = want.as_str();
+                match &self.other {
+                    None => test::fail(format_args!("no log line, expected: <{level}>{want}")),
+                    Some(other) => test::fail(format_args!(
+                        "log line: {other:?}\n    expected: <{level}>{want}"
+                    )),
+                }
+            }
         }
     }
 
