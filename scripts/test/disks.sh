@@ -21,6 +21,7 @@ real=$(command -v qemu-system-x86_64)
 # shellcheck disable=SC2016 # it writes a script
 printf '#!/bin/sh\n[ "$1" != --version ] || exec "%s" --version\necho "qemu $*"\n' "$real" >"$tmp/fake/qemu-system-x86_64"
 chmod +x "$tmp/fake/qemu-system-x86_64"
+cp "$tmp/fake/qemu-system-x86_64" "$tmp/fake/qemu-system-i386"
 PATH=$tmp/fake:$PATH
 export TMPDIR="$tmp" KVM=off ARCH=x86_64 CONFIG=lean
 
@@ -103,7 +104,7 @@ boots() {
 	shift 2
 	sha256sum "$tmp"/disk* "$tmp/old/disk" >"$tmp/before"
 	if vm "$@" && grep '^qemu' "$tmp/output" | grep -qF -e "$_text" &&
-		sha256sum "$tmp"/disk* "$tmp/old/disk" | diff - "$tmp/before"; then
+		sha256sum --quiet -c "$tmp/before" >>"$tmp/output" 2>&1; then
 		pass
 	else
 		fail "$_what: not started, or without '$_text', or the disk is changed:"
@@ -136,6 +137,23 @@ refuses 'a name with a comma' 'comma' IMAGE="$tmp/disk,1"
 refuses 'a DISK= of somebody else' "is not one that 'make vm' has made" IMAGE="$tmp/disk" DISK="$tmp/disk.qcow2" RESET=1
 refuses 'a DISK= with a comma' 'comma' IMAGE="$tmp/disk" DISK="$tmp/disk,1"
 boots 'what is written to DISK=' "-drive file=$tmp/build/vm/mine," IMAGE="$tmp/disk" DISK="$tmp/build/vm/mine"
+boots 'the same again' "-drive file=$tmp/build/vm/mine," IMAGE="$tmp/disk" DISK="$tmp/build/vm/mine"
+refuses 'a DISK= made from another image' "was made from $tmp/disk:" IMAGE="$tmp/old/disk" DISK="$tmp/build/vm/mine"
+refuses 'the same without IMAGE=' "was made from $tmp/disk:" DISK="$tmp/build/vm/mine" GRUB=1
+boots 'another image, beginning anew' 'root=/dev/sda1' IMAGE="$tmp/old/disk" DISK="$tmp/build/vm/mine" RESET=1
+cp "$tmp/disk.qcow2" "$tmp/build/vm/mine"
+refuses 'a DISK= of somebody else, where there was one of ours' "is not one that 'make vm' has made" \
+	IMAGE="$tmp/old/disk" DISK="$tmp/build/vm/mine" RESET=1
+# As image.sh names it
+cp "$tmp/disk.qcow2" "$tmp/vm-x86_64-1.qcow2"
+boots "a disk of Debian's" "$tmp/build/vm/debian," IMAGE="$tmp/vm-x86_64-1.qcow2" DISK="$tmp/build/vm/debian" GRUB=1
+boots 'the same without IMAGE=' "$tmp/build/vm/debian," DISK="$tmp/build/vm/debian" GRUB=1
+refuses 'the same with another ARCH=' "was made from $tmp/vm-x86_64-1.qcow2:" DISK="$tmp/build/vm/debian" GRUB=1 ARCH=i386
+for end in base new; do
+	cp "$tmp/bare" "$tmp/disk-$end.$end"
+	boots "a disk in .$end, and DISK= beside it" "-drive file=$tmp/disk-$end," IMAGE="$tmp/disk-$end.$end" DISK="$tmp/disk-$end" GRUB=1
+done
+refuses 'GRUB=0' 'GRUB=0: there is only GRUB=1' IMAGE="$tmp/disk" GRUB=0
 refuses 'a shared folder that is not there' 'no such folder' IMAGE="$tmp/disk" SHARE="$tmp/none"
 
 # A disk that a machine is using: a QEMU that never starts its CPUs.

@@ -32,6 +32,10 @@ case ${RESET:-1} in
 1) ;;
 *) die "RESET=$RESET: there is only RESET=1, which begins with a new disk" ;;
 esac
+case ${GRUB:-1} in
+1) ;;
+*) die "GRUB=$GRUB: there is only GRUB=1, which boots by the disk's own GRUB" ;;
+esac
 [ -d "$share" ] || die "SHARE=$share: there is no such folder"
 
 # check_free FILE: stop if a machine is using it.
@@ -48,19 +52,29 @@ stamp() {
 }
 
 # overlay BASE FORMAT DISK: make DISK, which holds what is written. It is worthless when
-# BASE changes.
+# BASE changes. Without BASE, DISK is there, made from one of image.sh's.
 overlay() {
 	check_free "$3"
-	[ ! -e "$3" ] || [ -e "$3.base" ] || die "DISK=$3 is not one that 'make vm' has made: IMAGE=$3 boots it"
-	[ ! "${RESET:-}" ] || rm -f "$3" "$3.base"
-	if [ ! -e "$3" ]; then
-		stamp "$1" >"$3.base"
-		qemu-img create -q -f qcow2 -F "$2" -b "$1" "$3.new"
-		mv "$3.new" "$3"
+	# By a name that survives when the clone is moved. Beside DISK it could be somebody's file.
+	_stamp=$vm/$(realpath -s --relative-to="$vm" "$3" | cksum | cut -d' ' -f1).base
+	_base=$(cat "$_stamp" 2>/dev/null) || :
+	if [ -e "$3" ]; then
+		_from=$(qemu-img info "$3" | sed -n 's/^backing file: //p')
+		[ "${_from:-none}" = "${_base% * *}" ] || die "DISK=$3 is not one that 'make vm' has made: IMAGE=$3 boots it"
+		[ ! "${RESET:-}" ] || rm -f "$3"
 	fi
-	_base=$(cat "$3.base")
-	[ "$(stamp "${_base% * *}" 2>/dev/null)" = "$_base" ] ||
-		die "${_base% * *} is gone or has changed since $3 was made from it: RESET=1 begins anew"
+	if [ ! -e "$3" ]; then
+		_from=$1 _base=$(stamp "$1")
+		echo "$_base" >"$_stamp"
+		qemu-img create -q -f qcow2 -F "$2" -b "$1" "$run/new"
+		mv "$run/new" "$3"
+	fi
+	case ${1:-${_from##*/}} in
+	"$_from" | vm-"$ARCH"-*) ;;
+	*) die "DISK=$3 was made from $_from: take another, or RESET=1, which begins anew" ;;
+	esac
+	[ "$(stamp "$_from" 2>/dev/null)" = "$_base" ] ||
+		die "$_from is gone or has changed since $3 was made from it: RESET=1 begins anew"
 }
 
 # file_system IMAGE FORMAT PARTITION: print the type of its file system.
