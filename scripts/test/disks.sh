@@ -5,7 +5,8 @@
 #
 # Test which disks make vm IMAGE= takes, with a QEMU that only shows its arguments, in a
 # copy of the scripts. A disk that cannot be booted is refused, with the reason, and
-# neither it nor what was written to it before changes. The last line is 'N passed, N failed'.
+# neither it nor what was written to it before changes. Test what Debian's disk is made of, and
+# what comes with a kernel, without Debian or a kernel. The last line is 'N passed, N failed'.
 
 . "$(dirname "$0")/../lib/lib.sh"
 [ $# = 0 ] || misused
@@ -177,4 +178,58 @@ done
 touch -d '2020-02-02' "$tmp/disk"
 refuses 'a disk that has changed meanwhile' 'RESET=1 begins anew' IMAGE="$tmp/disk"
 boots 'beginning anew' 'root=/dev/sda1' IMAGE="$tmp/disk" RESET=1
+
+# same WHAT A B
+same() {
+	if [ "$2" = "$3" ]; then pass; else fail "$1: '$2' is not '$3'"; fi
+}
+
+# Two clones, made with umask 077, make Debian's disk at the same time.
+export XDG_CACHE_HOME="$tmp/cache"
+mkdir "$tmp/clone" "$tmp/debian"
+chmod -R go= "$tmp/scripts/vm/root" "$tmp/scripts/test/fixtures"
+cp -r "$tmp/scripts" "$tmp/clone"
+(cd "$tmp/debian" && mkdir -p usr/lib/grub/i386-pc boot/grub/i386-pc && touch usr/lib/grub/i386-pc/boot.img boot/grub/i386-pc/core.img)
+cat >"$tmp/fake/mmdebstrap" <<END
+#!/bin/sh
+echo >>"$tmp/called"
+for word; do
+	case \$word in
+	*tar-in*) word=\${word#*tar-in } && tar -tvf "\${word% /}" >"$tmp/files" ;;
+	*/root.tar) tar -C "$tmp/debian" -cf "\$word" . ;;
+	esac
+done
+sleep 2
+END
+printf '#!/bin/sh\necho\necho disk 1 1 9999999999\n' >"$tmp/fake/df"
+printf '#!/bin/sh\necho 0\n' >"$tmp/fake/id"
+printf '#!/bin/sh\n' | tee "$tmp/fake/mke2fs" >"$tmp/fake/make"
+# shellcheck disable=SC2016 # it writes a script
+printf '#!/bin/sh\necho disk >"$6"\n' >"$tmp/fake/qemu-img"
+chmod +x "$tmp/fake"/*
+"$tmp/clone/scripts/vm/image.sh" >"$tmp/first" 2>"$tmp/output" &
+until [ -e "$tmp/called" ] || ! kill -0 $! 2>/dev/null; do sleep 0.1; done
+"$tmp/scripts/vm/image.sh" >"$tmp/second" 2>>"$tmp/output" || cat "$tmp/output"
+wait $! || cat "$tmp/output"
+same "two clones make Debian's disk" "$(cat "$tmp/second")" "$(cat "$tmp/first")"
+same 'only one of them does' "$(wc -l <"$tmp/called")" 1
+same "its files are everybody's to read" "$(grep -v '^[-dl]r.[-x]r-[-x]r-[-x]' "$tmp/files")" ''
+
+# What comes with a kernel, from a make that makes nothing
+tree=$tmp/build/linux
+mkdir -p "$tree/include/uapi/linux" "$tree/tools/testing/selftests/rust_syscalls/handouts" "$tree/samples/rust" \
+	"$tmp/rust_syscalls" "$kernel/include/config" "$kernel/installed/lib/modules/7"
+touch "$tree/include/uapi/linux/pf_stat.h" "$tree/tools/testing/selftests/rust_syscalls/handouts/test.c" \
+	"$tree/samples/rust/rust_hello.rs" "$tree/samples/rust/rust_chrdev.rs" "$tmp/rust_syscalls/pf" "$tmp/rust_syscalls/cowstat" \
+	"$kernel/.built"
+echo 7 >"$kernel/include/config/kernel.release"
+echo 'LLVM=-19 CC=cc RUSTC=rustc' >"$tmp/build/toolchain.env"
+printf '#!/bin/sh\necho "%s"\n' "$tmp" >"$tmp/scripts/build/selftests.sh"
+for text in old new; do
+	echo $text >"$tmp/scripts/test/fixtures/helloModule.c"
+	pack=$("$tmp/scripts/vm/pack.sh" 2>"$tmp/output") || cat "$tmp/output"
+	same "the module in C that comes with a kernel, when it is $text" \
+		"$(tar -xOf "$pack" ./home/user/modules/hello/helloModule.c)" $text
+done
+same "all of it is everybody's to read" "$(tar -tvf "$pack" | grep -v '^[-dl]r.[-x]r-[-x]r-[-x]')" ''
 total

@@ -32,14 +32,19 @@ sum=$({
 	cd "$here/root" && find . -type f -print -exec cat {} +
 } | sha256sum | cut -c1-12)
 image=$(cache_dir)/vm-$ARCH-$sum.qcow2
-if [ -r "$image" ]; then
-	echo "$image"
-	exit
-fi
+# known: if the disk is there, that is all.
+known() {
+	[ ! -r "$image" ] || { echo "$image"; exit; }
+}
+known
 
 [ "$(id -u)" = 0 ] || grep -q "^$(id -un):" /etc/subuid ||
 	die "/etc/subuid has no user ids for $(id -un), which mmdebstrap needs: as root, run:" \
 		"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $(id -un)"
+# The cache is shared with other clones: one at a time.
+exec 5>>"$(cache_dir)/.vm.lock"
+flock -n 5 || { say "waiting: another make is making a disk"; flock 5; }
+known
 need_space "$(cache_dir)" 5000 'a new disk'
 
 # as_root COMMAND…: where files can have any owner, with this user as root.
@@ -78,7 +83,7 @@ extract() {
 # check/qemu would want one more package, to find out that x86-64 runs i386's programs.
 # shellcheck disable=SC2016 # the hooks' shell fills in $1
 debian() {
-	tar --owner=0 --group=0 -cf "$tmp/files.tar" -C "$here/root" . -C "$tmp/setup" ./root/setup
+	tar --owner=0 --group=0 --mode=u=rwX,go=rX -cf "$tmp/files.tar" -C "$here/root" . -C "$tmp/setup" ./root/setup
 	mmdebstrap --variant=minbase --architectures="$arch" --format=tar --dpkgopt=force-unsafe-io \
 		--include="$(grep -vE '^(#|suite |date |$)' "$here/packages" | tr '\n' ' ')" \
 		--aptopt='APT::Install-Recommends "false"' --skip=check/qemu \

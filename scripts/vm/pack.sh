@@ -21,7 +21,8 @@ with_lock
 out=$(kernel_dir)
 [ -r "$out/.built" ] || die "there is no ${out#"$TOP/"}: run 'make kernel' first"
 pack=$BUILD/vm/${out##*/}.tar
-sum=$(cat "$out/.built" "$0" | sha256sum)
+module=$TOP/scripts/test/fixtures/helloModule.c
+sum=$(cat "$out/.built" "$0" "$module" | sha256sum)
 if [ "$sum" = "$(cat "$pack.sum" 2>/dev/null)" ]; then
 	echo "$pack"
 	exit
@@ -52,12 +53,12 @@ cp "$TREE/include/uapi/linux/pf_stat.h" "$root/usr/local/include/linux"
 cp "$tests/rust_syscalls/pf" "$tests/rust_syscalls/cowstat" "$root/usr/local/bin"
 cp "$TREE"/tools/testing/selftests/rust_syscalls/handouts/*.[ch] "$home/handouts"
 cp "$TREE"/samples/rust/rust_hello*.rs "$TREE/samples/rust/rust_chrdev.rs" "$home/modules"
-cp "$TOP/scripts/test/fixtures/helloModule.c" "$home/modules/hello"
+cp "$module" "$home/modules/hello"
 echo 'obj-m := helloModule.o' >"$home/modules/hello/Makefile"
 
 cd "$root"
 echo "$sum" >vm-kernel
-tar --sort=name --owner=0 --group=0 -cf "$pack" vm-kernel ./usr
-tar --sort=name --owner=1000 --group=1000 -rf "$pack" ./home/user
+tar --sort=name --owner=0 --group=0 --mode=u=rwX,go=rX -cf "$pack" vm-kernel ./usr
+tar --sort=name --owner=1000 --group=1000 --mode=u=rwX,go=rX -rf "$pack" ./home/user
 echo "$sum" >"$pack.sum"
 echo "$pack"
