@@ -166,6 +166,8 @@ dd if=/dev/zero of=/boot/full bs=1M count=380 2>/dev/null
 refuses 'too little space in /boot' '/boot has' deploy
 rm /boot/full
 
+refuses 'a tool that makes no initramfs, and calls it a success' 'update-initramfs has made no initramfs' deploy \
+	STOP='update-initramfs rm /boot/initrd.img-7.3.4-xxxhal'
 for tool in cp depmod install update-initramfs grub-mkconfig; do
 	refuses "$tool fails" 'removing what was installed' deploy STOP="$tool exit 1"
 	for signal in INT TERM HUP; do
@@ -174,6 +176,13 @@ for tool in cp depmod install update-initramfs grub-mkconfig; do
 done
 
 refuses 'a menu with another one, whose name begins so' 'has made no entry' deploy STOP='grub-mkconfig sed -i s/xxxhal$/xxxhal-2/ "$2"'
+
+# Another kernel is installed meanwhile.
+run deploy STOP='update-initramfs echo >/boot/vmlinuz-6.2-new; grub-mkconfig -o /boot/grub/grub.cfg; exit 1' || :
+same 'a step fails, and the menu has what others have installed' "$(grep vmlinuz /boot/grub/grub.cfg | paste -sd' ')" \
+	'vmlinuz-6.1-old vmlinuz-6.2-new'
+rm /boot/vmlinuz-6.2-new
+grub-mkconfig -o /boot/grub/grub.cfg
 
 # It builds as the user who called sudo.
 machine >"$tmp/first"

@@ -65,11 +65,15 @@ menu=$(mktemp)
 cat $grub_cfg >"$menu"
 at_exit "rm -f '$menu'"
 
-# undo: the old menu back first, since grub-mkconfig may be what fails.
+# undo: the menu is made anew, since others may have installed kernels meanwhile. The old one
+# comes back only if grub-mkconfig is what fails. A second Ctrl-C does not stop this.
 undo() {
+	trap '' HUP INT TERM
 	say "removing what was installed of $release"
-	cat "$menu" >$grub_cfg
-	remove "$release"
+	(remove "$release") 2>/dev/null || {
+		cat "$menu" >$grub_cfg
+		remove "$release"
+	}
 }
 finished=''
 # shellcheck disable=SC2016 # at the end
@@ -90,6 +94,9 @@ dracut) set -- dracut --force "/boot/initrd.img-$release" "$release" ;;
 mkinitcpio) set -- mkinitcpio -k "$release" -g "/boot/initramfs-$release.img" ;;
 esac
 run_logged "$log" "initramfs, by $initramfs" "$@"
+# On a live system update-initramfs does nothing, and calls it a success.
+[ -s "/boot/initrd.img-$release" ] || [ -s "/boot/initramfs-$release.img" ] ||
+	die "$initramfs has made no initramfs for $release; the log: $log"
 run_logged "$log" "GRUB's menu" grub-mkconfig -o $grub_cfg
 grep -q "vmlinuz-$release\([[:space:]]\|\$\)" $grub_cfg || die "grub-mkconfig has made no entry for $release; the log: $log"
 # shellcheck disable=SC2034 # for at_exit
