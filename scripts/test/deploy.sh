@@ -11,17 +11,19 @@
 # shellcheck disable=SC2016 # it writes scripts
 
 . "$(dirname "$0")/../lib/lib.sh"
-[ $# = 0 ] || misused
 
 # Begin again in a mount namespace of our own.
-if [ ! "${DEPLOY_TEST:-}" ]; then
+case ${1:-} in
+'')
 	set -- --mount
 	[ "$(id -u)" = 0 ] || set -- --mount --map-root-user
 	unshare "$@" true || die "no mount namespace: a container needs CAP_SYS_ADMIN for this test"
 	! mkdir /lib/modules 2>/dev/null || at_exit 'rmdir /lib/modules'
-	DEPLOY_TEST=1 unshare "$@" "$0"
-	exit
-fi
+	unshare "$@" "$0" --inside
+	exit ;;
+--inside) [ "$(readlink /proc/self/ns/mnt)" != "$(readlink "/proc/$PPID/ns/mnt")" ] || misused ;;
+*) misused ;;
+esac
 mount -t tmpfs -o size=400m none /boot
 mount -t tmpfs none /lib/modules
 mount -t tmpfs none /sys/firmware

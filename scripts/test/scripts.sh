@@ -1028,10 +1028,10 @@ done
 says 'make help' "From the environment: .*TESTS='x'" env -u MAKEFLAGS TESTS=x make help
 sed -n '/^variables :=/,/^given/{/^given/d; s/.*:=//; s/\\//; p}' "$repo/Makefile" | tr -s ' \t' '\n' >"$tmp/known"
 same 'make help has every variable' "$(while read -r name; do grep -q "\<$name=" "$tmp/output" || echo "$name"; done <"$tmp/known")" ''
-printf '%s\n' BUILD_LOCKED CARGO_HOME GOALS HOME ID KEEP OWN SAME_WORLD SPACE START SUDO_USER TERM TMPDIR \
-	VERSION_CODENAME XDG_CACHE_HOME >>"$tmp/known"
+printf '%s\n' BUILD_LOCKED CARGO_HOME FAKE_BUILD FAKE_GUEST FAKE_UID GOALS HOME ID KEEP MAKEFLAGS OWN SAME_WORLD SPACE START \
+	SUDO_USER TERM TMPDIR VERSION_CODENAME XDG_CACHE_HOME >>"$tmp/known"
 same 'nothing else of the environment counts, unsaid' "$(cd "$repo/scripts" && grep -ohE '\$\{[A-Z][A-Z_]*:?[-=+?]' \
-	lib/* setup/* series/* build/* guest/*.sh vm/*.sh bench/* grade/*.sh test/[!ds]*.sh 2>/dev/null | tr -d '${:=+?-' | sort -u | grep -vxFf "$tmp/known")" ''
+	lib/* setup/* series/* build/* guest/*.sh vm/*.sh bench/* grade/*.sh test/*.sh 2>/dev/null | tr -d '${:=+?-' | sort -u | grep -vxFf "$tmp/known")" ''
 refuses 'BENCH= of another kind' 'BENCH=tiem: there is only BENCH=time' env BENCH=tiem scripts/bench/bench.sh
 refuses 'RUNS=0' 'RUNS=0: not a number of runs' env BENCH=time RUNS=0 scripts/bench/bench.sh
 refuses 'RUNS=20x' 'RUNS=20x: not a number of runs' env HANDOUT=xxxhal RUNS=20x scripts/grade/self-test.sh
