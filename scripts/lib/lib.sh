@@ -86,6 +86,10 @@ case $HANDOUT in
 		die "HANDOUT=$exercise: there is only HANDOUT=1, and the exercises $(echo "$_names" | paste -sd' ')"
 	;;
 esac
+case ${VM:-1} in
+1) ;;
+*) die "VM=$VM: there is only VM=1, which also tests Debian on a disk" ;;
+esac
 case ${DEADLINE:-1} in
 0* | *[!0-9]*) die "DEADLINE=$DEADLINE: not a number of seconds" ;;
 esac

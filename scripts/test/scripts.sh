@@ -1016,6 +1016,7 @@ done
 refuses 'HANDOUT= of a guess' 'HANDOUT=yes: there is only HANDOUT=1' env HANDOUT=yes scripts/setup/deps.sh
 refuses 'LOCALVERSION= with a space' 'letters, digits' env LOCALVERSION='-a b' scripts/setup/deps.sh
 refuses 'MAKEFILES=' 'can call a failure a success' env -u MAKEFLAGS MAKEFILES=/dev/null make help
+refuses 'VM=0' 'VM=0: there is only VM=1' env VM=0 scripts/setup/deps.sh
 refuses 'RESET=0' 'RESET=0: there is only RESET=1' sh -c 'echo | RESET=0 scripts/vm/start.sh'
 refuses 'RESET= and DISK= in the environment of make' 'No rule' env -u MAKEFLAGS RESET=red DISK=/dev/sda make none
 same 'are of somebody else' "$(grep -cE 'RESET|DISK' "$tmp/output")" 0
