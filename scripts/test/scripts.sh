@@ -1415,6 +1415,43 @@ echo 'sleep 9' | fake cpio
 works 'Ctrl-C' with_fakes sh -c '! timeout 2 scripts/build/initramfs.sh "$TMPDIR/out"'
 same 'leaves nothing' "$(find "$tmp" -mindepth 1 -maxdepth 1 -name 'tmp.*')" ''
 rm "$tmp/fake/cpio"
+
+# make vm-test, on a machine that does what it is told, and logs FAKE_LOG then
+machine=$tmp/machine
+mkdir -p "$machine/build/kernel-x86_64-vm-handout/include/config"
+cp -r "$repo/scripts" "$machine"
+cp "$repo/build/toolchain.env" "$machine/build"
+echo 7 >"$machine/build/kernel-x86_64-vm-handout/include/config/kernel.release"
+mv "$tmp/fake/qemu-system-x86_64" "$tmp/qemu"
+cat <<-'END' | fake qemu-system-x86_64
+	echo 'vm login:'
+	while read -r line; do
+		echo "$line"
+		case $line in
+		user) echo 'user@vm:' ;;
+		*'state='*) echo state=running ;;
+		*/host/lines*) echo "$FAKE_LOG"; echo 1 passed, 0 failed >"$SHARE/out"; true; eval "${line#*2>&1; }" ;;
+		*poweroff) echo 'reboot: Power down'; exit ;;
+		esac
+	done
+END
+cp "$tmp/fake/qemu-system-x86_64" "$machine/scripts/vm/start.sh"
+echo 'echo 1 passed, 0 failed' | tee "$machine/scripts/vm/image.sh" "$machine/scripts/build/kernel.sh" >"$machine/scripts/test/disks.sh"
+echo | fake qemu-img
+echo 'exec /bin/sleep 0.2' | fake sleep
+vm_test() {
+	with_fakes env MODES=x86_64 FAKE_LOG="$1" "$machine/scripts/vm/test.sh" --short
+}
+says 'make vm-test, where another one says status=1' '^9 passed, 0 failed' vm_test '[    9.000000] audit: status=1'
+refuses 'make vm-test, where the kernel warns' '^ *.    9.000000. WARNING: at kernel/hello.c' \
+	vm_test '[    9.000000] WARNING: at kernel/hello.c:7'
+echo 'case $FAKE_LOG in failure) echo no journal >&2; exit 1 ;; *) echo "$FAKE_LOG" ;; esac' | fake sudo
+{ echo 'set -e'; sed -n '/^log_is_clean/,/^}/p' "$repo/scripts/vm/inside/test"; echo log_is_clean; } >"$tmp/log_is_clean"
+works 'a log with no errors but those of our calls' with_fakes env FAKE_LOG="INFO940: a" sh "$tmp/log_is_clean"
+refuses 'a log with others' 'I/O error' with_fakes env FAKE_LOG="I/O error" sh "$tmp/log_is_clean"
+refuses 'a log that cannot be read' '^no journal' with_fakes env FAKE_LOG=failure sh "$tmp/log_is_clean"
+rm "$tmp/fake/qemu-img" "$tmp/fake/sleep" "$tmp/fake/sudo"
+mv "$tmp/qemu" "$tmp/fake/qemu-system-x86_64"
 works 'make test | head' with_fakes sh -c 'scripts/test/ktap.sh | :'
 same 'leaves nothing, too' "$(find "$tmp" -mindepth 1 -maxdepth 1 -name 'tmp.*')" ''
 cd "$TOP"

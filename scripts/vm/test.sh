@@ -66,19 +66,21 @@ log_in() {
 	look "$1" 'vm login:' && type 'user\n' && look 60 'user@vm:'
 }
 
-# inside SECONDS LINE…: run these lines in the machine, as the ordinary user.
+# inside SECONDS LINE…: run these lines in the machine, as the ordinary user. Others also
+# write 'status=1' to a console.
+ran=0
 inside() {
-	_deadline=$1
+	_deadline=$1 ran=$((ran + 1))
 	shift
 	rm -f "$share/out"
 	printf '%s\n' "$@" >"$share/lines"
-	type 'sh -ex /host/lines >/host/out 2>&1; echo "status=$?"\n'
-	look "$_deadline" 'status=[0-9]+' || return
+	type 'sh -ex /host/lines >/host/out 2>&1; echo "lines '$ran': $?"\n'
+	look "$_deadline" "lines $ran: [0-9]+" || return
 	cat "$share/out"
-	[ "$matched" = status=0 ]
+	[ "$matched" = "lines $ran: 0" ]
 }
 
-# ends SECONDS: wait until QEMU has ended.
+# ends SECONDS: wait until QEMU has ended. On its console there must be no warning of the kernel.
 ends() {
 	_end=$(($(date +%s) + $1))
 	while kill -0 "$guest" 2>/dev/null; do
@@ -86,6 +88,9 @@ ends() {
 		sleep 0.5
 	done
 	exec 8>&-
+	_trouble=0
+	"$TOP/scripts/guest/trouble.sh" "$run/console" || _trouble=$?
+	[ $_trouble = 1 ]
 }
 
 off() {
