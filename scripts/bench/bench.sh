@@ -191,13 +191,13 @@ again() {
 	measure "$measured"
 	_differs=$(awk -F '\t' '
 		FNR == NR { first[$1, $2] = $3; next }
-		{ by = $3 - first[$1, $2]; seen[$1, $2]; column[$1] }
+		{ by = $3 - first[$1, $2]; seen[$1, $2]; column[$1]; n++ }
 		by > $3 / 100 || -by > $3 / 100 { print $2, "of", $1 ":", first[$1, $2], "then", $3 }
 		END {
+			if (!n) print "nothing was measured"
 			for (row in first) {
 				split(row, name, SUBSEP)
-				if (!n++ || name[1] in column)
-					if (!(row in seen)) print name[2], "of", name[1] ": once only"
+				if (name[1] in column && !(row in seen)) print name[2], "of", name[1] ": once only"
 			}
 		}' "$_first" "$results")
 	if [ "$_differs" ]; then

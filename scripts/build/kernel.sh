@@ -219,8 +219,8 @@ fi
 rm -f "$out/.built"
 asked=$(asked | sha256sum)
 configure
-# git does not see all of these.
-[ ! -e "$out/.begun" ] || edited -exec touch {} +
+# git does not see all of these. A second touch would be an edit for other kernels.
+[ ! -e "$out/.begun" ] || edited ! -newer "$out/.begun" -exec touch {} +
 renew "$out"
 : >"$out/.begun"
 before=$(inputs)

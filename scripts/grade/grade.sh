@@ -17,10 +17,11 @@
 . "$(dirname "$0")/lib.sh"
 [ $# = 1 ] || [ $# = 2 ] || misused
 patches=$1 results=${2:-$BUILD/grades-$name}
-plain_path TESTER= "${TESTER:-}"
 [ ! "${TESTER:-}" ] || [ -f "$TESTER" ] || die "TESTER=$TESTER: there is no such file"
-[ ! "${TESTER:-}" ] || gcc "-m$bits" -static -pthread -o /dev/null "$TESTER" ||
-	die "TESTER=$TESTER does not build"
+[ ! "${TESTER:-}" ] || {
+	TESTER=$(realpath "$TESTER")
+	plain_path TESTER= "$TESTER"
+}
 [ -e "$patches" ] || die "PATCHES=$patches: there is no such file or folder"
 wrong=$(awk '
 	/^#/ || !NF { next }
@@ -34,6 +35,8 @@ wrong=$(awk '
 [ ! "$wrong" ] || die "scripts/grade/$name.rubric$wrong: not an id of its own, whole points, a kind," \
 	"- or ids of rows above that it depends on, a text"
 "$HERE/sandbox.sh" -r "$HERE/inside:/g/scripts" true || die "nothing is graded without a sandbox"
+[ ! "${TESTER:-}" ] || "$HERE/sandbox.sh" -r "$TESTER:/tester.c" sh -c "gcc -m$bits -static -O1 -pthread -o /tmp/tester /tester.c" ||
+	die "TESTER=$TESTER does not build in the sandbox, without other files"
 mkdir -p "$results"
 # For our own ones only; a user's environment may have them, and KEEP= removes a folder.
 unset KEEP START OWN RUNS

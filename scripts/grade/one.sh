@@ -213,8 +213,7 @@ guest_files() {
 	! ls "$_user"/*.c >/dev/null 2>&1 || program user -r "$_user:/g/user"
 	[ ! "${TESTER:-}" ] || {
 		program tester -r "$(realpath "$TESTER"):/g/tester/tester.c"
-		made "$work/user/tester" ||
-			die "TESTER=$TESTER does not build in the sandbox, alone: $(tail -n 3 "$work/log/tester.txt")"
+		made "$work/user/tester" || die "TESTER=$TESTER does not build: $(tail -n 3 "$work/log/tester.txt")"
 	}
 	for _program in user tester; do
 		! made "$work/user/$_program" || set -- "$@" "$work/user/$_program:/$_program"

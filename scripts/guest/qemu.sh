@@ -75,11 +75,14 @@ qemu_status=$(cat "$dir/qemu.status")
 failure=''
 case $qemu_status in
 0)
-	[ -s "$dir/status" ] || failure="the guest ended without a result: it powered off, rebooted or died"
 	# On a full disk QEMU goes on, and what the kernel says is lost.
-	[ "$failure" ] || tail -n 5 "$console" | grep -qa 'reboot: ' || failure="the console is cut short: is the disk full?"
-	[ "$failure" ] || ! grep -qaE '^\*\* [0-9]+ printk messages dropped' "$console" ||
-		failure="the kernel's log was faster than its console, which lacks some of it" ;;
+	if ! tail -n 5 "$console" | grep -qaE 'reboot: |Kernel panic'; then
+		failure="the console is cut short: is the disk full, or did the guest die?"
+	elif [ ! -s "$dir/status" ]; then
+		failure="the guest ended without a result: it powered off, rebooted or died"
+	elif grep -qaE '^\*\* [0-9]+ printk messages dropped' "$console"; then
+		failure="the kernel's log was faster than its console, which lacks some of it"
+	fi ;;
 124 | 137) failure="the guest was still running after $deadline s and was stopped" ;;
 *) failure="QEMU failed with status $qemu_status: $(cat "$dir/qemu.log")" ;;
 esac

@@ -105,7 +105,11 @@ same_world() {
 	plain_path TMPDIR= "${TMPDIR:-}"
 	(cd / && [ -w "${TMPDIR:-/tmp}" ]) || die "TMPDIR=${TMPDIR:-/tmp}: no such folder, or nothing can be written there"
 	# For sudo make: the folder is the user's.
-	[ -d "$BUILD/log" ] || { mkdir -p "$BUILD/log" && { [ "$(id -u)" != 0 ] || chown --reference="$TOP" "$BUILD" "$BUILD/log"; }; }
+	[ -d "$BUILD/log" ] || {
+		mkdir -p "$BUILD/log"
+		: >>"$BUILD/.lock"
+		[ "$(id -u)" != 0 ] || chown --reference="$TOP" "$BUILD" "$BUILD/log" "$BUILD/.lock" 2>/dev/null || :
+	}
 	_config=$BUILD/.gitconfig
 	: >"$_config.$$"
 	_foreign=$(env | sed -n 's/^\([A-Z][A-Z0-9_]*\)=.*/\1/p' | grep -xE "$foreign" || :)

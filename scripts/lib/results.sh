@@ -24,9 +24,10 @@ choose_modes() {
 	[ "$_mode" ] || die "MODES= is blank: there is only $_all"
 }
 
-# fail TEXT…: report and count a failure, in $failures, too.
+# fail TEXT…: report and count a failure, also in the file $failed_tests, if there is one.
 fail() {
-	echo "FAIL $*" | tee -a "${failures:-/dev/null}"
+	echo "FAIL $*"
+	[ ! "${failed_tests:-}" ] || echo "$*" >>"$failed_tests" || :
 	failed=$((failed + 1))
 }
 

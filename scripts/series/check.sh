@@ -120,9 +120,9 @@ check_names() {
 		} 2>/dev/null | grep -oE 'https?://[^/" ,]+' | sed 's|.*[/@]||' | sort -u
 	} | grep -vxE '/|(static\.)?(crates|rust-lang)\.(io|org)' >"$work/names"
 	# With --untracked, git passes over files that are tracked but ignored.
-	for _option in --cached --untracked; do
+	for _option in '' --untracked; do
 		git -C "$TOP" grep $_option -nFf "$work/names" -- . ':!COPYING' || :
-	done
+	done | sort -u
 }
 
 # run_quietly COMMAND…: show its output only if it fails or warns.

@@ -5,7 +5,7 @@
 #
 # Build what each patch leaves: the kernel, with all that the series has and that exists by
 # then, the modules of samples/rust, KUnit's tests, the selftests and cowstat. A patch fails
-# if the build does, or if a compiler says a warning that it does not say of the base. What
+# if the build does, or if it gives a warning that the base and the patches before do not. What
 # was built well is not built again until it, the configuration or the tools change. The
 # last line is 'N passed, N failed'. The logs are build/log/each-*.log.
 #
@@ -81,18 +81,6 @@ inputs() {
 	} | sha256sum
 }
 
-series=$TREE
-TREE=$each
-of_base=$(inputs refs/heads/base)
-# A checkout makes files newer than what was built from them: only before a build.
-if [ "$(cat "$out/.base" 2>/dev/null)" != "$of_base" ]; then
-	checkout "$each" refs/heads/base
-	run_logged "$BUILD/log/each-base.log" "the base" build kernel
-	warned "$BUILD/log/each-base.log" >"$warnings"
-	echo "$of_base" >"$out/.base"
-fi
-touch "$built"
-
 # anew: what is built does not warn again. What came of a build that has failed, has warned or
 # was interrupted has to go.
 begun=$out/.begun
@@ -100,6 +88,24 @@ anew() {
 	[ ! -e "$begun" ] || find "$out" -type f -newer "$begun" ! -name '.[bw]*' ! -name .tree ! -name '.config*' -delete
 	touch "$begun"
 }
+
+series=$TREE
+TREE=$each
+of_base=$({ inputs refs/heads/base; cat "$0"; } | sha256sum)
+# A checkout makes files newer than what was built from them: only before a build.
+if [ "$(cat "$out/.base" 2>/dev/null)" != "$of_base" ]; then
+	checkout "$each" refs/heads/base
+	touch -d @0 "$begun"
+	anew
+	run_logged "$BUILD/log/each-base.log" "the base" build kernel
+	warned "$BUILD/log/each-base.log" >"$warnings"
+	echo "$of_base" >"$out/.base"
+	rm "$begun"
+fi
+touch "$built"
+# What has warned is compiled again with the next patch.
+warned=$out/.warned
+: >"$warned"
 
 n=0
 for commit in $(git -C "$series" rev-list --reverse refs/heads/base..refs/heads/series); do
@@ -116,8 +122,9 @@ for commit in $(git -C "$series" rev-list --reverse refs/heads/base..refs/heads/
 		build $folders
 	if [ "$status" != 0 ]; then
 		fail "patch $n does not build: $log"
-	elif new=$(warned "$log" | grep -vxFf "$warnings"); then
+	elif new=$(warned "$log" | grep -vxF -f "$warnings" -f "$warned"); then
 		fail "patch $n warns: $(echo "$new" | head -n 1)"
+		echo "$new" >>"$warned"
 	else
 		pass
 		echo "$of_patch" >>"$built"

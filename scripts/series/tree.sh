@@ -25,7 +25,7 @@ switch() {
 
 # no_own_work: stop if there is any.
 no_own_work() {
-	_own=$(own_work | paste -sd' ')
+	_own=$(own_work | paste -sd,)
 	[ ! "$_own" ] || die "build/linux has $_own of its own, and ${base:+the base or }patches/ has changed" \
 		"meanwhile: save your work in 'make series' or elsewhere, or remove build/linux; nothing is changed"
 }
@@ -33,6 +33,8 @@ no_own_work() {
 with_lock
 [ -d "$TOP/patches" ] || die "there is no patches/: git checkout, or 'make series', brings it back"
 [ -d "$TREE" ] || [ ! -L "$TREE" ] || die "build/linux is a link to $(readlink "$TREE"), which is not there"
+# Of one that was killed.
+rm -rf "$BUILD"/tree.??????
 work=$(mktemp -d "$BUILD/tree.XXXXXX")
 at_exit "rm -rf '$work'"
 base=

@@ -45,9 +45,9 @@ if [ "$tree" = "$TREE" ]; then
 		[ ! -e "$(git -C "$tree" rev-parse --path-format=absolute --git-path $state)" ] ||
 			die "build/linux is in the middle of a git am, cherry-pick or revert, see git status; nothing is written"
 	done
-	[ "$(git -C "$tree" log -1 --format=%ce refs/heads/base)" = base@localhost ] ||
-		die "build/linux has commits on its branch base, which would be in no patch: git branch -f base to what" \
-			"it was (git reflog base); nothing is written"
+	[ "$(git -C "$tree" rev-parse refs/heads/base)" = "$(git -C "$tree" rev-parse refs/series/base)" ] ||
+		die "build/linux has another branch base, whose commits would be in no patch: git branch -f base refs/series/base;" \
+			"nothing is written"
 	changes=$(changes "$tree")
 	[ ! "$changes" ] || die "build/linux has changes that are not committed, or that git is told not to see (git ls-files -v);" \
 		"nothing is written:

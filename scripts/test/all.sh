@@ -37,7 +37,7 @@ esac
 choose_modes "$all_modes"
 # A folder of this run, for JUnit files. The lock stays when claim takes the next folder.
 claim "${debug}test"
-results=$run failures=$run/failures
+results=$run failed_tests=$run/failures
 exec 6>&7
 if [ "$debug" ]; then
 	export CONFIG="$results/debug.config"
@@ -150,9 +150,9 @@ for mode in $modes; do
 done
 # sum: of all; what is no test's failure has a file for CI systems, too.
 sum() {
-	[ ! -s "$failures" ] || {
+	[ ! -s "$failed_tests" ] || {
 		echo '<testsuite name="make test">'
-		sed 's/^FAIL //; s/&/\&amp;/g; s/</\&lt;/g; s/"/\&quot;/g; s|.*|<testcase name="&"><failure/></testcase>|' "$failures"
+		sed 's/&/\&amp;/g; s/</\&lt;/g; s/"/\&quot;/g; s|.*|<testcase name="&"><failure/></testcase>|' "$failed_tests"
 		echo '</testsuite>'
 	} >"$results/make-test.xml"
 	total

@@ -139,6 +139,12 @@ refuses 'a DISK= of somebody else' "is not one that 'make vm' has made" IMAGE="$
 refuses 'a DISK= with a comma' 'comma' IMAGE="$tmp/disk" DISK="$tmp/disk,1"
 boots 'what is written to DISK=' "-drive file=$tmp/build/vm/mine," IMAGE="$tmp/disk" DISK="$tmp/build/vm/mine"
 boots 'the same again' "-drive file=$tmp/build/vm/mine," IMAGE="$tmp/disk" DISK="$tmp/build/vm/mine"
+mkdir "$tmp/stamps"
+mv "$tmp/build/vm"/*.base "$tmp/stamps"
+grep -h "^$tmp/disk " "$tmp/stamps"/* >"$tmp/build/vm/mine.base"
+boots 'the same, made when its stamp was beside it' "-drive file=$tmp/build/vm/mine," IMAGE="$tmp/disk" DISK="$tmp/build/vm/mine"
+rm "$tmp/build/vm/mine.base"
+mv "$tmp/stamps"/*.base "$tmp/build/vm"
 refuses 'a DISK= made from another image' "was made from $tmp/disk:" IMAGE="$tmp/old/disk" DISK="$tmp/build/vm/mine"
 refuses 'the same without IMAGE=' "was made from $tmp/disk:" DISK="$tmp/build/vm/mine" GRUB=1
 boots 'another image, beginning anew' 'root=/dev/sda1' IMAGE="$tmp/old/disk" DISK="$tmp/build/vm/mine" RESET=1

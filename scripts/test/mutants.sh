@@ -13,7 +13,8 @@
 # mutant that does not apply, or does not build without a warning, is a failure, too.
 #
 # Results are kept in build/mutants.tsv, as long as the tree (but for Documentation), the
-# patch, AREA/tests and kconfig/ stay the same. The table of all results is build/mutants.rst.
+# patch, AREA/tests, kconfig/ and the tools stay the same. The table of all results is
+# build/mutants.rst.
 #
 # The last line is 'N passed, N failed'; the exit status agrees.
 
@@ -37,7 +38,7 @@ git --git-dir="$TREE/.git" rev-parse HEAD >/dev/null 2>&1 || {
 	git -C "$git" worktree add -qf --detach "$TREE"
 }
 git -C "$TREE" checkout -qf --detach "$(git -C "$git" rev-parse HEAD)"
-tree=$({ git -C "$TREE" ls-tree HEAD | grep -v Documentation; cat "$TOP"/kconfig/*; tools; } | sha256sum)
+tree=$({ git -C "$TREE" ls-tree HEAD | grep -v Documentation; cat "$TOP"/kconfig/*; tools || date +%s%N; } | sha256sum)
 guest='' prepared=''
 # shellcheck disable=SC2016 # when it exits
 at_exit 'kill -- "-$guest" 2>/dev/null || :; git -C "$TREE" checkout -qf'

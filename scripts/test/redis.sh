@@ -44,10 +44,11 @@ if [ ! -d "$root" ]; then
 	rm -rf "$tmp"
 fi
 
-[ $# = 2 ] || with_lock
+with_lock
 tests=${1:-$("$TOP/scripts/build/selftests.sh" "$ARCH")}
 claim "redis-$ARCH"
 "$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$root:/" "$TOP/scripts/guest/inside/redis:/work" \
 	"$tests/rust_syscalls/pf:/usr/bin/pf" "$tests/rust_syscalls/cowstat:/usr/bin/cowstat"
-[ $# = 2 ] || { keep_kernel; drop_lock; }
+[ $# = 2 ] || keep_kernel
+drop_lock
 exec "$TOP/scripts/guest/qemu.sh" -d "$run" -t 300 "${2:-$run/kernel}" "$run/initramfs"

@@ -563,7 +563,6 @@ until case $(echo "int x = $i;" | git hash-object --stdin) in ?012* | ??012* | ?
 echo "int x = $i;" >"$exercise/kernel/mine.c"
 git -C "$exercise" commit -q -a --amend -m mine
 git -C "$exercise" config format.suffix .txt
-git -C "$exercise" config core.abbrev 12
 works 'make submission of an exercise' $hand_in
 same 'is an archive of patches' "$(tar -tzf "$repo/build/hand-in-tp4/patch.tar.gz" | paste -sd' ')" 'patch/ patch/0001-mine.patch'
 refuses 'handing in twice' 'hand-in-tp4 exists' $hand_in
@@ -580,8 +579,9 @@ refuses 'grading with a compiler that is no gcc' 'GCC=clang: neither' \
 	env HANDOUT=tp4 GCC=clang scripts/grade/self-test.sh handout
 
 echo no >"$tmp/tester.c"
-refuses 'grading by a tester that does not build' 'tester.c does not build' \
+refuses 'grading by a tester that does not build' 'tester.c does not build in the sandbox' \
 	env HANDOUT=tp4 TESTER="$tmp/tester.c" scripts/grade/grade.sh "$repo/build/hand-in-tp4"
+cp "$tmp/tester.c" "$tmp/a tester.c"
 refuses 'grading by a tester in a folder with a space' 'make cannot take' \
 	env HANDOUT=tp4 TESTER="$tmp/a tester.c" scripts/grade/grade.sh "$repo/build/hand-in-tp4"
 refuses 'make grade-test TESTS= with a typo' 'TESTS=handuot: there are no such tests' \
@@ -1129,6 +1129,12 @@ touch -d 2001-01-01 "$tmp/old.rs"
 cp -p "$tmp/old.rs" "$tree/kernel/hello.rs"
 builds 'an old file that git does not see'
 same 'make sees it' "$(find "$tree/kernel/hello.rs" -newermt 2002-01-01)" "$tree/kernel/hello.rs"
+works 'the same for i386' with_fakes env ARCH=i386 scripts/build/kernel.sh
+echo x >>"$tree/kernel/hello.rs"
+builds 'an edit'
+says 'i386, too' ' [0-9]+ s$' with_fakes env ARCH=i386 scripts/build/kernel.sh
+builds 'nothing, then' 'up to date'
+says 'nor for i386' 'up to date' with_fakes env ARCH=i386 scripts/build/kernel.sh
 mv "$tree" "$tmp/linked"
 ln -s "$tmp/linked" "$tree"
 builds 'after build/linux has moved' 'up to date'
@@ -1157,14 +1163,16 @@ builds 'the kernel is missing'
 says 'make series-check' '^2 passed, 0 failed' with_fakes scripts/series/each.sh
 touch "$tree/kernel/warns.c"
 commit 'kernel: warn'
+echo '// later' >>"$tree/kernel/fork.c"
+commit 'kernel: go on'
 git -C "$tree" mv kernel/warns.c kernel/broken.c
 commit 'kernel: break'
 git -C "$tree" rm -q kernel/broken.c
 commit 'kernel: mend'
 works 'make series' scripts/series/write.sh
 refuses 'make series-check of a patch that warns' '^FAIL patch 3 warns: kernel/warns.c:.*warning: x' with_fakes scripts/series/each.sh
-same 'and of one that does not build' "$(grep -E '^FAIL patch 4 does|passed' "$tmp/output" | sed 's/: .*//' | paste -sd' ')" \
-	'FAIL patch 4 does not build 3 passed, 2 failed'
+same 'and of one that does not build' "$(grep -E '^FAIL patch 5 does|passed' "$tmp/output" | sed 's/: .*//' | paste -sd' ')" \
+	'FAIL patch 5 does not build 4 passed, 2 failed'
 same 'and builds nothing twice' "$(grep -c '^000[12]' "$tmp/output")" 0
 refuses 'make series-check again' '^FAIL patch 3 warns: kernel/warns.c:.*warning: x' with_fakes scripts/series/each.sh
 cp "$tmp/fake/bindgen" "$tmp/bindgen"
@@ -1172,7 +1180,7 @@ echo 'echo bindgen 0.99.0' | fake bindgen
 hostile with_fakes scripts/series/each.sh >"$tmp/output" 2>&1 </dev/null || :
 same 'but all with another tool' "$(grep -c '^000[12]' "$tmp/output")" 2
 mv "$tmp/bindgen" "$tmp/fake/bindgen"
-git -C "$tree" reset -q --hard HEAD~3
+git -C "$tree" reset -q --hard HEAD~4
 works 'make series' scripts/series/write.sh
 
 git -C "$tree" checkout -q base
@@ -1180,9 +1188,9 @@ touch "$tree/kernel/based.c"
 commit 'kernel: base'
 git -C "$tree" checkout -q series
 git -C "$tree" rebase -q base
-refuses 'make series on another base' 'commits on its branch base' scripts/series/write.sh
+refuses 'make series on another base' 'another branch base' scripts/series/write.sh
 refuses 'make check of it' 'has work that is not in patches' with_fakes scripts/series/check.sh mirrors
-git -C "$tree" branch -q -f base 'base@{1}'
+git -C "$tree" branch -q -f base refs/series/base
 git -C "$tree" reset -q --hard refs/series/written
 git -C "$tree" replace HEAD HEAD~1
 works 'make series with a replaced commit' scripts/series/write.sh

@@ -57,7 +57,7 @@ overlay() {
 	check_free "$3"
 	# By a name that survives when the clone is moved. Beside DISK it could be somebody's file.
 	_stamp=$vm/$(realpath -s --relative-to="$vm" "$3" | cksum | cut -d' ' -f1).base
-	_base=$(cat "$_stamp" 2>/dev/null) || :
+	_base=$(cat "$_stamp" 2>/dev/null || { [ "${3%/*}" = "$vm" ] && cat "$3.base" 2>/dev/null; }) || :
 	if [ -e "$3" ]; then
 		_from=$(qemu-img info "$3" | sed -n 's/^backing file: //p')
 		[ "${_from:-none}" = "${_base% * *}" ] || die "DISK=$3 is not one that 'make vm' has made: IMAGE=$3 boots it"

@@ -325,6 +325,7 @@ fn function(types: &mut Types, f: &ForeignItemFn) -> Option<TokenStream> {
     });
 
     let classes = types.classes(args.clone(), &f.sig.output);
+    // `regparm::functions!` makes functions that return.
     if f.sig.variadic.is_some()
         || matches!(&f.sig.output, ReturnType::Type(_, ty) if matches!(**ty, Type::Never(_)))
         || f.sig.inputs.len() > MAX_ARGS

@@ -89,7 +89,7 @@ impl fmt::Debug for Record {
 pub struct Log {
     file: File,
     prefix: &'static str,
-    /// The last line without the prefix.
+    /// The first line without the prefix, of those that were skipped last.
     other: Option<Record>,
     /// How many times records were overwritten before they were read.
     pub overruns: u32,
@@ -128,7 +128,7 @@ impl Log {
                         if record.text.as_bytes().starts_with(self.prefix.as_bytes()) {
                             return Some(record);
                         }
-                        self.other = Some(record);
+                        self.other.get_or_insert(record);
                     }
                 }
                 Err(sys::EPIPE) => self.overruns += 1,
