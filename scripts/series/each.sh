@@ -102,10 +102,16 @@ if [ "$(cat "$out/.base" 2>/dev/null)" != "$of_base" ]; then
 	echo "$of_base" >"$out/.base"
 	rm "$begun"
 fi
-touch "$built"
-# What has warned is compiled again with the next patch.
-warned=$out/.warned
+# What has warned need not be compiled again with the same patch, but will be with the next.
+warns=$out/.warns warned=$out/.warned
+touch "$built" "$warns"
 : >"$warned"
+
+# warns: a patch does, with the lines $new.
+warns() {
+	fail "patch $n warns: $(echo "$new" | head -n 1)"
+	echo "$new" >>"$warned"
+}
 
 n=0
 for commit in $(git -C "$series" rev-list --reverse refs/heads/base..refs/heads/series); do
@@ -114,6 +120,8 @@ for commit in $(git -C "$series" rev-list --reverse refs/heads/base..refs/heads/
 		sort -u | grep -vxE 'Documentation|MAINTAINERS') || continue
 	of_patch=$(inputs "$commit")
 	! grep -qxF "$of_patch" "$built" || { pass; continue; }
+	new=$(sed -n "s/^${of_patch%% *} //p" "$warns")
+	[ ! "$new" ] || { warns; continue; }
 	checkout "$each" "$commit"
 	anew
 	log=$BUILD/log/each-$(printf %04d $n).log
@@ -123,8 +131,8 @@ for commit in $(git -C "$series" rev-list --reverse refs/heads/base..refs/heads/
 	if [ "$status" != 0 ]; then
 		fail "patch $n does not build: $log"
 	elif new=$(warned "$log" | grep -vxF -f "$warnings" -f "$warned"); then
-		fail "patch $n warns: $(echo "$new" | head -n 1)"
-		echo "$new" >>"$warned"
+		echo "$new" | sed "s/^/${of_patch%% *} /" >>"$warns"
+		warns
 	else
 		pass
 		echo "$of_patch" >>"$built"

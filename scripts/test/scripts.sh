@@ -578,10 +578,7 @@ refuses 'the series on what is in the cache then' 'the series is for' env LINUX_
 refuses 'grading with a compiler that is no gcc' 'GCC=clang: neither' \
 	env HANDOUT=tp4 GCC=clang scripts/grade/self-test.sh handout
 
-echo no >"$tmp/tester.c"
-refuses 'grading by a tester that does not build' 'tester.c does not build in the sandbox' \
-	env HANDOUT=tp4 TESTER="$tmp/tester.c" scripts/grade/grade.sh "$repo/build/hand-in-tp4"
-cp "$tmp/tester.c" "$tmp/a tester.c"
+echo no >"$tmp/a tester.c"
 refuses 'grading by a tester in a folder with a space' 'make cannot take' \
 	env HANDOUT=tp4 TESTER="$tmp/a tester.c" scripts/grade/grade.sh "$repo/build/hand-in-tp4"
 refuses 'make grade-test TESTS= with a typo' 'TESTS=handuot: there are no such tests' \
@@ -822,9 +819,12 @@ for built in 'fills hangs stops' ''; do
 		"$built"
 done
 mkdir "$tmp/course"
-echo '#include "mine.h"' >"$tmp/course/tester.c"
 echo 'int main(void) { return 0; }' >"$tmp/course/mine.h"
-refuses 'a tester that does not build alone' 'does not build in the sandbox' env TESTER="$tmp/course/tester.c" ${grade% *} "$class/plain" "$tmp/tested"
+for line in no '#include "mine.h"'; do
+	echo "$line" >"$tmp/course/tester.c"
+	refuses "a tester that has '$line'" 'tester.c does not build in the sandbox' \
+		env TESTER="$tmp/course/tester.c" ${grade% *} "$class/plain" "$tmp/tested"
+done
 mv "$class/covered/a.patch" "$class/covered/b.patch"
 ln -s /etc/passwd "$class/letter/c.patch"
 says 'a patch with another name, and one that is a link' 'covered: *required' $hurried
