@@ -108,6 +108,14 @@ fn name_of(ty: &Type) -> String {
     .unwrap_or_default()
 }
 
+/// The name of a type that may be one of the bindings: one with a path, such as `ffi::c_int`, is not.
+fn own_name(ty: &Type) -> Option<String> {
+    match ty {
+        Type::Path(path) => path.path.get_ident().map(ToString::to_string),
+        _ => None,
+    }
+}
+
 /// Whether a type has parameters, as has what `bindgen` makes of a `_BitInt`.
 fn is_generic(ty: &Type) -> bool {
     matches!(ty, Type::Path(path)
@@ -184,23 +192,22 @@ impl Types {
         ty
     }
 
-    /// What a type stands for. One with a path, such as `ffi::c_int`, is not of the bindings.
     fn alias(&self, ty: &Type) -> Option<&Type> {
-        let Type::Path(path) = ty else { return None };
-
-        self.aliases.get(&path.path.get_ident()?.to_string())
+        self.aliases.get(&own_name(ty)?)
     }
 
     fn class(&mut self, ty: &Type) -> Class {
         let ty = self.resolve(ty);
         let name = name_of(ty);
-        let is_in = |list: &str| list.split(' ').any(|entry| entry == name);
+        // It may have the name of one of the words.
+        let is_own = own_name(ty).is_some_and(|name| self.fields.contains_key(&name));
+        let is_in = |list: &str| !is_own && list.split(' ').any(|entry| entry == name);
 
         if matches!(ty, Type::Ptr(_)) || is_in(WORDS) {
             Class::Word
         } else if is_in(WIDE) {
             Class::Wide
-        } else if self.fields.contains_key(&name) && !is_generic(ty) && !self.is_special(ty) {
+        } else if is_own && !self.is_special(ty) {
             self.values.insert(name);
             Class::Aggregate
         } else {
@@ -209,10 +216,10 @@ impl Types {
     }
 
     /// The names and types of the members of a structure or union.
-    fn members(&self, name: &str) -> impl Iterator<Item = &(String, Type)> {
-        let fields = self.fields.get(name).into_iter().flatten();
+    fn members(&self, ty: &Type) -> impl Iterator<Item = &(String, Type)> {
+        let fields = own_name(ty).and_then(|name| self.fields.get(&name));
 
-        fields.filter(|(name, ty)| {
+        fields.into_iter().flatten().filter(|(name, ty)| {
             name_of(ty) != "__BindgenBitfieldUnit"
                 && !NO_MEMBERS.iter().any(|prefix| name.starts_with(prefix))
         })
@@ -228,7 +235,7 @@ impl Types {
                 || self.is_special(&array.elem);
         }
         let is_pointer = matches!(&*name, "Option" | "CFn");
-        let mut members = self.members(&name);
+        let mut members = self.members(ty);
 
         SPECIAL.contains(&&*name)
             || is_generic(ty) && !is_pointer
@@ -262,7 +269,7 @@ impl Types {
         if let Type::Array(array) = ty {
             self.sizes(&array.elem, sizes);
         }
-        for (_, ty) in self.members(&name_of(ty)) {
+        for (_, ty) in self.members(ty) {
             self.sizes(ty, sizes);
         }
     }
