@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Tests that nothing fails because processes are tracked: each allocation of fork, rename, exit
-//! and a page fault fails in turn, and each copy from and to user space. `pf_calls` does the same to
-//! the calls.
+//! and a page fault fails in turn, and each copy from and to user space. `pf_calls` does the same
+//! to the calls.
 
 #![no_std]
 #![no_main]

@@ -606,10 +606,14 @@ tests! {
             area.write(0..3);
             stops.stop();
         });
-        let mut errors = 0;
-        // This also expects that nothing is copied on an error.
-        with_failures(|| errors += u32::from(cow::get(NAME).err() == Some(EFAULT)));
-        expect_eq!(errors, 2);
+        // Allocations that are not needed each time can hide the second copy from a round. This
+        // also expects that nothing is copied on an error.
+        let (mut errors, mut rounds) = (0, 0);
+        while errors == rounds && rounds < 20 {
+            with_failures(|| errors += u32::from(cow::get(NAME).err() == Some(EFAULT)));
+            rounds += 1;
+        }
+        expect!(errors > rounds, "{errors} errors in {rounds} rounds");
         expect_eq!(cow::get(NAME).unwrap().faults(&area), 3);
     }
 

@@ -108,7 +108,7 @@ fn name_of(ty: &Type) -> String {
     .unwrap_or_default()
 }
 
-/// The name of a type that may be one of the bindings: one with a path, such as `ffi::c_int`, is not.
+/// The name of a type that may be of the bindings. One with a path, such as `ffi::c_int`, is not.
 fn own_name(ty: &Type) -> Option<String> {
     match ty {
         Type::Path(path) => path.path.get_ident().map(ToString::to_string),
