@@ -141,7 +141,7 @@ boots 'what is written to DISK=' "-drive file=$tmp/build/vm/mine," IMAGE="$tmp/d
 boots 'the same again' "-drive file=$tmp/build/vm/mine," IMAGE="$tmp/disk" DISK="$tmp/build/vm/mine"
 mkdir "$tmp/stamps"
 mv "$tmp/build/vm"/*.base "$tmp/stamps"
-grep -h "^$tmp/disk " "$tmp/stamps"/* >"$tmp/build/vm/mine.base"
+cp "$(find "$tmp/stamps" -type f -printf '%T@ %p\n' | sort -n | sed -n '$s/.* //p')" "$tmp/build/vm/mine.base"
 boots 'the same, made when its stamp was beside it' "-drive file=$tmp/build/vm/mine," IMAGE="$tmp/disk" DISK="$tmp/build/vm/mine"
 rm "$tmp/build/vm/mine.base"
 mv "$tmp/stamps"/*.base "$tmp/build/vm"
