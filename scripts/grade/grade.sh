@@ -35,7 +35,7 @@ wrong=$(awk '
 [ ! "$wrong" ] || die "scripts/grade/$name.rubric$wrong: not an id of its own, whole points, a kind," \
 	"- or ids of rows above that it depends on, a text"
 "$HERE/sandbox.sh" -r "$HERE/inside:/g/scripts" true || die "nothing is graded without a sandbox"
-[ ! "${TESTER:-}" ] || "$HERE/sandbox.sh" -r "$TESTER:/tester.c" sh -c "gcc -m$bits -static -O1 -pthread -o /tmp/tester /tester.c" ||
+[ ! "${TESTER:-}" ] || "$HERE/sandbox.sh" -r "$TESTER:/tester.c" sh -c "$compile -o /tmp/tester /tester.c" ||
 	die "TESTER=$TESTER does not build in the sandbox, without other files"
 mkdir -p "$results"
 # For our own ones only; a user's environment may have them, and KEEP= removes a folder.

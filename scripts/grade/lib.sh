@@ -17,6 +17,9 @@ case $arch in
 x86_64) bits=64 ;;
 i386) bits=32 ;;
 esac
+# How a program of a submission, or a course's tester, is built in the sandbox.
+# shellcheck disable=SC2034 # for the scripts that source this
+compile="gcc -m$bits -static -O1 -pthread"
 cc=${GCC:-gcc}
 case $cc in
 gcc | gcc-[0-9]*) [ ! "${GCC:-}" ] || command -v "$cc" >/dev/null || die "GCC=$cc: there is no such program" ;;

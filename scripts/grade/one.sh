@@ -178,7 +178,7 @@ program() {
 	_name=$1
 	shift
 	in_sandbox "$work/log/$_name.txt" 60 "$@" -w "$work/user:/g/built" \
-		sh -c "gcc -m$bits -static -O1 -pthread -o /g/built/$_name /g/$_name/*.c"
+		sh -c "$compile -o /g/built/$_name /g/$_name/*.c"
 }
 
 # guest_files: $files, what the guest gets: the tests, made of the base's tree, the tests'

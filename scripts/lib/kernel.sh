@@ -18,13 +18,18 @@ changes() {
 		git -C "$1" ls-files -vz | sed -zn 's/^[a-zS] //p' | (cd "$1" && { xargs -0r ls -d 2>/dev/null || :; })
 }
 
+# has_own_base: the branch base of build/linux is another than that of patches/.
+has_own_base() {
+	[ "$(git -C "$TREE" rev-parse -q --verify refs/heads/base)" != "$(git -C "$TREE" rev-parse -q --verify refs/series/base)" ]
+}
+
 # own_work: 'commits', a 'base' or 'changes' of build/linux that are not in patches/. An update
 # that was interrupted has left the branch at one of the two refs.
 own_work() {
 	for _branch in HEAD refs/heads/series; do
 		[ "$(git -C "$TREE" for-each-ref --points-at=$_branch refs/series/written refs/series/next)" ] || echo commits
 	done | uniq
-	[ "$(git -C "$TREE" rev-parse -q --verify refs/heads/base)" = "$(git -C "$TREE" rev-parse -q --verify refs/series/base)" ] || echo base
+	! has_own_base || echo base
 	_changes=$(changes "$TREE") || _changes=unknown
 	[ ! "$_changes" ] || echo changes
 }

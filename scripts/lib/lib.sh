@@ -50,6 +50,14 @@ misused() {
 	exit 2
 }
 
+# only_1 NAME VALUE WHAT: refuse a variable that is set, and not to 1, with which make does WHAT.
+only_1() {
+	case ${2:-1} in
+	1) ;;
+	*) die "$1=$2: there is only $1=1, which $3" ;;
+	esac
+}
+
 # plain_path WHAT PATH: refuse a path that make or a shell would split or expand.
 plain_path() {
 	case $2 in
@@ -86,10 +94,7 @@ case $HANDOUT in
 		die "HANDOUT=$exercise: there is only HANDOUT=1, and the exercises $(echo "$_names" | paste -sd' ')"
 	;;
 esac
-case ${VM:-1} in
-1) ;;
-*) die "VM=$VM: there is only VM=1, which also tests Debian on a disk" ;;
-esac
+only_1 VM "${VM:-}" 'also tests Debian on a disk'
 case ${DEADLINE:-1} in
 0* | *[!0-9]*) die "DEADLINE=$DEADLINE: not a number of seconds" ;;
 esac

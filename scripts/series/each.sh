@@ -103,14 +103,14 @@ if [ "$(cat "$out/.base" 2>/dev/null)" != "$of_base" ]; then
 	rm "$begun"
 fi
 # What has warned need not be compiled again with the same patch, but will be with the next.
-warns=$out/.warns warned=$out/.warned
+warns=$out/.warns known=$(cat "$warnings")
 touch "$built" "$warns"
-: >"$warned"
 
 # warns: a patch does, with the lines $new.
 warns() {
 	fail "patch $n warns: $(echo "$new" | head -n 1)"
-	echo "$new" >>"$warned"
+	known="$known
+$new"
 }
 
 n=0
@@ -130,7 +130,7 @@ for commit in $(git -C "$series" rev-list --reverse refs/heads/base..refs/heads/
 		build $folders
 	if [ "$status" != 0 ]; then
 		fail "patch $n does not build: $log"
-	elif new=$(warned "$log" | grep -vxF -f "$warnings" -f "$warned"); then
+	elif new=$(warned "$log" | grep -vxF -e "$known"); then
 		echo "$new" | sed "s/^/${of_patch%% *} /" >>"$warns"
 		warns
 	else

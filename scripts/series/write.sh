@@ -45,7 +45,7 @@ if [ "$tree" = "$TREE" ]; then
 		[ ! -e "$(git -C "$tree" rev-parse --path-format=absolute --git-path $state)" ] ||
 			die "build/linux is in the middle of a git am, cherry-pick or revert, see git status; nothing is written"
 	done
-	[ "$(git -C "$tree" rev-parse refs/heads/base)" = "$(git -C "$tree" rev-parse refs/series/base)" ] ||
+	! has_own_base ||
 		die "build/linux has another branch base, whose commits would be in no patch: git branch -f base refs/series/base;" \
 			"nothing is written"
 	changes=$(changes "$tree")

@@ -28,14 +28,8 @@ mkdir -p "$vm/share"
 for path in "$share" "${IMAGE:-}" "${DISK:-}"; do
 	case $path in *[,[:space:]]*) die "$path: QEMU cannot take a name with a comma or a space" ;; esac
 done
-case ${RESET:-1} in
-1) ;;
-*) die "RESET=$RESET: there is only RESET=1, which begins with a new disk" ;;
-esac
-case ${GRUB:-1} in
-1) ;;
-*) die "GRUB=$GRUB: there is only GRUB=1, which boots by the disk's own GRUB" ;;
-esac
+only_1 RESET "${RESET:-}" 'begins with a new disk'
+only_1 GRUB "${GRUB:-}" "boots by the disk's own GRUB"
 [ -d "$share" ] || die "SHARE=$share: there is no such folder"
 
 # check_free FILE: stop if a machine is using it.
