@@ -14,8 +14,8 @@
 with_lock
 tree=$BUILD/exercise-$name
 [ ! -e "$tree" ] || die "$tree exists, and may have work of yours: move or remove it first"
-rm -rf "$BUILD"/exercise.??????
-new=$(mktemp -d "$BUILD/exercise.XXXXXX")
+rm -rf "$BUILD"/.exercise.??????
+new=$(mktemp -d "$BUILD/.exercise.XXXXXX")
 at_exit "rm -rf '$new'"
 
 checkout() {

@@ -22,6 +22,7 @@ patches=$1 results=${2:-$BUILD/grades-$name}
 	TESTER=$(realpath "$TESTER")
 	plain_path TESTER= "$TESTER"
 }
+[ "$patches" ] || die "which submissions? Say PATCHES=archive or folder"
 [ -e "$patches" ] || die "PATCHES=$patches: there is no such file or folder"
 wrong=$(awk '
 	/^#/ || !NF { next }
@@ -100,7 +101,7 @@ n=0
 while IFS= read -r path <&5; do
 	n=$((n + 1)) id=${path%% *} path=${path#* }
 	now=$(state "$path")
-	keep_feedback "$results/$id"
+	keep_results "$results/$id"
 	last=$(cat "$results/$id/state" 2>/dev/null) || :
 	limits="stopped at ${DEADLINE:-}/${SPACE:-}"
 	if [ "$last" != "$now" ] && [ "$last" != "$limits $now" ]; then
@@ -122,11 +123,14 @@ while IFS= read -r path <&5; do
 	echo "$id" >>"$list.graded"
 	sed -n 's/^required  \(.*\) points$/   required \1/p; s/^bonus   *\(.*\)$/   bonus \1/p' "$results/$id/feedback.txt" |
 		paste -sd' ' | sed "s/^/$id:/"
+	awk -F'\t' -v id="$id" '$1 == "apply" && $5 == "fail" { print id ": " $6 }' "$results/$id/verdicts"
 done 5<"$list"
 [ -s "$list.graded" ] || exit 1
 
 # The class: a line, or an object, for each that is in this batch.
-keep_edited "$results/grades.csv" "$results/.grades.sum" "$results/grades.yours.csv"
+for file in grades.csv grades.json; do
+	keep_edited "$results/$file" "$results/.$file.sum" "$results/grades.yours.${file##*.}"
+done
 while read -r id; do sed "s/^/$id\t/" "$results/$id/verdicts"; done <"$list.graded" |
 	awk -F'\t' -v OFS=, '
 	!($1 in seen) { seen[$1]; order[++n] = $1 }
@@ -142,7 +146,6 @@ while read -r id; do sed "s/^/$id\t/" "$results/$id/verdicts"; done <"$list.grad
 			print ""
 		}
 	}' >"$results/grades.csv"
-cksum <"$results/grades.csv" >"$results/.grades.sum"
 {
 	printf '{"version": 1, "exercise": "%s", "submissions": [\n' "$name"
 	first=1
@@ -153,5 +156,6 @@ cksum <"$results/grades.csv" >"$results/.grades.sum"
 	done <"$list.graded"
 	echo ']}'
 } >"$results/grades.json"
+for file in grades.csv grades.json; do cksum <"$results/$file" >"$results/.$file.sum"; done
 say "in $results: grades.csv, grades.json, and a folder for each"
 [ "$failed" = 0 ]

@@ -69,8 +69,11 @@ patches_of() {
 verdicts() {
 	awk -v name="$name" -v ID="$(basename "$1" .new)" -v seconds="$(cat "$1/seconds")" -v out="$1" \
 		-f "$HERE/verdicts.awk" "$HERE/$name.rubric" "$1/authors" "$1/raw"
-	cksum <"$1/feedback.txt" >"$1/feedback.sum"
+	for _file in $results_of; do cksum <"$1/$_file" >"$1/.$_file.sum"; done
 }
+
+# What a submission gets, and its teacher may edit.
+results_of='feedback.txt result.json gradescope.json'
 
 # keep_edited FILE SUM YOURS: a result will be replaced; what the user has written into it, even
 # while the submission is graded again, must stay.
@@ -80,7 +83,7 @@ keep_edited() {
 	say "you have edited $1, which is now $3"
 }
 
-# keep_feedback FOLDER: the same for the feedback of a submission
-keep_feedback() {
-	keep_edited "$1/feedback.txt" "$1/feedback.sum" "$1.yours.txt"
+# keep_results FOLDER: the same for those of a submission
+keep_results() {
+	for _file in $results_of; do keep_edited "$1/$_file" "$1/.$_file.sum" "$1.yours.$_file"; done
 }

@@ -25,7 +25,7 @@ sandbox=$HERE/sandbox.sh
 ccache=${OWN:+-w} ccache=${ccache:--r}
 
 exec 6>>"$grade/.lock"
-flock 6
+flock -n 6 || { say "waiting: another make grades in build/"; flock 6; }
 [ "${3:-$(cat "$base/key")}" = "$(cat "$base/key")" ] ||
 	die "another 'make grade', with another kernel, has replaced the base: grade again when it has ended"
 # wipe: a submission may have forbidden to enter its folders.
@@ -263,7 +263,7 @@ guest() {
 # checkpatch: for who grades; from the base, so that nobody changes it.
 checkpatch() {
 	in_sandbox "$work/log/checkpatch.txt" 120 -r "$grade/src:/g/src" -r "$work/in:/g/in" \
-		sh -c 'cd /g/src && ./scripts/checkpatch.pl --no-tree --no-signoff --terse /g/in/patch/*.patch'
+		sh -c 'cd /g/src && ./scripts/checkpatch.pl --no-tree --no-signoff --ignore FILE_PATH_CHANGES --terse /g/in/patch/*.patch'
 }
 
 begin=$(date +%s)
@@ -291,7 +291,9 @@ plain <"$raw" >"$results.new/raw"
 	}' | plain | sort -u | head -n 5 >"$results.new/authors"
 echo $(($(date +%s) - begin)) >"$results.new/seconds"
 verdicts "$results.new"
-keep_feedback "$results"
+keep_results "$results"
+# The teacher's own files stay.
+[ ! -d "$results" ] || find "$results" -mindepth 1 -maxdepth 1 ! -name state ! -name 'raw*' ! -name log -exec mv -n -t "$results.new" {} +
 rm -rf "$results"
 mv "$results.new" "$results"
 [ ! "${KEEP:-}" ] || {

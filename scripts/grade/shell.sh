@@ -21,7 +21,10 @@ kmake() {
 build() {
 	need_space "$BUILD" 2000 "the kernel of the exercise"
 	(TREE=$tree && renew "$out")
-	[ -e "$out/.config" ] || kmake KCONFIG_ALLCONFIG="$tree/exercise/kernel.config" allnoconfig
+	cmp -s "$tree/exercise/kernel.config" "$out/.config.wanted" || {
+		kmake KCONFIG_ALLCONFIG="$tree/exercise/kernel.config" allnoconfig
+		cp "$tree/exercise/kernel.config" "$out/.config.wanted"
+	}
 	kmake bzImage modules
 	rm -f "$out/user-program"
 	! ls "$tree"/user/*.c || gcc "-m$bits" -static -pthread -o "$out/user-program" "$tree"/user/*.c
@@ -40,4 +43,5 @@ done
 export ARCH="$arch" CONFIG=grade
 "$TOP/scripts/build/initramfs.sh" "$run/initramfs" "$@"
 drop_lock
-exec "$TOP/scripts/guest/qemu.sh" -i -d "$run" "$out" "$run/initramfs"
+# As in the tests: glibc would make the call 386 of i386, rseq, for itself.
+exec "$TOP/scripts/guest/qemu.sh" -i -a GLIBC_TUNABLES=glibc.pthread.rseq=0 -d "$run" "$out" "$run/initramfs"

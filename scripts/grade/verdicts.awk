@@ -73,7 +73,7 @@ END {
 		} else if (kind[id] == "bonus") {
 			most_bonus += points[id]
 			bonus += got[id]
-		} else
+		} else if (verdict[id] == "human")
 			open += points[id]
 	}
 
