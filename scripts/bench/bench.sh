@@ -73,7 +73,7 @@ with_lock
 export ARCH
 series=$TREE
 controls=$BUILD/bench-linux
-measured=$BUILD/kernel-$ARCH-bench
+measured=$BUILD/bench-$ARCH
 claim "bench-$ARCH"
 
 # configure OUT [LINE…]: the configuration of the measured kernel, with these lines.
@@ -93,7 +93,7 @@ configure() {
 build() {
 	renew "$1"
 	configure "$@" >"$BUILD/log/${1##*/}.config.log" 2>&1 </dev/null
-	run_logged "$BUILD/log/${1##*/}.log" "kernel ${1##*/kernel-}" kmake "$1" bzImage
+	run_logged "$BUILD/log/${1##*/}.log" "kernel ${1##*/}" kmake "$1" bzImage
 }
 
 # twins: replace Rust by C.
@@ -140,7 +140,7 @@ control() {
 # COLUMN. Those of a $round have its number.
 measure() {
 	_output=$BUILD/log/${1##*/}.output
-	say "measuring ${1##*/kernel-}"
+	say "measuring ${1##*/}"
 	"llvm-size${LLVM#1}" -A "$1/vmlinux" |
 		awk -v column="${2:-idle}" '$1 == ".text" { print column "\ttext\t" $2 }' >>"$results"
 	# shellcheck disable=SC2086 # two words, or none

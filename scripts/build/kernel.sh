@@ -178,7 +178,7 @@ inputs() {
 			tools &&
 			echo "$LOCALVERSION" &&
 			asked &&
-			cat "$TOP/scripts/build/kernel.sh" "$out/.config" ||
+			cat "$TOP/scripts/build/kernel.sh" "$TOP/scripts/lib/kernel.sh" "$out/.config" ||
 			date +%s%N # never seen before
 	} | sha256sum
 }
@@ -207,11 +207,13 @@ fi
 # What is outside of build/linux only make looks at.
 outside() {
 	{ [ "$CONFIG" = running ] && ! loaded | cmp -s - "$out/start/modules"; } ||
-		grep -E '^CONFIG_(INITRAMFS_SOURCE|EXTRA_FIRMWARE)="[^"]' "$out/.config"
+		grep -E '^CONFIG_(INITRAMFS_SOURCE|EXTRA_FIRMWARE)="[^"]' "$out/.config" ||
+		# Paths are the guest's.
+		grep '^CONFIG_[^=]*="/' "$out/.config" | grep -v '_PATH='
 }
 
 # .built has the checksums of the last successful build.
-if [ -e "$out/.config" ] && ! outside >/dev/null && [ -e "$out/.begun" ] && built=$(outputs) && news=$(edited -print -quit) && [ ! "$news" ] &&
+if [ -e "$out/.config" ] && ! outside >/dev/null && [ "$(find "$out/.begun" ! -newermt now 2>/dev/null)" ] && built=$(outputs) && news=$(edited -print -quit) && [ ! "$news" ] &&
 	printf '%s\n%s\n' "$(inputs)" "$built" | cmp -s - "$out/.built"; then
 	say "$title: up to date"
 	exit

@@ -117,6 +117,11 @@ renew() {
 			_newer=$(find "$1/" -type f -newer "$TREE/$_file" -print -quit)
 			{ [ "$_modified" -ge "$_changed" ] && [ ! "$_newer" ]; } || touch "$TREE/$_file"
 		done
+		# A Makefile's wildcard does not miss a file that is gone.
+		git -C "$TREE" diff --name-only --diff-filter=D --no-renames "$_last" "$_tree" -- 'tools/*.rs' |
+			sed 's|/[^/]*$||' | sort -u | while read -r _folder; do
+			[ ! -d "$TREE/$_folder" ] || find "$TREE/$_folder/" -maxdepth 1 -type f -name '*.rs' -exec touch {} +
+		done
 	fi
 	echo "$_tree" >"$1/.tree"
 }
@@ -156,8 +161,7 @@ checkout() {
 	if ! git --git-dir="$1/.git" rev-parse HEAD >/dev/null 2>&1; then
 		need_space "$BUILD" 2600 "a second kernel tree in build/"
 		rm -rf "$1"
-		git -C "$BUILD/linux" worktree prune
-		git -C "$BUILD/linux" worktree add -q --detach "$1" refs/heads/base
+		git -C "$BUILD/linux" worktree add -qf --detach "$1" refs/heads/base
 	fi
 	git -C "$1" checkout -q -f --detach "$2"
 }

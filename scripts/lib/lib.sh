@@ -126,7 +126,7 @@ same_world() {
 	} | while read -r _key _value; do
 		git config --file "$_config.$$" --add "$_key" "$_value"
 	done
-	mv "$_config.$$" "$_config"
+	mv -f "$_config.$$" "$_config"
 	# shellcheck disable=SC2086
 	unset $_foreign
 	export GIT_CONFIG_GLOBAL="$_config" GIT_CONFIG_NOSYSTEM=1 GIT_NO_REPLACE_OBJECTS=1 SAME_WORLD="$TOP"

@@ -24,7 +24,7 @@ git config core.sparseCheckout true
 {
 	printf '/%s\n' .gitattributes Makefile
 	# shellcheck disable=SC2086 # one word per patch
-	[ ! "$patches" ] || sed -n 's|^\(---\|+++\) [ab]/|/|p' $patches
+	[ ! "$patches" ] || sed -En 's,^(---|\+\+\+) [ab]/,/,p' $patches
 } | sort -u >.git/info/sparse-checkout
 git checkout -q -b series base
 

@@ -19,7 +19,7 @@ with_lock
 all_written
 
 export ARCH
-each=$BUILD/each-linux out=$BUILD/kernel-$ARCH-each
+each=$BUILD/each-linux out=$BUILD/each-$ARCH
 objects=$out/selftests
 wanted=$out/.config.wanted built=$out/.built warnings=$out/.warnings
 mkdir -p "$out" "$objects"

@@ -27,7 +27,7 @@ out=$BUILD/submission
 # You may have edited the last one.
 [ ! -e "$out" ] || mv -T --backup=numbered "$out" "$out.old"
 # A clone has no configuration of yours, such as format.noprefix.
-clone=$(mktemp -d "$BUILD/clone.XXXXXX")
+clone=$(mktemp -d "$BUILD/.clone.XXXXXX")
 at_exit "rm -rf '$clone'"
 git clone -q --bare --shared --no-tags "$TREE" "$clone"
 GIT_COMMITTER_NAME=$name GIT_COMMITTER_EMAIL=$email git -C "$clone" \

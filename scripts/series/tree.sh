@@ -34,8 +34,8 @@ with_lock
 [ -d "$TOP/patches" ] || die "there is no patches/: git checkout, or 'make series', brings it back"
 [ -d "$TREE" ] || [ ! -L "$TREE" ] || die "build/linux is a link to $(readlink "$TREE"), which is not there"
 # Of one that was killed.
-rm -rf "$BUILD"/tree.??????
-work=$(mktemp -d "$BUILD/tree.XXXXXX")
+rm -rf "$BUILD"/.tree.??????
+work=$(mktemp -d "$BUILD/.tree.XXXXXX")
 at_exit "rm -rf '$work'"
 base=
 if [ -d "$TREE" ]; then

@@ -58,7 +58,7 @@ for part in patches rust-src selftests Documentation; do
 	[ ! -L "$to/$part" ] || die "$part/ is a link, and would be replaced by a folder; nothing is written"
 done
 
-new=$(mktemp -d "$BUILD/series.XXXXXX")
+new=$(mktemp -d "$BUILD/.series.XXXXXX")
 at_exit "rm -rf '$new'"
 
 git clone -q --bare --shared --no-tags "$tree" "$new/git"
@@ -67,6 +67,8 @@ git -C "$new/git" config core.bare false
 series=$(in_clone rev-parse series)
 in_clone merge-base --is-ancestor base "$series" || die "the branch series is not based on the branch base"
 [ ! "$(in_clone rev-list --merges base.."$series")" ] || die "the branch series has merges: a series of patches cannot"
+! nested=$(in_clone diff --raw base "$series" | grep -E '^:[0-7]+ 160000') ||
+	die "a folder of the series is a git repository of its own, whose files would be in no patch:${nested##*	}"
 [ "$(in_clone rev-list --count base.."$series")" = "$(in_clone rev-list --count base.."$series" -- .)" ] ||
 	die "the branch series has a commit that changes nothing, which git am would not take: drop it"
 

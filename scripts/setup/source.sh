@@ -137,6 +137,7 @@ from_git() {
 	_changes=$(git --no-optional-locks -C "$LINUX" status --porcelain --untracked-files=no)
 	[ ! "$_changes" ] || die "LINUX=$LINUX has uncommitted changes: commit or stash them first"
 	_tree=$(git -C "$LINUX" rev-parse 'HEAD^{tree}')
+	! git -C "$LINUX" ls-tree -r "$_tree" | grep -q '^160000' || die "LINUX=$LINUX has a git repository inside: its files would be missing"
 	base=$bases/git-$_tree.git
 	! is_cached "LINUX=$LINUX" || return 0
 	need_space "$cache" 800 "a copy of LINUX=$LINUX"

@@ -10,7 +10,7 @@
 . "$(dirname "$0")/../lib/lib.sh"
 
 tmp=$(mktemp -d)
-at_exit "rm -rf '$tmp' '$BUILD/kernel-$ARCH-tested'"
+at_exit "rm -rf '$tmp' '$BUILD/kernel-$ARCH-.tested'"
 
 # ends WHAT STATUS TEXT COMMAND…: COMMAND exits with STATUS and prints TEXT.
 ends() {
@@ -27,8 +27,8 @@ ends() {
 
 # configured LINE…: configure a kernel with a fragment of these lines.
 configured() {
-	printf '%s\n' "$@" >"$tmp/tested.config"
-	CONFIG=$tmp/tested.config "$TOP/scripts/build/kernel.sh" config
+	printf '%s\n' "$@" >"$tmp/.tested.config"
+	CONFIG=$tmp/.tested.config "$TOP/scripts/build/kernel.sh" config
 }
 
 ends 'a value' 0 '' configured CONFIG_NR_CPUS=4
@@ -45,6 +45,8 @@ guest() {
 	"$TOP/scripts/build/initramfs.sh" "$tmp/cpio" "$tmp/work:/work" &&
 		"$TOP/scripts/guest/qemu.sh" -t 120 "$(kernel_dir)" "$tmp/cpio"
 }
+
+"$TOP/scripts/build/kernel.sh"
 
 hang() (
 	export DEADLINE=20

@@ -24,9 +24,10 @@
 HANDOUT='' LOCALVERSION=''
 export HANDOUT LOCALVERSION
 # build/mutants is a project of its own, with the same scripts and its own build/linux.
-git=$TREE arch=$ARCH results=$BUILD/mutants TOP=$BUILD/mutants
-mkdir -p "$TOP/build/log"
-ln -sfn ../../scripts ../../kconfig "$TOP"
+git=$TREE arch=$ARCH results=$BUILD/mutants
+mkdir -p "$results/build/log"
+ln -sfn "$TOP/scripts" "$TOP/kconfig" "$results"
+TOP=$results
 cp "$BUILD/toolchain.env" "$TOP/build"
 touch "$results.tsv"
 mutants=$TOP/scripts/test/mutants BUILD=$TOP/build TREE=$TOP/build/linux

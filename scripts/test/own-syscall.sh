@@ -22,7 +22,7 @@ with_lock
 need_space "$BUILD" 4000 "a copy of build/linux and its kernel"
 
 # Always the same place, for ccache.
-work=$BUILD/own-syscall
+work=$BUILD/.own-syscall
 at_exit "rm -rf '$work'"
 rm -rf "$work"
 

@@ -178,6 +178,7 @@ kernel() {
 
 mkdir -p "$repo" "$tmp/fake" "$repo/patches" "$repo/rust-src" "$repo/selftests" "$repo/Documentation"
 cp -r "$TOP/.ci" "$TOP/scripts" "$TOP/Makefile" "$TOP/kconfig" "$TOP/.gitattributes" "$repo"
+rm "$repo"/scripts/series/bases/*.diff
 git init -q "$repo"
 echo /build/ >"$repo/.gitignore"
 kernel "$tmp/linux" 4
@@ -191,6 +192,13 @@ printf '*.o\n\n' >"$tmp/linux.git/.gitignore"
 git init -q "$tmp/linux.git"
 git -C "$tmp/linux.git" add -fA
 git -C "$tmp/linux.git" commit -qm 'Linux'
+git init -q "$tmp/linux.git/inside"
+git -C "$tmp/linux.git/inside" commit -q --allow-empty -m inside
+git -C "$tmp/linux.git" add inside 2>/dev/null
+git -C "$tmp/linux.git" commit -qm inside
+refuses 'a git tree with another inside as LINUX=' 'git repository inside' env LINUX="$tmp/linux.git" scripts/series/tree.sh
+rm -rf "$tmp/linux.git/inside"
+git -C "$tmp/linux.git" reset -q --hard HEAD~1
 works 'a git tree as LINUX=' env LINUX="$tmp/linux.git" scripts/series/tree.sh
 same 'git tree and plain tree are the same base' "$(git -C "$tree" rev-parse base)" "$plain"
 rm -rf "$repo/build"
@@ -271,7 +279,7 @@ refuses 'make check: a mirror that differs' 'rust-src/kernel/hello.rs' scripts/s
 echo 'echo "options=$SHELLCHECK_OPTS $*"' | fake shellcheck
 refuses 'make check: without the options of your shellcheck' '^options= --norc' with_fakes scripts/series/check.sh shellcheck
 rm "$tmp/fake/shellcheck"
-refuses 'make check: nor of your checkpatch' '^0 .*/build/check' scripts/series/check.sh checkpatch
+refuses 'make check: nor of your checkpatch' '^0 .*/build/.check' scripts/series/check.sh checkpatch
 (cd "$repo" && scripts/series/write.sh 2>/dev/null)
 touch "$repo/selftests/stale"
 refuses 'make check: a file too many' 'selftests/stale' scripts/series/check.sh mirrors
@@ -306,11 +314,17 @@ mkdir -p "$tmp/scratch/kernel-x" "$tmp/scratch/kernel-my.config.gz" "$tmp/scratc
 echo mine | tee "$tmp/scratch/kernel-x/.config" >"$tmp/scratch/kernel-x/.config.accepted"
 cp -r "$tmp/scratch/kernel-x" "$tmp/scratch/kernel-y"
 echo more | tee "$tmp/scratch/kernel-x/.config.yours" >>"$tmp/scratch/kernel-y/.config"
-touch "$tmp/scratch/second.qcow2"
+mkdir -p "$tmp/scratch/me/fix/.git"
+touch "$tmp/scratch/second.qcow2" "$tmp/scratch/lab.img"
 ln -s "$tmp/scratch" "$tmp/windows/build"
+mkdir -p "$tmp/windows/build/bases/7.2/scripts/setup" "$tmp/windows/build/kernel-a"
+printf '#!/bin/sh\ntouch "$0.done"\n' >"$tmp/windows/build/bases/7.2/scripts/setup/clean.sh"
+chmod +x "$tmp/windows/build/bases/7.2/scripts/setup/clean.sh"
 works 'a clone made on Windows, make clean' "$tmp/windows/scripts/setup/clean.sh"
+same 'a copy for another kernel is cleaned, too' "$(cd "$tmp/windows/build" && ls -d kernel-a bases/7.2/scripts/setup/*.done 2>/dev/null)" \
+	bases/7.2/scripts/setup/clean.sh.done
 same 'which cleans a build/ on another disk, too, but for what you may have edited' "$(cd "$tmp/scratch" && echo *)" \
-	'exercise-tp4 hand-in-tp4 kernel-x.config kernel-y.config mine second.qcow2 series.old submission'
+	'bases exercise-tp4 hand-in-tp4 kernel-x.config kernel-y.config lab.img me mine second.qcow2 series.old submission'
 same 'has the line ends of Unix' "$(git -C "$tmp/windows" ls-files --eol | grep -c w/crlf)" 0
 
 # Work of the user's own
@@ -429,7 +443,7 @@ works 'make tree with the old patches again' scripts/series/tree.sh
 
 echo '// more' >>"$tree/kernel/hello.rs"
 commit 'kernel: more'
-echo "case \$1=\$2 in */series.??????/patches=*/patches) mkdir -p \"\$2/half\"; exit 1 ;; esac; exec $(command -v mv) \"\$@\"" | fake mv
+echo "case \$1=\$2 in */.series.??????/patches=*/patches) mkdir -p \"\$2/half\"; exit 1 ;; esac; exec $(command -v mv) \"\$@\"" | fake mv
 refuses 'make series that cannot write' 'cannot be written' with_fakes scripts/series/write.sh
 echo "$(command -v mv) \"\$@\"; case \$* in */series.old/patches) kill -9 \$PPID ;; esac" | fake mv
 works 'make series is killed halfway' with_fakes sh -c '! scripts/series/write.sh'
@@ -514,6 +528,12 @@ refuses 'handing in before make exercise' 'make exercise' $hand_in
 works 'make exercise' $make_exercise
 same 'its number is free' "$(cat "$exercise"/arch/x86/entry/syscalls/*.tbl | cut -f1 | paste -sd' ')" '332 332'
 refuses 'make exercise again' 'may have work of yours' $make_exercise
+mv "$exercise" "$repo/build/exercise.backup"
+mkdir "$repo/build/tree.backup"
+works 'make exercise after that was moved' $make_exercise
+works 'make tree with a copy of a tree' scripts/series/tree.sh
+same 'both are still there' "$(cd "$repo/build" && echo ./*.backup)" './exercise.backup ./tree.backup'
+rm -r "$repo"/build/*.backup
 flock "$repo/build/.lock" timeout 60 sh -c "until grep -q ^waiting '$tmp/output'; do sleep 0.1; done" &
 while flock -n "$repo/build/.lock" true; do sleep 0.1; done
 refuses 'make exercise beside another make' '^waiting' $make_exercise
@@ -810,6 +830,8 @@ refuses 'a class with a patch of nobody' 'beside patches: .*/plain' $grade
 rm "$class/loose.patch"
 ! command -v gawk >/dev/null || echo 'exec gawk "$@"' | fake awk
 echo 'Well done' >>"$graded/plain/feedback.txt"
+echo 17 points | tee -a "$graded/plain/gradescope.json" "$graded/plain/result.json" >/dev/null
+echo oral exam >"$graded/covered/notes.txt"
 echo 'human' >>"$graded/grades.csv"
 touch -d '1 hour ago' "$graded/plain/feedback.txt"
 hurried=$(echo "$grade" | sed 's/DEADLINE=60/DEADLINE=5/')
@@ -833,7 +855,8 @@ hurried=$(echo "$hurried" | sed 's/DEADLINE=5/DEADLINE=4/')
 works 'less time' $hurried
 same 'is another try for those that took too long' \
 	"$(sed -n 's/.*[0-9] of 17: \([a-z]*\) .*/\1/p' "$tmp/output" | grep -v forks | uniq | paste -sd' ')" 'fills hangs stops'
-same 'what somebody has written is kept' "$(tail -qn 1 "$graded/plain.yours.txt" "$graded/grades.yours.csv" | paste -sd' ')" 'Well done human'
+same 'what somebody has written is kept' "$(tail -qn 1 "$graded"/plain.yours.* "$graded/grades.yours.csv" "$graded/covered/notes.txt" | paste -sd' ')" \
+	'Well done 17 points 17 points human oral exam'
 rm -f "$tmp/fake/awk"
 # An exercise's own shell
 rm -rf "$repo/build/exercise-xxxhal"
@@ -844,6 +867,9 @@ echo 'int main(void) { return 0; }' >"$repo/build/exercise-xxxhal/user/a.c"
 echo 'echo "QEMU $*"' | fake qemu-system-x86_64
 says 'make shell of an exercise' 'QEMU .*-kernel [^ ]*/kernel-exercise-xxxhal/arch/x86/boot/bzImage -initrd' \
 	with_fakes env HANDOUT=xxxhal script -qec scripts/grade/shell.sh /dev/null
+echo CONFIG_MINE=y >>"$repo/build/exercise-xxxhal/exercise/kernel.config"
+works 'make shell with another configuration' with_fakes env HANDOUT=xxxhal script -qec scripts/grade/shell.sh /dev/null
+same 'has that' "$(grep -c MINE "$repo/build/kernel-exercise-xxxhal/.config")" 1
 same 'has its program' "$(cpio -t <"$repo/build/run/shell-xxxhal/initramfs" 2>/dev/null | grep root/)" root/user
 rm "$tmp/fake/qemu-system-x86_64"
 # Our own solutions and faults
@@ -1026,6 +1052,8 @@ done
 for script in setup/deps series/tree build/kernel guest/qemu test/all test/mutants vm/start vm/deploy; do
 	says "$script.sh --help" "^(usage: | ).*${script#*/}.sh" scripts/$script.sh --help
 done
+works 'make -n deb, with CONFIG= in the environment' env -u MAKEFLAGS CONFIG=x make -n deb
+same 'does not say that it counts' "$(grep -c 'CONFIG=' "$tmp/output")" 0
 says 'make help' "From the environment: .*TESTS='x'" env -u MAKEFLAGS TESTS=x make help
 sed -n '/^variables :=/,/^given/{/^given/d; s/.*:=//; s/\\//; p}' "$repo/Makefile" | tr -s ' \t' '\n' >"$tmp/known"
 same 'make help has every variable' "$(while read -r name; do grep -q "\<$name=" "$tmp/output" || echo "$name"; done <"$tmp/known")" ''
@@ -1066,6 +1094,8 @@ echo 'echo 3 passed, 0 failed' | fake make
 says CI '^3 passed, 0 failed' with_fakes .ci/run
 echo 'echo "${TESTS:-all}"; echo 3 passed, 0 failed' | fake make
 says 'CI with a TESTS= in its environment' '^all$' with_fakes env TESTS=hello .ci/run
+echo 'echo "${LINUX_TARBALL-}${SMP-}${ADD-}:"; echo 3 passed, 0 failed' | fake make
+says 'CI, with other variables in the environment' '^:$' with_fakes env LINUX_TARBALL=x SMP=1 ADD=x .ci/run
 echo 'echo "${MAKEFLAGS:-all}"; echo 3 passed, 0 failed' | fake make
 says 'CI that another make calls' '^all$' with_fakes env MAKEFLAGS=' -- TESTS=hello' .ci/run
 rm "$tmp/fake/make"
@@ -1078,6 +1108,11 @@ builds() {
 }
 builds 'the first time'
 builds 'nothing has changed' 'up to date'
+echo '# with other variables' >>"$repo/scripts/lib/kernel.sh"
+builds 'our scripts have changed'
+touch -d tomorrow "$out/.begun"
+builds 'the clock was set back'
+builds 'and nothing has changed' 'up to date'
 rm "$out/.built"
 library_is "$sysroot" 1.95.0
 works 'make kernel' with_fakes env -u MAKEFLAGS FAKE_BUILD=env LOCALVERSION=-other make kernel
@@ -1182,6 +1217,50 @@ same 'but all with another tool' "$(grep -c '^000[12]' "$tmp/output")" 2
 mv "$tmp/bindgen" "$tmp/fake/bindgen"
 git -C "$tree" reset -q --hard HEAD~4
 works 'make series' scripts/series/write.sh
+git -C "$tree" worktree add -q --detach "$tmp/disk/mine"
+mv "$tmp/disk" "$tmp/unmounted"
+rm -rf "$repo/build/each-linux"
+works 'make series-check while a worktree is on a disk that is away' with_fakes scripts/series/each.sh
+mv "$tmp/unmounted" "$tmp/disk"
+same 'does not forget it' "$(git -C "$tmp/disk/mine" rev-parse HEAD)" "$(git -C "$tree" rev-parse HEAD)"
+git -C "$tree" worktree remove "$tmp/disk/mine"
+
+# The series on other kernels
+for number in 7.1 7.2; do
+	sed -n "s/.*/--- a\/kconfig\/runner.config\n+++ b\/kconfig\/runner.config\n@@ -1 +1 @@\n-&\n+# for $number/p; q" \
+		"$repo/kconfig/runner.config" >"$repo/scripts/series/bases/$number.diff"
+done
+fake make <<'END'
+status=$FAKE_STATUS
+cd "$3"
+case $PWD in
+*/7.2) grep -qx SERIES_BASE=7.2 scripts/lib/kernel.sh && grep -q 'for 7.2' kconfig/runner.config || status=9 ;;
+*) status=0 ;;
+esac
+echo "ok a test"
+echo "${LINUX-3} passed, 0 failed"
+exit $status
+END
+says 'make bases' '^6 passed, 0 failed' with_fakes env FAKE_STATUS=0 LINUX="$tmp/linux" scripts/series/bases.sh
+same 'each kernel has its sum' "$(grep -c '^Linux 7.[12]: 3 passed, 0 failed' "$tmp/output")" 2
+refuses 'make bases if the tests of one fail' '^FAIL Linux 7.2: make test ended with status 2' with_fakes env FAKE_STATUS=2 scripts/series/bases.sh
+echo '# and this' >>"$repo/build/bases/7.2/kconfig/runner.config"
+works 'what is different, written' scripts/series/bases.sh --write
+grep -q '^+# and this' "$repo/scripts/series/bases/7.2.diff" || fail 'what was different is not written'
+says 'make bases with that' '^6 passed, 0 failed' with_fakes env FAKE_STATUS=0 scripts/series/bases.sh
+works 'make check apply' with_fakes scripts/series/check.sh apply
+sed -i '1s/$/ changed/' "$repo/kconfig/runner.config"
+refuses 'make bases if there is something else' 'FAILED' with_fakes env FAKE_STATUS=0 scripts/series/bases.sh
+refuses 'make check apply, then' 'FAILED' with_fakes scripts/series/check.sh apply
+sed -i '1s/ changed$//' "$repo/kconfig/runner.config"
+rm "$tmp/fake/make" "$repo"/scripts/series/bases/*.diff
+
+git init -q "$tree/drivers/mine"
+git -C "$tree/drivers/mine" commit -q --allow-empty -m mine
+commit 'drivers: mine' 2>/dev/null
+refuses 'make series of a repository inside' 'git repository of its own.*drivers/mine' scripts/series/write.sh
+rm -rf "$tree/drivers/mine"
+git -C "$tree" reset -q --hard HEAD~1
 
 git -C "$tree" checkout -q base
 touch "$tree/kernel/based.c"
@@ -1238,9 +1317,15 @@ refuses 'CONFIG= with a line that Kconfig does not read' 'CONFIG_OURS = y: Kconf
 refuses 'CONFIG= is something else' 'is not a configuration' configured CONFIG=Makefile
 printf 'CONFIG_CC_VERSION_TEXT=x\nCONFIG_MODULE_SIG=y\n' >"$repo/distro.config"
 echo 'CONFIG_INITRAMFS_SOURCE="/x"' >"$repo/files.config"
-for time in first second; do
-	CONFIG=files.config builds "with a file of yours, for the $time time"
+echo 'CONFIG_BOOT_CONFIG_EMBED_FILE="/x"' >"$repo/embeds.config"
+echo 'CONFIG_MODPROBE_PATH="/x"' >"$repo/paths.config"
+for config in files embeds; do
+	for time in first second; do
+		CONFIG=$config.config builds "with a file of yours in $config.config, for the $time time"
+	done
 done
+CONFIG=paths.config builds 'with a path of the guest'
+CONFIG=paths.config builds 'with that path again' 'up to date'
 if [ -r /proc/config.gz ]; then
 	printf 'echo Module; echo "$FAKE_MODULES"' | fake lsmod
 	CONFIG=running FAKE_MODULES=a builds 'as the running one'
@@ -1362,6 +1447,7 @@ same 'are those of the usual kernel' "$(find "$repo/build/mutants/build" -maxdep
 rm -r "$tree/.git/worktrees"
 says 'make mutants with another build/linux' '^LIVES x/m' with_fakes sh -c "FAKE_GUEST=$tmp/mutant scripts/test/mutants.sh || :"
 for known in 0 1; do
+	same 'make mutants has our scripts' "$(readlink "$repo/build/mutants/scripts")" "$repo/scripts"
 	works 'make mutants again' with_fakes sh -c "FAKE_GUEST=$tmp/mutant scripts/test/mutants.sh || :"
 	same "after $known changes of its configuration" "$(grep -o '^x/m' "$tmp/output" | uniq | wc -l)" $known
 	echo '# another' >>"$repo/kconfig/mutants.config"
@@ -1382,6 +1468,17 @@ works 'make test of two kernels' with_fakes env DEADLINE=100 FAKE_GUEST="$tmp/pa
 same 'the second is built during the guest of the first' \
 	"$(grep -c '^kernel i386 lean ...' "$repo/build/log/ahead.log") $(grep -c 'i386 lean: up to date' "$tmp/output")" '1 1'
 { echo "echo x >>$tree/kernel/hello.rs"; cat ktap; } >editor
+mkdir "$tree/tools/testing/selftests/rust_syscalls/part"
+touch "$tree"/tools/testing/selftests/rust_syscalls/part/a.rs "$tree"/tools/testing/selftests/rust_syscalls/part/b.rs
+commit 'selftests: in parts'
+works 'the selftests' with_fakes scripts/build/selftests.sh x86_64
+rm "$tree/tools/testing/selftests/rust_syscalls/part/b.rs"
+sleep 0.01
+touch "$tmp/now"
+works 'the selftests, without a part' with_fakes scripts/build/selftests.sh x86_64
+same 'are built again' "$(find "$tree/tools/testing/selftests/rust_syscalls/part" -name a.rs -newer "$tmp/now")" \
+	"$tree/tools/testing/selftests/rust_syscalls/part/a.rs"
+git -C "$tree" reset -q --hard HEAD~1
 works 'an edit during make test' with_fakes env FAKE_GUEST="$tmp/editor" MODES='x86_64/x86_64 x86_64/i386' TESTS=a_2 \
 	sh -c '! scripts/test/all.sh'
 same 'is noticed' "$(grep '^FAIL' "$tmp/output")" 'FAIL build/linux has changed meanwhile: not all parts have tested the same'

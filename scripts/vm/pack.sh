@@ -29,7 +29,7 @@ if [ "$sum" = "$(cat "$pack.sum" 2>/dev/null)" ]; then
 fi
 release=$(cat "$out/include/config/kernel.release")
 tests=$("$TOP/scripts/build/selftests.sh" "$ARCH")
-root=$(mktemp -d "$BUILD/pack.XXXXXX")
+root=$(mktemp -d "$BUILD/.pack.XXXXXX")
 at_exit "rm -rf '$root'"
 modules=$root/usr/lib/modules/$release home=$root/home/user
 
