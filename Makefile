@@ -32,7 +32,8 @@ endif
 override CMD := $(value CMD)
 $(foreach v,LLVM LOCALVERSION RESET DISK,$(if $(filter-out command line,$(origin $v)),$(eval override undefine $v)))
 
-inherited := $(strip $(foreach v,$(variables),$(if $(filter environment,$(origin $v)),$v='$(value $v)')))
+overridden := $(if $(filter vm vm-test deb deploy,$(GOALS)),CONFIG) $(if $(filter vm-test,$(GOALS)),HANDOUT)
+inherited := $(strip $(foreach v,$(filter-out $(overridden),$(variables)),$(if $(filter environment,$(origin $v)),$v='$(value $v)')))
 ifneq ($(inherited),)
 $(warning From the environment: $(inherited))
 endif
@@ -48,7 +49,7 @@ $(error HANDOUT=$(HANDOUT) is an exercise; for 'make $(GOALS)' there is only HAN
 endif
 
 # The kernel is made once, with the configuration of the first target that needs it.
-building := $(filter-out deps tree series series-check clean help undeploy,$(GOALS))
+building := $(filter-out deps tree series series-check bases clean help undeploy,$(GOALS))
 ifneq ($(and $(filter vm vm-test deb deploy,$(building)),$(word 2,$(building))),)
 $(error make vm, vm-test, deb and deploy are for another kernel than the rest: one command for each)
 endif
@@ -168,6 +169,10 @@ check: kernel ## check that patches and mirrors agree and follow the kernel's st
 series-check: tree ## build what each patch leaves, on ARCH
 	@scripts/series/each.sh
 
+.PHONY: bases
+bases: deps ## make test (or TESTS= of it) on other kernels: Linux 7.2
+	@scripts/series/bases.sh
+
 .PHONY: submission
 ifneq ($(exercise),)
 submission: deps
@@ -208,9 +213,9 @@ help: ## this list
 ## CMD='command'        run, gdb: this in the guest, with PROG= or without
 ## BREAK=call           gdb: stop in this system call
 ## ADD='path...'        shell: put files and folders into the guest
-## TESTS='pattern...'   test, debug-test: these programs or tests only, as in 'cow_* make_vcpu.*';
+## TESTS='pattern...'   test, debug-test, bases: these programs or tests only, as in 'cow_* make_vcpu.*';
 ##                      grade-test: these, as in 'handout log.*'
-## MODES='mode...'      test, debug-test, fuzz: x86_64/x86_64, x86_64/i386, i386/i386; vm-test: x86_64, i386
+## MODES='mode...'      test, debug-test, bases, fuzz: x86_64/x86_64, x86_64/i386, i386/i386; vm-test: x86_64, i386
 ## N=60 SEED=number     abi-fuzz: how many random functions, and which
 ## FUZZ_SECONDS=60 SEED=number STEPS='step...'  fuzz: how long, which sequences, or only this one
 ## AREA=name MUTANT='pattern'  mutants: these only, as in AREA=tracker MUTANT='parent-*'

@@ -5,7 +5,8 @@
 #
 # Check the repository; say nothing if all is well, but what is being checked on a terminal.
 #
-#   apply       git am patches/*.patch applies to the base
+#   apply       git am patches/*.patch applies to the base, and what is different on
+#               other kernels to patches/
 #   mirrors     patches/, rust-src/, selftests/ and Documentation/ are what
 #               'make series' writes
 #   checkpatch  checkpatch.pl --strict --no-signoff
@@ -24,6 +25,9 @@ rust_files() {
 }
 
 check_apply() {
+	for _diff in "$TOP"/scripts/series/bases/*.diff; do
+		[ ! -e "$_diff" ] || run_quietly patch --dry-run -f -p1 -F0 -d "$TOP" -i "$_diff" || return
+	done
 	run_quietly "$TOP/scripts/series/apply.sh" "$TREE" "$work/tree"
 }
 
@@ -134,7 +138,7 @@ run_quietly() {
 
 with_lock
 load_toolchain
-work=$(mktemp -d "$BUILD/check.XXXXXX")
+work=$(mktemp -d "$BUILD/.check.XXXXXX")
 at_exit "rm -rf '$work'"
 
 all_written

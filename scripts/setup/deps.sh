@@ -50,7 +50,8 @@ needs() {
 	END
 	for _goal in ${GOALS:-} ${VM:+vm-test}; do
 		case $_goal in
-		check) printf '%s\n' shellcheck\ shellcheck mandoc\ mandoc ;;
+		bases) echo patch patch "what is different on other kernels" ;;
+		check) printf '%s\n' patch\ patch shellcheck\ shellcheck mandoc\ mandoc ;;
 		gdb) echo gdb gdb ;;
 		menuconfig) echo ncurses.h libncurses-dev ;;
 		test) echo patch patch "a page that says what to change"; printf '%s\n' bwrap\ bubblewrap pahole\ dwarves pdfinfo\ poppler-utils ;;
