@@ -108,7 +108,9 @@ while IFS= read -r path <&5; do
 		attempt "$BUILD/log/grade.log" "$n of $count: $id" env HANDOUT="$name" "$HERE/one.sh" "$path" "$results/$id" "$key"
 		if [ "$status" != 0 ]; then
 			fail "$id could not be graded"
-			rm -rf "${results:?}/$id"
+			# Not the teacher's own files.
+			[ ! -d "$results/$id" ] || find "$results/$id" -mindepth 1 -maxdepth 1 \( -name state -o -name 'raw*' -o -name log \
+				-o -name verdicts -o -name '*.json' -o -name feedback.txt \) -exec rm -rf {} +
 			continue
 		fi
 		if [ "$(state "$path")" != "$now" ]; then

@@ -38,7 +38,7 @@ kernel_of() {
 	git --git-dir="$1" ls-tree "$2" | grep -v '	exercise$'
 }
 
-new=$BUILD/hand-in.$$
+new=$BUILD/.hand-in.$$
 at_exit "rm -rf '$new'"
 mkdir -p "$new"
 # patches OPTION…: those of its commits, without the configuration of its repository.

@@ -78,7 +78,7 @@ results_of='feedback.txt result.json gradescope.json'
 # keep_edited FILE SUM YOURS: a result will be replaced; what the user has written into it, even
 # while the submission is graded again, must stay.
 keep_edited() {
-	[ -e "$1" ] && [ "$(cksum <"$1")" != "$(cat "$2" 2>/dev/null)" ] || return 0
+	[ -e "$1" ] && [ -e "$2" ] && [ "$(cksum <"$1")" != "$(cat "$2")" ] || return 0
 	mv --backup=numbered "$1" "$3"
 	say "you have edited $1, which is now $3"
 }

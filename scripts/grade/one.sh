@@ -293,7 +293,8 @@ echo $(($(date +%s) - begin)) >"$results.new/seconds"
 verdicts "$results.new"
 keep_results "$results"
 # The teacher's own files stay.
-[ ! -d "$results" ] || find "$results" -mindepth 1 -maxdepth 1 ! -name state ! -name 'raw*' ! -name log -exec mv -n -t "$results.new" {} +
+[ ! -d "$results" ] || find "$results" -mindepth 1 -maxdepth 1 ! -name state ! -name 'raw*' ! -name log \
+	-exec sh -c 'for file; do [ -e "$0/${file##*/}" ] || mv "$file" "$0"; done' "$results.new" {} +
 rm -rf "$results"
 mv "$results.new" "$results"
 [ ! "${KEEP:-}" ] || {

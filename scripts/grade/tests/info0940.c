@@ -254,7 +254,7 @@ static int find_way(struct count *c, const char *name)
 		count(c, name, before);
 		if (right(c))
 			return 1;
-		if (works < 0 && c->set >= 0 && c->get >= 0)
+		if (works < 0 && c->set >= 0 && c->get >= 0 && out.pf.nb_vma > 0)
 			works = way;
 		end_count(c);
 	}
@@ -270,11 +270,13 @@ static int find_way(struct count *c, const char *name)
 /* The name of a process that is there, with the length by which it is found. */
 static void choose(const char *name)
 {
+	for (with_nul = 0; with_nul < 2; with_nul++) {
+		memset(&out, 0, sizeof(out));
+		if (set(name) >= 0 && get(name, &out.pf) >= 0 && out.pf.nb_vma > 0)
+			return;
+		cleanup();
+	}
 	with_nul = 0;
-	if (set(name) >= 0 && get(name, &out.pf) >= 0)
-		return;
-	cleanup();
-	with_nul = 1;
 	set(name);
 }
 
