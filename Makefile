@@ -16,6 +16,37 @@ ifneq ($(unknown),)
 $(error No such variable: $(unknown). 'make help' lists them)
 endif
 
+comma := ,
+space := $(subst ,, )
+# What a variable is for, if not for all: elsewhere it would be ignored without a word.
+for_TESTS := test debug-test bases grade-test
+for_MODES := test debug-test bases fuzz vm-test
+for_PROG := run gdb
+for_CMD := run gdb
+for_BREAK := gdb
+for_ADD := shell
+for_AREA := mutants
+for_MUTANT := mutants
+for_BENCH := bench
+for_N := abi-fuzz
+for_SEED := abi-fuzz fuzz
+for_FUZZ_SECONDS := fuzz
+for_STEPS := fuzz
+for_PATCHES := grade
+for_TESTER := grade test
+for_REPORT := submission
+for_BUILT := deploy
+for_SUFFIX := deploy undeploy
+for_IMAGE := vm
+for_DISK := vm
+for_ROOT := vm
+for_APPEND := vm
+for_SHARE := vm
+for_RESET := vm
+for_GRUB := vm
+$(foreach v,$(if $(MAKECMDGOALS),$(given)),$(if $(for_$v),$(if $(filter $(for_$v),$(MAKECMDGOALS)),,\
+	$(error $v= is only for make $(subst $(space),$(comma) ,$(for_$v))))))
+
 override .SHELLFLAGS := -c
 override options := $(firstword -$(MAKEFLAGS))
 ifneq ($(strip $(foreach o,e i t,$(findstring $o,$(options))) $(filter --eval%,$(MAKEFLAGS)) $(MAKEFILES)),)

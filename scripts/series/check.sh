@@ -5,8 +5,8 @@
 #
 # Check the repository; say nothing if all is well, but what is being checked on a terminal.
 #
-#   apply       git am patches/*.patch applies to the base, and what is different on
-#               other kernels to patches/
+#   apply       git am patches/*.patch applies to the base, and each bases/*.diff to
+#               patches/ and kconfig/
 #   mirrors     patches/, rust-src/, selftests/ and Documentation/ are what
 #               'make series' writes
 #   checkpatch  checkpatch.pl --strict --no-signoff

@@ -21,10 +21,10 @@ for config in "$BUILD"/kernel-*/.config "$BUILD"/kernel-*/.config.yours*; do
 	[ ! -e "$config" ] || [ ! -e "$accepted" ] || cmp -s "$config" "$accepted" ||
 		mv -v --backup=numbered "$config" "${config%/*}.config"
 done
-# Names that users do not take: what else is here is theirs. A worktree has a .git.
+# What we make: what else is here is the user's. A worktree has a .git.
 cd "$BUILD"
-find . -mindepth 1 -maxdepth 1 \( -name 'kernel-*' -o -name 'selftests-*' -o -name 'accelerator-*' -o -name 'clippy-*' \
-	-o -name 'bench-*' -o -name 'each-*' -o -name 'test-*' -o -name 'deb-*' -o -name 'mutants*' -o -name 'linux-*_*.deb' \
-	-o -name run -o -name log -o -name prog -o -name grade -o -name apt -o -name abi-fuzz -o -name toolchain.env \
-	-o -name '.*' ! -name .lock \) ! \( -name '*.config*' -type f \) \
-	\( -name bench-linux -o -name each-linux -o ! -exec test -e {}/.git \; \) -exec rm -rf {} +
+find . -mindepth 1 -maxdepth 1 \( -type d \( -name 'kernel-*' -o -name 'selftests-*' -o -name 'accelerator-*' \
+	-o -name 'clippy-*' -o -name 'bench-*' -o -name 'each-*' -o -name 'test-*' -o -name 'deb-*' -o -name run -o -name log \
+	-o -name prog -o -name grade -o -name mutants -o -name apt -o -name abi-fuzz -o -name .own-syscall -o -name '.*.??????' \) \
+	-o -type f \( -name 'linux-*_*.deb' -o -name 'mutants.*' -o -name toolchain.env -o -name '.gitconfig*' -o -name '.index*' \
+	-o -name .lock.owner \) \) \( -name bench-linux -o -name each-linux -o ! -exec test -e {}/.git \; \) -exec rm -rf {} +

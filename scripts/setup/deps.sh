@@ -50,11 +50,10 @@ needs() {
 	END
 	for _goal in ${GOALS:-} ${VM:+vm-test}; do
 		case $_goal in
-		bases) echo patch patch "what is different on other kernels" ;;
 		check) printf '%s\n' patch\ patch shellcheck\ shellcheck mandoc\ mandoc ;;
 		gdb) echo gdb gdb ;;
 		menuconfig) echo ncurses.h libncurses-dev ;;
-		test) echo patch patch "a page that says what to change"; printf '%s\n' bwrap\ bubblewrap pahole\ dwarves pdfinfo\ poppler-utils ;;
+		bases | test) echo patch patch "a page that says what to change"; printf '%s\n' bwrap\ bubblewrap pahole\ dwarves pdfinfo\ poppler-utils ;;
 		vm | vm-test | deb)
 			[ "$_goal" = deb ] || printf '%s\n' mmdebstrap\ mmdebstrap newuidmap\ uidmap \
 				sfdisk\ fdisk mke2fs\ e2fsprogs qemu-img\ qemu-utils

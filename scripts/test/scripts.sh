@@ -179,6 +179,8 @@ kernel() {
 mkdir -p "$repo" "$tmp/fake" "$repo/patches" "$repo/rust-src" "$repo/selftests" "$repo/Documentation"
 cp -r "$TOP/.ci" "$TOP/scripts" "$TOP/Makefile" "$TOP/kconfig" "$TOP/.gitattributes" "$repo"
 rm "$repo"/scripts/series/bases/*.diff
+# In a copy for another kernel, too.
+sed -i 's/^SERIES_BASE=.*/SERIES_BASE=7.3/' "$repo/scripts/lib/kernel.sh"
 git init -q "$repo"
 echo /build/ >"$repo/.gitignore"
 kernel "$tmp/linux" 4
@@ -315,7 +317,7 @@ echo mine | tee "$tmp/scratch/kernel-x/.config" >"$tmp/scratch/kernel-x/.config.
 cp -r "$tmp/scratch/kernel-x" "$tmp/scratch/kernel-y"
 echo more | tee "$tmp/scratch/kernel-x/.config.yours" >>"$tmp/scratch/kernel-y/.config"
 mkdir -p "$tmp/scratch/me/fix/.git"
-touch "$tmp/scratch/second.qcow2" "$tmp/scratch/lab.img"
+touch "$tmp/scratch/second.qcow2" "$tmp/scratch/lab.img" "$tmp/scratch/kernel-lab.qcow2"
 ln -s "$tmp/scratch" "$tmp/windows/build"
 mkdir -p "$tmp/windows/build/bases/7.2/scripts/setup" "$tmp/windows/build/kernel-a"
 printf '#!/bin/sh\ntouch "$0.done"\n' >"$tmp/windows/build/bases/7.2/scripts/setup/clean.sh"
@@ -324,7 +326,7 @@ works 'a clone made on Windows, make clean' "$tmp/windows/scripts/setup/clean.sh
 same 'a copy for another kernel is cleaned, too' "$(cd "$tmp/windows/build" && ls -d kernel-a bases/7.2/scripts/setup/*.done 2>/dev/null)" \
 	bases/7.2/scripts/setup/clean.sh.done
 same 'which cleans a build/ on another disk, too, but for what you may have edited' "$(cd "$tmp/scratch" && echo *)" \
-	'bases exercise-tp4 hand-in-tp4 kernel-x.config kernel-y.config lab.img me mine second.qcow2 series.old submission'
+	'bases exercise-tp4 hand-in-tp4 kernel-lab.qcow2 kernel-x.config kernel-y.config lab.img me mine second.qcow2 series.old submission'
 same 'has the line ends of Unix' "$(git -C "$tmp/windows" ls-files --eol | grep -c w/crlf)" 0
 
 # Work of the user's own
@@ -883,6 +885,10 @@ for solved in 1 0 1; do
 	same "begins with our solution as it is, built $solved times" "$(grep -c '^xxxhal: handout .* s$' "$tmp/output")" $solved
 	[ $solved = 1 ] || sed -i '1i another' "$repo/scripts/grade/solutions/xxxhal/handout/a.patch"
 done
+lock=$repo/build/grade/xxxhal/self-test/.lock
+flock "$lock" timeout 60 sh -c "until grep -q ^waiting '$tmp/output'; do sleep 0.1; done" &
+while flock -n "$lock" true; do sleep 0.1; done
+says 'make grade-test beside another' '^waiting: another make grade-test of xxxhal' $own_test.patch
 same 'a folder named KEEP= by the environment is there' "$(find "$tmp/hooks" -name post-checkout | wc -l)" 1
 # A batch that is killed while the third of five is graded
 class=$tmp/second-class
@@ -1036,6 +1042,8 @@ same 'and why the one that is there is not used' "$(grep -c 'is of Rust 1.94, ru
 
 # What make is given
 refuses 'a variable that there is not' 'No such variable: ARC' make run ARC=i386
+refuses 'a variable that the target does not take' 'MODES= is only for make test, debug-test, bases' env -u MAKEFLAGS make kunit MODES=i386/i386
+works 'but not one that another target takes' env -u MAKEFLAGS make -n kunit test MODES=i386/i386
 for option in -e -i -t --eval=.IGNORE:; do
 	refuses "make $option" 'can call a failure a success' env -u MAKEFLAGS make $option help
 done
@@ -1081,7 +1089,8 @@ mkdir "$repo/a"
 touch "$repo/f" "$repo/a/f"
 refuses 'ADD= of two with one name' 'two have the name f' env ADD='f a/f' scripts/setup/deps.sh
 for argument in BUSYBOX=none PROG=none.c PROG=Makefile ADD=/none CONFIG=none CONFIG='a b/c.config'; do
-	refuses "$argument before the build" "$argument:|a space" with_fakes env -u MAKEFLAGS make run "$argument"
+	case $argument in ADD=*) target=shell ;; *) target=run ;; esac
+	refuses "$argument before the build" "$argument:|a space" with_fakes env -u MAKEFLAGS make $target "$argument"
 	same "$argument, nothing built" "$(grep -c '^kernel' "$tmp/output")" 0
 done
 
@@ -1238,16 +1247,23 @@ case $PWD in
 *) status=0 ;;
 esac
 echo "ok a test"
-echo "${LINUX-3} passed, 0 failed"
+echo "${LINUX-}${ARCH-}${JOBS-3} passed, 0 failed"
 exit $status
 END
-says 'make bases' '^6 passed, 0 failed' with_fakes env FAKE_STATUS=0 LINUX="$tmp/linux" scripts/series/bases.sh
+says 'make bases' '^6 passed, 0 failed' with_fakes env FAKE_STATUS=0 LINUX="$tmp/linux" ARCH=i386 JOBS=3 scripts/series/bases.sh
+touch "$repo/build/bases/7.2/build/mine"
 same 'each kernel has its sum' "$(grep -c '^Linux 7.[12]: 3 passed, 0 failed' "$tmp/output")" 2
 refuses 'make bases if the tests of one fail' '^FAIL Linux 7.2: make test ended with status 2' with_fakes env FAKE_STATUS=2 scripts/series/bases.sh
+exec 4>>"$repo/build/bases/.lock"
+flock 4
+refuses 'make bases beside another' 'another make bases' scripts/series/bases.sh
+exec 4>&-
 echo '# and this' >>"$repo/build/bases/7.2/kconfig/runner.config"
+refuses 'make bases after something was mended' 'bases/7.2 was mended' with_fakes env FAKE_STATUS=0 scripts/series/bases.sh
 works 'what is different, written' scripts/series/bases.sh --write
 grep -q '^+# and this' "$repo/scripts/series/bases/7.2.diff" || fail 'what was different is not written'
 says 'make bases with that' '^6 passed, 0 failed' with_fakes env FAKE_STATUS=0 scripts/series/bases.sh
+same 'and its build/ stays' "$(ls "$repo/build/bases/7.2/build/mine")" "$repo/build/bases/7.2/build/mine"
 works 'make check apply' with_fakes scripts/series/check.sh apply
 sed -i '1s/$/ changed/' "$repo/kconfig/runner.config"
 refuses 'make bases if there is something else' 'FAILED' with_fakes env FAKE_STATUS=0 scripts/series/bases.sh
@@ -1447,7 +1463,7 @@ same 'are those of the usual kernel' "$(find "$repo/build/mutants/build" -maxdep
 rm -r "$tree/.git/worktrees"
 says 'make mutants with another build/linux' '^LIVES x/m' with_fakes sh -c "FAKE_GUEST=$tmp/mutant scripts/test/mutants.sh || :"
 for known in 0 1; do
-	same 'make mutants has our scripts' "$(readlink "$repo/build/mutants/scripts")" "$repo/scripts"
+	same 'make mutants has our scripts' "$(realpath "$repo/build/mutants/scripts")" "$(realpath "$repo/scripts")"
 	works 'make mutants again' with_fakes sh -c "FAKE_GUEST=$tmp/mutant scripts/test/mutants.sh || :"
 	same "after $known changes of its configuration" "$(grep -o '^x/m' "$tmp/output" | uniq | wc -l)" $known
 	echo '# another' >>"$repo/kconfig/mutants.config"
@@ -1463,6 +1479,7 @@ same 'and kernel' "$(grep -c KASAN= "$out-debug/.config")" 1
 exec 4>&-
 cp "$tmp/fake/qemu-system-x86_64" "$tmp/fake/qemu-system-i386"
 { echo "until [ -s '$repo/build/kernel-i386/.built' ]; do sleep 1; done"; cat ktap; } >patient
+rm -f "$repo/build/kernel-i386/.built"
 works 'make test of two kernels' with_fakes env DEADLINE=100 FAKE_GUEST="$tmp/patient" MODES='x86_64/x86_64 i386/i386' TESTS=a_2 \
 	BUSYBOX="$(command -v busybox)" scripts/test/all.sh
 same 'the second is built during the guest of the first' \
@@ -1476,7 +1493,7 @@ rm "$tree/tools/testing/selftests/rust_syscalls/part/b.rs"
 sleep 0.01
 touch "$tmp/now"
 works 'the selftests, without a part' with_fakes scripts/build/selftests.sh x86_64
-same 'are built again' "$(find "$tree/tools/testing/selftests/rust_syscalls/part" -name a.rs -newer "$tmp/now")" \
+same 'make sees a newer part' "$(find "$tree/tools/testing/selftests/rust_syscalls/part" -name a.rs -newer "$tmp/now")" \
 	"$tree/tools/testing/selftests/rust_syscalls/part/a.rs"
 git -C "$tree" reset -q --hard HEAD~1
 works 'an edit during make test' with_fakes env FAKE_GUEST="$tmp/editor" MODES='x86_64/x86_64 x86_64/i386' TESTS=a_2 \
