@@ -17,7 +17,7 @@ mkdir -p "$base" "$grade/ccache"
 
 # One at a time.
 exec 6>>"$grade/.lock"
-flock -n 6 || { say "waiting: another make grades in build/"; flock 6; }
+wait_lock 6 "another make grades in build/"
 
 tree() {
 	need_space "$BUILD" 4096 "the tree of the exercises"

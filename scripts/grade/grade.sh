@@ -131,7 +131,7 @@ done 5<"$list"
 
 # The class: a line, or an object, for each that is in this batch.
 for file in grades.csv grades.json; do
-	keep_edited "$results/$file" "$results/.$file.sum" "$results/grades.yours.${file##*.}"
+	keep_edited "$results/$file" "$results/grades.yours.${file##*.}"
 done
 while read -r id; do sed "s/^/$id\t/" "$results/$id/verdicts"; done <"$list.graded" |
 	awk -F'\t' -v OFS=, '
@@ -158,6 +158,6 @@ while read -r id; do sed "s/^/$id\t/" "$results/$id/verdicts"; done <"$list.grad
 	done <"$list.graded"
 	echo ']}'
 } >"$results/grades.json"
-for file in grades.csv grades.json; do cksum <"$results/$file" >"$results/.$file.sum"; done
+for file in grades.csv grades.json; do written "$results/$file"; done
 say "in $results: grades.csv, grades.json, and a folder for each"
 [ "$failed" = 0 ]

@@ -38,9 +38,9 @@ kernel_of() {
 	git --git-dir="$1" ls-tree "$2" | grep -v '	exercise$'
 }
 
-new=$BUILD/.hand-in.$$
+new=$(mktemp -d "$BUILD/.hand-in.XXXXXX")
+chmod 755 "$new"
 at_exit "rm -rf '$new'"
-mkdir -p "$new"
 # patches OPTION…: those of its commits, without the configuration of its repository.
 patches() {
 	git clone -q --bare --shared --no-tags "$tree" "$new/git"

@@ -69,21 +69,27 @@ patches_of() {
 verdicts() {
 	awk -v name="$name" -v ID="$(basename "$1" .new)" -v seconds="$(cat "$1/seconds")" -v out="$1" \
 		-f "$HERE/verdicts.awk" "$HERE/$name.rubric" "$1/authors" "$1/raw"
-	for _file in $results_of; do cksum <"$1/$_file" >"$1/.$_file.sum"; done
+	for _file in $results_of; do written "$1/$_file"; done
 }
 
 # What a submission gets, and its teacher may edit.
 results_of='feedback.txt result.json gradescope.json'
 
-# keep_edited FILE SUM YOURS: a result will be replaced; what the user has written into it, even
+# written FILE: what is in this result now is ours.
+written() {
+	cksum <"$1" >"${1%/*}/.${1##*/}.sum"
+}
+
+# keep_edited FILE YOURS: a result will be replaced; what the user has written into it, even
 # while the submission is graded again, must stay.
 keep_edited() {
-	[ -e "$1" ] && [ -e "$2" ] && [ "$(cksum <"$1")" != "$(cat "$2")" ] || return 0
-	mv --backup=numbered "$1" "$3"
-	say "you have edited $1, which is now $3"
+	_sum=${1%/*}/.${1##*/}.sum
+	[ -e "$1" ] && [ -e "$_sum" ] && [ "$(cksum <"$1")" != "$(cat "$_sum")" ] || return 0
+	mv --backup=numbered "$1" "$2"
+	say "you have edited $1, which is now $2"
 }
 
 # keep_results FOLDER: the same for those of a submission
 keep_results() {
-	for _file in $results_of; do keep_edited "$1/$_file" "$1/.$_file.sum" "$1.yours.$_file"; done
+	for _file in $results_of; do keep_edited "$1/$_file" "$1.yours.$_file"; done
 }

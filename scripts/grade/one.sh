@@ -25,7 +25,7 @@ sandbox=$HERE/sandbox.sh
 ccache=${OWN:+-w} ccache=${ccache:--r}
 
 exec 6>>"$grade/.lock"
-flock -n 6 || { say "waiting: another make grades in build/"; flock 6; }
+wait_lock 6 "another make grades in build/"
 [ "${3:-$(cat "$base/key")}" = "$(cat "$base/key")" ] ||
 	die "another 'make grade', with another kernel, has replaced the base: grade again when it has ended"
 # wipe: a submission may have forbidden to enter its folders.

@@ -29,7 +29,7 @@ HANDOUT=$name "$HERE/base.sh" >/dev/null
 results=$BUILD/grade/$name/self-test solved=$BUILD/grade/$name/solved
 mkdir -p "$results"
 exec 8>>"$results/.lock"
-flock -n 8 || { say "waiting: another make grade-test of $name is running"; flock 8; }
+wait_lock 8 "another make grade-test of $name is running"
 solution=$(find "$HERE/solutions/$name/handout" -type f | sort | xargs cat "$BUILD/grade/$arch/key" | sha256sum)
 
 # one ID FROM VARIABLE=VALUE…: grade what is in the folder FROM.

@@ -93,14 +93,16 @@ run_logged() {
 	[ "$status" = 0 ] || exit "$status"
 }
 
+# wait_lock DESCRIPTOR WHAT: lock the file that is open there; say if WHAT has it.
+wait_lock() {
+	flock -n "$1" || { say "waiting: $2"; flock "$1"; }
+}
+
 # with_lock: lock build/ until this script ends. Scripts that it calls share the lock.
 with_lock() {
 	[ "${BUILD_LOCKED:-}" != "$BUILD" ] || return 0
 	exec 9>>"$BUILD/.lock"
-	if ! flock -n 9; then
-		say "waiting: $(cat "$BUILD/.lock.owner" 2>/dev/null || echo another make) is using build/"
-		flock 9
-	fi
+	flock -n 9 || wait_lock 9 "$(cat "$BUILD/.lock.owner" 2>/dev/null || echo another make) is using build/"
 	echo "${0##*/} (process $$)" >"$BUILD/.lock.owner"
 	export BUILD_LOCKED="$BUILD"
 }

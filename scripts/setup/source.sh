@@ -35,10 +35,7 @@ mkdir -p "$downloads/partial" "$bases"
 
 # The cache is shared with other clones: one at a time.
 exec 8>>"$cache/.lock"
-flock -n 8 || {
-	say "waiting: another make is using $cache"
-	flock 8
-}
+wait_lock 8 "another make is using $cache"
 
 # A temporary folder of our own; leftovers of an interrupted run are not used.
 rm -rf "$cache"/tmp.*

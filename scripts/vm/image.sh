@@ -43,7 +43,7 @@ known
 		"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $(id -un)"
 # The cache is shared with other clones: one at a time.
 exec 5>>"$(cache_dir)/.vm.lock"
-flock -n 5 || { say "waiting: another make is making a disk"; flock 5; }
+wait_lock 5 "another make is making a disk"
 known
 need_space "$(cache_dir)" 5000 'a new disk'
 
