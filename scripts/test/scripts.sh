@@ -1262,7 +1262,7 @@ echo '# and this' >>"$repo/build/bases/7.2/kconfig/runner.config"
 refuses 'make bases after something was mended' 'bases/7.2 was mended' with_fakes env FAKE_STATUS=0 scripts/series/bases.sh
 works 'what is different, written' scripts/series/bases.sh --write
 grep -q '^+# and this' "$repo/scripts/series/bases/7.2.diff" || fail 'what was different is not written'
-says 'make bases with that' '^6 passed, 0 failed' with_fakes env FAKE_STATUS=0 scripts/series/bases.sh
+says 'make bases with that' '^6 passed, 0 failed' with_fakes env FAKE_STATUS=0 JOBS=3 scripts/series/bases.sh
 same 'and its build/ stays' "$(ls "$repo/build/bases/7.2/build/mine")" "$repo/build/bases/7.2/build/mine"
 works 'make check apply' with_fakes scripts/series/check.sh apply
 sed -i '1s/$/ changed/' "$repo/kconfig/runner.config"
