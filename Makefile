@@ -8,7 +8,7 @@ JOBS   ?= $(shell nproc)
 GOALS  := $(MAKECMDGOALS)
 
 variables := ARCH AREA BENCH BREAK BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES MUTANT N SEED FUZZ_SECONDS STEPS \
-	DEADLINE LINUX LINUX_TARBALL LLVM GCC PATCHES REPORT RUST_LIB_SRC TESTER LOCALVERSION SUFFIX BUILT IMAGE DISK ROOT \
+	DEADLINE SPACE LINUX LINUX_TARBALL LLVM GCC PATCHES REPORT RUST_LIB_SRC TESTER LOCALVERSION SUFFIX BUILT IMAGE DISK ROOT \
 	APPEND SHARE RESET GRUB VM KERNEL_ORG KVM RUNS SMP MEM JOBS V
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
 unknown := $(filter-out $(variables) GOALS,$(given))
@@ -34,6 +34,8 @@ for_FUZZ_SECONDS := fuzz
 for_STEPS := fuzz
 for_PATCHES := grade
 for_TESTER := grade test
+for_SPACE := grade test
+for_VM := test
 for_REPORT := submission
 for_BUILT := deploy
 for_SUFFIX := deploy undeploy
@@ -255,7 +257,7 @@ help: ## this list
 ## HANDOUT=1            the numbers and programs of the handouts (run, test, shell, vm)
 ## HANDOUT=NAME         tp4, info0940, xxxhal, modules or new-syscall as an exercise
 ## PATCHES=path         grade: these   TESTER=file.c  with a course's own tester
-## GCC=gcc-11           grade: build with this one, for an older kernel (LINUX=dir)
+## SPACE=MIB            grade: for a built kernel   GCC=gcc-11  build with this one, for an older kernel (LINUX=dir)
 ## REPORT=file          submission: with this report
 ## LOCALVERSION=-name   what the kernel's release ends in   SUFFIX=-name  deploy: the same
 ## IMAGE=disk           vm: boot this disk of a distribution instead; it is not changed

@@ -34,8 +34,12 @@ smake() {
 	make -C "$_dir" ARCH="$isa" LLVM="$LLVM" CC=gcc RUSTC="$RUSTC" "$@"
 }
 
+# make goes by the times of the sources only.
+tools=$(tools | sha256sum)
+[ "$(cat "$objects/.tools" 2>/dev/null)" = "$tools" ] || rm -rf "$objects"
 mkdir -p "$obj"
 renew "$objects"
+echo "$tools" >"$objects/.tools"
 if [ $# = 3 ]; then
 	# The prefix avoids the names of the collection's own programs.
 	name=user_$(basename "$2" .rs)

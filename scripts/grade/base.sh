@@ -56,7 +56,9 @@ build() {
 source=$(HANDOUT=$name "$TOP/scripts/setup/source.sh")
 root=$(root "$source")
 key="$root $(cat "$HERE/inside/build.sh" "$HERE/inside/module.sh" "$HERE/tests/tp4-module.c" | cksum) $("$cc" --version | head -n 1)"
-if [ "$(cat "$base/key" 2>/dev/null)" != "$key" ]; then
+# The tree is that of both architectures.
+if [ "$(cat "$base/key" "$grade/root" 2>/dev/null)" != "$key
+$root" ]; then
 	rm -f "$base/key"
 	[ "$(cat "$grade/root" 2>/dev/null)" = "$root" ] ||
 		run_logged "$BUILD/log/grade-tree.log" "The tree of the exercises" tree

@@ -56,7 +56,9 @@ submissions() {
 	else
 		find "$patches/" -mindepth 1 -maxdepth 1 ! -name '.*' \( -type f \( -name '*.tar' -o -name '*.tar.*' -o -name '*.tgz' \) -o -type d \) | sort
 	fi | while IFS= read -r _path; do
-		_id=$(basename "$_path" | sed -E 's/\.(tgz|tar(\.[a-z0-9]+)?)$//; s/[^A-Za-z0-9_-]/_/g; s/^(-|$)/_/')
+		# All are called patch.tar.gz; the folder says whose it is.
+		_id=$(case $_path in (patch.tar.gz | */patch.tar.gz) realpath "${_path%patch.tar.gz}." ;; (*) echo "$_path" ;; esac)
+		_id=$(basename "$_id" | sed -E 's/\.(tgz|tar(\.[a-z0-9]+)?)$//; s/[^A-Za-z0-9_-]/_/g; s/^(-|$)/_/')
 		# In a folder of folders, each holds an archive.
 		if [ -d "$_path" ] && ! has_patches "$_path" && [ -f "$_path/patch.tar.gz" ]; then
 			_path=$_path/patch.tar.gz
@@ -64,13 +66,15 @@ submissions() {
 		printf '%s %s\n' "$_id" "$_path"
 	done
 }
+_unread=$(find -H "$patches" ! -readable 2>/dev/null | head -n 1)
+[ ! "$_unread" ] || die "PATCHES=$patches: $_unread cannot be read"
 [ ! "$(find "$patches" -maxdepth 1 -name '*[[:cntrl:]]*')" ] || die "PATCHES=$patches: a name has a control character"
 submissions >"$list"
 [ -s "$list" ] || die "PATCHES=$patches: there is no patch and no archive in it"
 # What is no submission must not be missed.
 [ ! -d "$patches" ] || if has_patches "$patches"; then
-	find -H "${patches%/}" -mindepth 1 -maxdepth 2 -name '.*' -prune -o ! -path "${patches%/}/patch/*" \
-		\( -name '*.tar*' ! -name patch.tar.gz -o -name '*.tgz' -o -path "${patches%/}/*/*.patch" \) -print
+	find -H "${patches%/}" -mindepth 1 -maxdepth 3 -name '.*' -prune -o ! -path "${patches%/}/patch/*" \
+		\( -name '*.tar*' ! -path "${patches%/}/patch.tar.gz" -o -name '*.tgz' -o -path "${patches%/}/*/*.patch" \) -print
 else
 	find "$patches/" -mindepth 1 -maxdepth 1 ! -name '.*' ! -type d ! \( -type f \( -name '*.tar' -o -name '*.tar.*' -o -name '*.tgz' \) \)
 fi >"$list.others"
@@ -87,7 +91,7 @@ state() {
 		cat "$BUILD/grade/$arch/key"
 		find "$HERE" "$HERE/inside" -maxdepth 1 -type f ! -name '*.rubric' ! -name self-test.sh | sort | xargs cat
 		awk '{ print $1 }' "$HERE/$name.rubric"
-		cat "$HERE/tests/grade.h" "$HERE/tests/$name"* ${TESTER:+"$TESTER"}
+		cat "$TOP/scripts/guest/inside/init" "$TOP/scripts/build/initramfs.sh" "$HERE/tests/grade.h" "$HERE/tests/$name"* ${TESTER:+"$TESTER"}
 		if [ -d "$1" ]; then
 			(cd "$1" && patches_of . -printf '%y %p\n' | sort && patches_of . -type f -exec sha256sum {} + | sort)
 		else
@@ -108,9 +112,7 @@ while IFS= read -r path <&5; do
 		attempt "$BUILD/log/grade.log" "$n of $count: $id" env HANDOUT="$name" "$HERE/one.sh" "$path" "$results/$id" "$key"
 		if [ "$status" != 0 ]; then
 			fail "$id could not be graded"
-			# Not the teacher's own files.
-			[ ! -d "$results/$id" ] || find "$results/$id" -mindepth 1 -maxdepth 1 \( -name state -o -name 'raw*' -o -name log \
-				-o -name verdicts -o -name '*.json' -o -name feedback.txt \) -exec rm -rf {} +
+			[ ! -d "$results/$id" ] || remove_results "$results/$id"
 			continue
 		fi
 		if [ "$(state "$path")" != "$now" ]; then
@@ -125,14 +127,13 @@ while IFS= read -r path <&5; do
 	echo "$id" >>"$list.graded"
 	sed -n 's/^required  \(.*\) points$/   required \1/p; s/^bonus   *\(.*\)$/   bonus \1/p' "$results/$id/feedback.txt" |
 		paste -sd' ' | sed "s/^/$id:/"
+	grep -q '^tester' "$HERE/$name.rubric" ||
+		sed -n "s/^tester /$id: the tester, which does not count: /p" "$results/$id/raw" | tail -n 1
 	awk -F'\t' -v id="$id" '$1 == "apply" && $5 == "fail" { print id ": " $6 }' "$results/$id/verdicts"
 done 5<"$list"
 [ -s "$list.graded" ] || exit 1
 
 # The class: a line, or an object, for each that is in this batch.
-for file in grades.csv grades.json; do
-	keep_edited "$results/$file" "$results/grades.yours.${file##*.}"
-done
 while read -r id; do sed "s/^/$id\t/" "$results/$id/verdicts"; done <"$list.graded" |
 	awk -F'\t' -v OFS=, '
 	!($1 in seen) { seen[$1]; order[++n] = $1 }
@@ -147,7 +148,7 @@ while read -r id; do sed "s/^/$id\t/" "$results/$id/verdicts"; done <"$list.grad
 			for (j = 1; j <= m; j++) printf ",%s", cell[order[i], columns[j]]
 			print ""
 		}
-	}' >"$results/grades.csv"
+	}' >"$results/.grades.csv.new"
 {
 	printf '{"version": 1, "exercise": "%s", "submissions": [\n' "$name"
 	first=1
@@ -157,7 +158,13 @@ while read -r id; do sed "s/^/$id\t/" "$results/$id/verdicts"; done <"$list.grad
 		cat "$results/$id/result.json"
 	done <"$list.graded"
 	echo ']}'
-} >"$results/grades.json"
-for file in grades.csv grades.json; do written "$results/$file"; done
+} >"$results/.grades.json.new"
+for file in grades.csv grades.json; do
+	keep_edited "$results/$file" "$results/grades.yours.${file##*.}"
+	mv "$results/.$file.new" "$results/$file"
+	written "$results/$file"
+done
+others=$(find "$results/" -mindepth 2 -maxdepth 2 -name verdicts | sed 's|/[^/]*$||; s|.*/||' | grep -cvxF -f "$list.graded") || :
 say "in $results: grades.csv, grades.json, and a folder for each"
+[ "$others" = 0 ] || say "the tables have only those of this PATCHES=, and not $others graded before: give a folder with all"
 [ "$failed" = 0 ]

@@ -73,7 +73,7 @@ verdicts() {
 }
 
 # What a submission gets, and its teacher may edit.
-results_of='feedback.txt result.json gradescope.json'
+results_of='feedback.txt result.json gradescope.json verdicts'
 
 # written FILE: what is in this result now is ours.
 written() {
@@ -84,9 +84,17 @@ written() {
 # while the submission is graded again, must stay.
 keep_edited() {
 	_sum=${1%/*}/.${1##*/}.sum
-	[ -e "$1" ] && [ -e "$_sum" ] && [ "$(cksum <"$1")" != "$(cat "$_sum")" ] || return 0
+	[ -e "$1" ] && [ "$(cksum <"$1")" != "$(cat "$_sum" 2>/dev/null)" ] || return 0
 	mv --backup=numbered "$1" "$2"
-	say "you have edited $1, which is now $2"
+	say "$1 is not as it was written: it is now $2"
+}
+
+# remove_results FOLDER: what one.sh has written there; the teacher's own files stay.
+remove_results() {
+	rm -f "$1/state"
+	for _file in $results_of raw 'raw.[0-9]*' log authors seconds; do
+		find "$1/" -mindepth 1 -maxdepth 1 -name "$_file" -exec rm -rf {} +
+	done
 }
 
 # keep_results FOLDER: the same for those of a submission

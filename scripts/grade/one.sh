@@ -26,7 +26,8 @@ ccache=${OWN:+-w} ccache=${ccache:--r}
 
 exec 6>>"$grade/.lock"
 wait_lock 6 "another make grades in build/"
-[ "${3:-$(cat "$base/key")}" = "$(cat "$base/key")" ] ||
+key=$(cat "$base/key")
+[ "${3:-$key} $(cat "$grade/root")" = "$key ${key%% *}" ] ||
 	die "another 'make grade', with another kernel, has replaced the base: grade again when it has ended"
 # wipe: a submission may have forbidden to enter its folders.
 wipe() {
@@ -64,7 +65,9 @@ in_sandbox() {
 	status=0
 	"$sandbox" -t "$_seconds" -r "$HERE/inside:/g/scripts" "$@" >"$_log" 2>&1 || status=$?
 	[ $status != 125 ] || { cat "$_log" >&2; die "there is no sandbox, and nothing is graded without it"; }
+	[ $status != 124 ] || echo "$stopped" >>"$_log"
 }
+stopped='it was stopped: it ran for too long, or took too much memory or disk'
 
 # made FILE: what the sandbox has made is a file, and no way to one of this machine's.
 made() {
@@ -146,7 +149,7 @@ build() {
 	past "$work/out"
 	kernel build.txt "${DEADLINE:-6000}"
 	if [ $status != 0 ] || ! made "$work/out/arch/x86/boot/bzImage"; then
-		[ $status != 124 ] || row build fail "it was stopped: it ran for too long, or took too much memory or disk"
+		[ $status != 124 ] || row build fail "$stopped"
 		row build fail "$(grep -aE 'source tree is not clean|error:|Error |undefined|duplicate' "$work/log/build.txt" | head -n 1 | cut -c1-200)"
 		return
 	fi
@@ -206,7 +209,7 @@ guest_files() {
 			row module pass
 			set -- "$@" "$work/submitted/helloModule.ko:/submitted.ko"
 		else
-			row module fail "$(grep -aE 'error:|rror ' "$work/log/submitted.txt" | head -n 1 | cut -c1-200)"
+			row module fail "$(grep -aE 'error:|rror |was stopped:' "$work/log/submitted.txt" | head -n 1 | cut -c1-200)"
 		fi
 	fi
 	_user=$(where user)
@@ -219,7 +222,7 @@ guest_files() {
 		! made "$work/user/$_program" || set -- "$@" "$work/user/$_program:/$_program"
 	done
 	[ ! -e "$work/log/user.txt" ] || [ -e "$work/user/user" ] ||
-		row program fail "it does not build: $(grep -aE '[Ee]rror|undefined' "$work/log/user.txt" | head -n 1 | cut -c1-200)"
+		row program fail "it does not build: $(grep -aE '[Ee]rror|undefined|was stopped:' "$work/log/user.txt" | head -n 1 | cut -c1-200)"
 	files=$*
 }
 
@@ -243,6 +246,9 @@ guest() {
 		-kernel /g/boot/bzImage -initrd /g/boot/initramfs \
 		-append "console=ttyS0 panic=-1 oops=panic no_timer_check tsc=nowatchdog log_buf_len=8M ignore_loglevel" \
 		-serial file:/g/console/console.txt -serial stdio -serial null
+	case $status in
+	126 | 127) die "QEMU cannot be started in the sandbox, which sees only /usr: $(tail -n 1 "$_said")" ;;
+	esac
 	_whole=/dev/null
 	! made "$work/console/console.txt" || _whole=$work/console/console.txt
 	head -c 1000000 "$_whole" | tr -d '\r' >"$_console"
@@ -268,6 +274,10 @@ checkpatch() {
 
 begin=$(date +%s)
 isolated take >"$work/log/archive.txt" 2>&1
+case $status in
+124) echo "$stopped" >>"$work/log/archive.txt" ;;
+125) cat "$work/log/archive.txt" >&2; die "there is no sandbox, and nothing is graded without it" ;;
+esac
 if [ "$status" != 0 ]; then
 	row apply fail "$(last "$work/log/archive.txt")"
 else
@@ -292,11 +302,10 @@ plain <"$raw" >"$results.new/raw"
 echo $(($(date +%s) - begin)) >"$results.new/seconds"
 verdicts "$results.new"
 keep_results "$results"
-# The teacher's own files stay.
-[ ! -d "$results" ] || find "$results" -mindepth 1 -maxdepth 1 ! -name state ! -name 'raw*' ! -name log \
-	-exec sh -c 'for file; do [ -e "$0/${file##*/}" ] || mv "$file" "$0"; done' "$results.new" {} +
-rm -rf "$results"
-mv "$results.new" "$results"
+mkdir -p "$results"
+remove_results "$results"
+find "$results.new/" -mindepth 1 -maxdepth 1 -exec mv -t "$results" {} +
+rmdir "$results.new"
 [ ! "${KEEP:-}" ] || {
 	rm -rf "$KEEP"
 	mkdir -p "$KEEP"

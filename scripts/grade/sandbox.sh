@@ -16,6 +16,10 @@
 # shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 
+# What fails before COMMAND has begun is no fault of it.
+begun=''
+# shellcheck disable=SC2016 # at the end
+at_exit '[ "$begun" ] || exit 125'
 binds='' owned='' linked='' seconds=600 bytes=4000000 mib=8000
 while getopts r:w:l:t:c:d: option; do
 	case $option in
@@ -57,11 +61,11 @@ set -- $user bwrap --unshare-all --unshare-user --disable-userns --die-with-pare
 	--ro-bind-try /etc/alternatives /etc/alternatives --ro-bind-try /etc/ld.so.cache /etc/ld.so.cache \
 	--proc /proc --dev /dev --size 100000000 --tmpfs /dev/shm --remount-ro /dev \
 	--size 1000000000 --tmpfs /tmp $binds --remount-ro / --chdir /tmp \
-	prlimit --nproc=300 -- "$@"
+	prlimit --nproc=300 -- sh -c 'echo >&3; exec "$@" 3>&-' - "$@"
 
-# No file that the caller has open.
+# No file that the caller has open, but where the sandbox says that it has begun.
 # shellcheck disable=SC2016 # Perl's
-close='use POSIX; POSIX::close($_) for 3 .. 1023; exec @ARGV'
+close='use POSIX; POSIX::close($_) for 4 .. 1023; exec @ARGV'
 
 # The limits of one process. That on their number is set inside: there, only this
 # sandbox's processes count, since Linux 5.14.
@@ -87,7 +91,7 @@ short() {
 mkfifo "$out/pipe"
 head -c "$bytes" <"$out/pipe" &
 reader=$!
-"$@" >"$out/pipe" 2>&1 </dev/null &
+"$@" >"$out/pipe" 2>&1 </dev/null 3>"$out/begun" &
 child=$!
 at_exit "kill -9 $child 2>/dev/null || :"
 
@@ -120,4 +124,6 @@ case $status in
 124 | 137 | 143) status=124 ;;
 esac
 [ ! -e "$out/stopped" ] || status=124
+# shellcheck disable=SC2034 # for at_exit
+[ ! -s "$out/begun" ] || begun=1
 exit $status

@@ -4,10 +4,10 @@
 # usage: HANDOUT=NAME [RUNS=N] self-test.sh [PATTERN]...
 #
 # Grade our own solutions, each of which has to get all required points, and our planted
-# faults, each of which has to fail the row that is the first part of its name: all of
-# them, or those that a PATTERN names; each in N guests. Each has a line with what
-# failed and how long it took; build/grade/NAME/self-test has the rest. The last line is
-# 'N passed, N failed'.
+# faults, each of which has to fail the row that is the first part of its name, and to get
+# as many required points as a line 'Points: N' of its patch says: all of them, or those
+# that a PATTERN names; each in N guests. Each has a line with what failed and how long it
+# took; build/grade/NAME/self-test has the rest. The last line is 'N passed, N failed'.
 
 # shellcheck disable=SC2016 # Awk's
 # shellcheck source=scripts/grade/lib.sh
@@ -53,9 +53,14 @@ rows() {
 	awk -F'\t' "$2 { printf \"%s \", \$1 }" "$results/$1/verdicts"
 }
 
-# judge_own ID CONDITION EXPECTED: the rows for which the condition holds have to be the
-# expected ones, in each of its guests. All rows fail in a guest that is stopped: what is to
-# fail, but for boot, has to fail in a test of its own there.
+# points ID: its required points
+points() {
+	awk -F'\t' '$4 == "required" { sum += $2 } END { print sum + 0 }' "$results/$1/verdicts"
+}
+
+# judge_own ID CONDITION EXPECTED [POINTS]: the rows for which the condition holds have to be
+# the expected ones, in each of its guests. All rows fail in a guest that is stopped: what is
+# to fail, but for boot, has to fail in a test of its own there.
 judge_own() {
 	_good=0 _bad='' _n=0
 	mv "$results/$1/raw" "$results/$1/raw.1"
@@ -64,11 +69,12 @@ judge_own() {
 		cp "$_raw" "$results/$1/raw"
 		verdicts "$results/$1"
 		_fails=$(rows "$1" '$5 == "fail"')
-		if [ "$(rows "$1" "$2")" = "$3" ] &&
+		_points=$(points "$1")
+		if [ "$(rows "$1" "$2")" = "$3" ] && [ "${4:-$_points}" = "$_points" ] &&
 			{ ! grep -q '^sound fail the guest was stopped' "$_raw" || [ "$3" = 'boot ' ] || grep -q "^${3}fail" "$_raw"; }; then
 			_good=$((_good + 1))
 		else
-			_bad="$_bad; guest $_n: ${_fails:-nothing }"
+			_bad="$_bad; guest $_n: ${_fails:-nothing }with $_points points"
 		fi
 	done
 	if [ "$_bad" ]; then
@@ -76,7 +82,7 @@ judge_own() {
 	else
 		passed=$((passed + 1)) _verdict=ok
 	fi
-	[ ! "${RUNS:-}" ] || _fails="${_fails:-nothing }in $_good of $_n guests$_bad "
+	[ ! "${RUNS:-}$_bad" ] || _fails="${_fails:-nothing }in $_good of $_n guests$_bad "
 	echo "$_verdict $name $1: fails ${_fails:-nothing }($(cat "$results/$1/seconds") s)"
 }
 
@@ -104,7 +110,7 @@ for path in "$HERE/solutions/$name"/* "$HERE/faults/$name"/*; do
 		cp "$path" "$results/fault/"
 		one "$id" "$results/fault" START="$solved"
 		row=${id%%.*}
-		judge_own "$id" "\$1 == \"$row\" && \$5 == \"fail\"" "$row "
+		judge_own "$id" "\$1 == \"$row\" && \$5 == \"fail\"" "$row " "$(sed -n 's/^Points: //p' "$path")"
 	else
 		if [ "$id" = handout ]; then
 			solve

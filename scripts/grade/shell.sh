@@ -28,6 +28,7 @@ build() {
 	kmake bzImage modules
 	rm -f "$out/user-program"
 	! ls "$tree"/user/*.c || gcc "-m$bits" -static -pthread -o "$out/user-program" "$tree"/user/*.c
+	rm -f "$tree"/module/*.ko
 	[ ! -f "$tree/module/Makefile" ] || kmake M="$tree/module" modules
 }
 

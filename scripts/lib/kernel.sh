@@ -138,12 +138,12 @@ kvariables() {
 
 # kmake OUT ARGUMENT…: the kernel's make on build/linux, into the folder OUT.
 kmake() (
-	_out=$1
+	_variables=$(kvariables "$1") || exit
 	shift
 	IFS='
 '
-	# shellcheck disable=SC2046 # one word per line
-	exec make -C "$TREE" $(kvariables "$_out") -j"$JOBS" "$@"
+	# shellcheck disable=SC2086 # one word per line
+	exec make -C "$TREE" $_variables -j"$JOBS" "$@"
 )
 
 # make_all OUT: build the kernel in OUT, and install its modules for the guest's modprobe.

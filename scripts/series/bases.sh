@@ -9,11 +9,12 @@
 # the one in the cache, or else the newest that can be had.
 #
 # build/bases/VERSION is a copy of this project for that kernel, where every target works
-# but 'make check'. It is made anew each time, but for its build/. TESTS and MODES are
-# those of 'make test', which runs there. The last line is 'N passed, N failed'; the lines
-# before it are the sums of the versions.
+# but 'make check'. It is made anew each time, but for its build/, and not if anything in
+# it was changed. TESTS and MODES are those of 'make test', which runs there. The last line
+# is 'N passed, N failed'; the lines before it are the sums of the versions.
 #
-# With --write, write each bases/VERSION.diff from what the copy has now.
+# With --write, write each bases/VERSION.diff from what the copy has now in patches/ and
+# kconfig/. Those of this project must still be what the copy was made of.
 
 # shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
@@ -23,31 +24,43 @@ case $#${1:-} in
 esac
 bases=$BUILD/bases diffs=$TOP/scripts/series/bases
 
-# sums VERSION: of what a user may have mended in the copy
-sums() {
-	(cd "$bases/$1" && find kconfig patches -type f -exec cksum {} + 2>/dev/null | sort)
-}
+parts='.gitattributes .gitignore Documentation Makefile README.md kconfig patches rust-src scripts selftests'
+
+# sums FOLDER [PART…]: of what is in it, but for its build/
+sums() (
+	cd "$1" || exit
+	shift
+	find "${@:-.}" -path ./build -prune -o ! -type d -exec cksum {} + | sort
+)
 
 # copy VERSION: this project, as it is now, for that kernel.
 copy() {
 	mkdir -p "$bases/$1/build"
+	rm -f "$bases/$1/build/.copied"
+	sums "$TOP" kconfig patches >"$bases/$1/build/.from"
 	find "$bases/$1" -mindepth 1 -maxdepth 1 ! -name build -exec rm -rf {} +
-	for _part in .gitattributes .gitignore Documentation Makefile README.md kconfig patches rust-src scripts selftests; do
+	for _part in $parts; do
 		[ ! -e "$TOP/$_part" ] || cp -a "$TOP/$_part" "$bases/$1"
 	done
 	sed -i "s/^SERIES_BASE=.*/SERIES_BASE=$1/" "$bases/$1/scripts/lib/kernel.sh"
 	_patched=0
 	patch -p1 -F0 --no-backup-if-mismatch -r - -d "$bases/$1" <"$diffs/$1.diff" || _patched=$?
-	sums "$1" >"$bases/$1/build/.copied"
+	sums "$bases/$1" >"$bases/$1/build/.copied"
 	return $_patched
 }
 
 # differences VERSION: what the copy has in place of ours.
 differences() {
-	[ -d "$bases/$1/patches" ] || die "there is no build/bases/$1: run 'make bases' first"
 	for part in kconfig patches; do
-		git -C "$TOP" diff --no-index --no-ext-diff --no-textconv --no-color "$part" "build/bases/$1/$part" || :
-	done | sed "s|^\(diff .* b/\)build/bases/$1/|\1|; s|^+++ b/build/bases/$1/|+++ b/|"
+		git -C "$TOP" diff --no-index --no-ext-diff --no-textconv --no-color "$part" "build/bases/$1/$part" || [ $? = 1 ]
+	done >"$run/raw"
+	sed "s|^\(diff .* b/\)build/bases/$1/|\1|; s|^+++ b/build/bases/$1/|+++ b/|" "$run/raw"
+}
+
+# all_in_patches VERSION: stop if the copy's build/linux has more, which would be tested, and lost.
+all_in_patches() {
+	[ ! -d "$bases/$1/build/linux" ] || (TREE=$bases/$1/build/linux && [ ! "$(own_work)" ]) ||
+		die "build/bases/$1/build/linux has work that is not in the patches/ there: run make -C build/bases/$1 series first"
 }
 
 claim bases
@@ -56,23 +69,28 @@ exec 8>>"$bases/.lock"
 flock -n 8 || die "another make bases is running"
 for diff in "$diffs"/*.diff; do
 	version=$(basename "$diff" .diff)
+	all_in_patches "$version"
 	if [ $# != 0 ]; then
+		[ -e "$bases/$version/build/.copied" ] || die "there is no build/bases/$version, or not all of it: run 'make bases' first"
+		sums "$TOP" kconfig patches | cmp -s - "$bases/$version/build/.from" ||
+			die "patches/ or kconfig/ is another than build/bases/$version was made of: mend the copy's, too, or go back"
 		differences "$version" >"$run/diff"
 		cat "$run/diff" >"$diff"
-		mkdir -p "$bases/$version/build"
-		sums "$version" >"$bases/$version/build/.copied"
+		sums "$bases/$version" >"$bases/$version/build/.copied"
 		continue
 	fi
-	[ ! -e "$bases/$version/build/.copied" ] || sums "$version" | cmp -s - "$bases/$version/build/.copied" ||
-		die "build/bases/$version was mended: write that with scripts/series/bases.sh --write, or remove it"
+	[ ! -e "$bases/$version/build/.copied" ] || sums "$bases/$version" | cmp -s - "$bases/$version/build/.copied" ||
+		die "build/bases/$version was changed: what is new in its patches/ and kconfig/ is written by" \
+			"scripts/series/bases.sh --write; or remove it"
 	with_lock
 	run_logged "$BUILD/log/bases.log" "A copy of this project for Linux $version" copy "$version"
 	drop_lock
 	status=0
-	# What a user gives for this kernel is not for that one.
+	[ ! "${LINUX:-}${LINUX_TARBALL:-}" ] || say "LINUX= is not used: it is of Linux $SERIES_BASE"
 	(
 		unset ARCH CONFIG LINUX LINUX_TARBALL
-		make --no-print-directory -C "$bases/$version" test </dev/null
+		make --no-print-directory -C "$bases/$version" test ${LLVM:+"LLVM=$LLVM"} \
+			${LOCALVERSION:+"LOCALVERSION=$LOCALVERSION"} </dev/null
 	) >"$run/$version" || status=$?
 	sum=$(tail -n 1 "$run/$version")
 	sed '$d' "$run/$version"

@@ -13,7 +13,8 @@
 # mutant that does not apply, or does not build without a warning, is a failure, too.
 #
 # Results are kept in build/mutants.tsv, as long as the tree (but for Documentation), the
-# patch, AREA/tests, kconfig/ and the tools stay the same. The table of all results is
+# patch, AREA/tests, kconfig/ and the tools stay the same. Before an area's first mutant
+# that has no result, the kernel without a mutant has to pass. The table of all results is
 # build/mutants.rst.
 #
 # The last line is 'N passed, N failed'; the exit status agrees.
@@ -145,9 +146,9 @@ result() {
 	[ "$_known" ]
 }
 
-# mutant AREA NAME PATCH: the same; try it if nothing is known.
+# mutant AREA NAME PATCH: try it, and keep the result.
 mutant() {
-	! result "$@" || return 0
+	result "$@" || :
 	# How many seconds the guest of the unchanged kernel takes.
 	usual=0 took=0
 	[ "$2" = unchanged ] || usual=$(grep "	$1	unchanged	" "$results.tsv" | tail -n 1 | cut -f7)
@@ -168,8 +169,11 @@ for patch in "$mutants"/*/*.patch; do
 	# shellcheck disable=SC2254 # patterns
 	case $area/$name in
 	${AREA:-*}/${MUTANT:-*})
-		mutant "$area" unchanged /dev/null
-		mutant "$area" "$name" "$patch"
+		result "$area" "$name" "$patch" || {
+			[ "$area" = "${unchanged:-}" ] || mutant "$area" unchanged /dev/null
+			unchanged=$area
+			mutant "$area" "$name" "$patch"
+		}
 		case $verdict$reason in
 		dead*) pass && echo "dead $area/$name: $detail" ;;
 		LIVES?*) pass && echo "LIVES $area/$name: $reason" ;;

@@ -562,6 +562,8 @@ refuses 'handing in a report that groff does not take' 'groff makes no PDF of it
 echo "echo \"troff: can't find special character 'u30B7'\" >&2" | fake groff
 refuses 'handing in a report in Japanese that would lack its text' 'give a PDF' \
 	with_fakes env HANDOUT=tp4 REPORT="$tmp/report.ms" scripts/grade/hand-in.sh
+echo "echo 'troff: can'\''t open file chapter.ms' >&2" | fake groff
+refuses 'handing in a report without a part' 'has not all of it' with_fakes env HANDOUT=tp4 REPORT="$tmp/report.ms" scripts/grade/hand-in.sh
 rm "$tmp/fake/groff"
 ln -s /etc/passwd "$exercise/kernel/link"
 git -C "$exercise" add -A
@@ -617,6 +619,16 @@ same 'its patch is unpacked' "$(ls "$tmp/unpacked/patch")" 0001-mine.patch
 mkdir "$tmp/patch"
 cd "$tmp"
 echo x >patch/a.patch
+cp patch/a.patch 'patch/0002 two words.patch'
+tar -cf archive patch
+works 'an archive with a patch of two words' unpack "$tmp/archive"
+same 'has both' "$(cd "$tmp/unpacked/patch" && echo *)" '0002 two words.patch a.patch'
+rm patch/0002*
+mkdir patch/more
+touch patch/more/b.patch
+tar -cf archive patch
+refuses 'an archive with a patch that would be missed' 'patch/more/b.patch is not in patch/' unpack "$tmp/archive"
+rm -r patch/more
 tar -cPf archive patch/../patch/a.patch
 refuses 'an archive that leaves its folder' "leaves the archive's folder" unpack "$tmp/archive"
 tar -cPf archive "$tmp/patch/a.patch"
@@ -670,6 +682,8 @@ for own in 7 124; do
 	boxed_status sh -c "exit $own"
 	same "its status $own" $status $own
 done
+boxed_status nothing-of-this-name
+same 'what is not there' $status 127
 refuses 'a limit that is no number' "'2G' is no number" boxed -d 2G true
 boxed_status -t 20 -c 1000 yes
 same 'what prints for ever is cut off' "$(wc -c <"$tmp/printed")" 1000
@@ -681,6 +695,9 @@ same 'what forks without end cannot' "$(grep -o fork "$tmp/printed" | sort -u)" 
 mkdir "$tmp/no-namespaces"
 printf '#!/bin/sh\necho bwrap: no namespaces >&2\nexit 1\n' >"$tmp/no-namespaces/bwrap"
 chmod +x "$tmp/no-namespaces/bwrap"
+status=0
+PATH="$tmp/no-namespaces:$PATH" "$repo/scripts/grade/sandbox.sh" true >/dev/null 2>&1 || status=$?
+same 'what did not begin is not its command that fails' $status 125
 refuses 'grading without namespaces' 'nothing is graded without a sandbox' \
 	env PATH="$tmp/no-namespaces:$PATH" HANDOUT=tp4 scripts/grade/grade.sh "$repo/build/hand-in-tp4/patch.tar.gz"
 
@@ -815,6 +832,12 @@ no-row no.row /^[a-z]/d
 END
 touch "$class/late.zip"
 refuses 'a class with something else' 'late.zip' $grade
+mkdir -p "$tmp/mixed/alice" "$tmp/mixed/bob/patch"
+touch "$tmp/mixed/alice/patch.tar.gz" "$tmp/mixed/bob/patch/a.patch" "$tmp/mixed/loose.patch"
+for one in bob alice; do
+	refuses "a patch of nobody beside $one" "beside patches: .*$one" ${grade% *} "$tmp/mixed"
+	rm -r "$tmp/mixed/$one"
+done
 hidden=$(echo "$grade" | sed 's|[^/]*$|caller/.git/../../&|')
 refuses 'the same in a hidden folder' 'late.zip' $hidden
 rm "$class/late.zip"
@@ -833,7 +856,7 @@ rm "$class/loose.patch"
 ! command -v gawk >/dev/null || echo 'exec gawk "$@"' | fake awk
 echo 'Well done' >>"$graded/plain/feedback.txt"
 echo 17 points | tee -a "$graded/plain/gradescope.json" "$graded/plain/result.json" >/dev/null
-echo oral exam >"$graded/covered/notes.txt"
+for file in notes.txt raw-marks.txt marks.json; do echo oral exam >"$graded/covered/$file"; done
 echo 'human' >>"$graded/grades.csv"
 touch -d '1 hour ago' "$graded/plain/feedback.txt"
 hurried=$(echo "$grade" | sed 's/DEADLINE=60/DEADLINE=5/')
@@ -855,10 +878,20 @@ says 'a patch with another name, and one that is a link' 'covered: *required' $h
 same 'are graded again' "$(sed -n 's/.*[0-9] of 17: \([a-z]*\) .*/\1/p' "$tmp/output" | grep -v forks | uniq | paste -sd' ')" 'covered letter'
 hurried=$(echo "$hurried" | sed 's/DEADLINE=5/DEADLINE=4/')
 works 'less time' $hurried
+grep -q 'oral exam' "$graded/covered/marks.json" || fail 'marks.json is gone'
 same 'is another try for those that took too long' \
 	"$(sed -n 's/.*[0-9] of 17: \([a-z]*\) .*/\1/p' "$tmp/output" | grep -v forks | uniq | paste -sd' ')" 'fills hangs stops'
-same 'what somebody has written is kept' "$(tail -qn 1 "$graded"/plain.yours.* "$graded/grades.yours.csv" "$graded/covered/notes.txt" | paste -sd' ')" \
-	'Well done 17 points 17 points human oral exam'
+same 'what somebody has written is kept' "$(tail -qn 1 "$graded"/plain.yours.* "$graded/grades.yours.csv" "$graded"/covered/notes.txt "$graded"/covered/*marks* | paste -sd' ')" \
+	'Well done 17 points 17 points human oral exam oral exam oral exam'
+rm -r "$graded/covered/log"
+: >"$graded/covered/verdicts"
+mkdir "$tmp/late"
+tar -C "$class/plain" --transform 's|^|patch/|' -czf "$tmp/late/patch.tar.gz" a.patch
+says 'an archive of somebody who was late' '^late: .*required 7 of' ${grade% *} "$tmp/late/patch.tar.gz"
+same 'the tables say whom they have not' "$(grep -c 'not 1[0-9] graded before' "$tmp/output") $(wc -l <"$graded/grades.csv")" '1 2'
+echo another >"$repo/build/grade/root"
+works 'the base after that of another kernel' env HANDOUT=xxxhal LINUX="$tmp/gradeable" PATH="$tmp/fake:$path" scripts/grade/base.sh
+same 'is made anew' "$(cat "$repo/build/grade/root")" "$(cut -d' ' -f1 "$repo/build/grade/x86_64/key")"
 rm -f "$tmp/fake/awk"
 # An exercise's own shell
 rm -rf "$repo/build/exercise-xxxhal"
@@ -889,6 +922,8 @@ lock=$repo/build/grade/xxxhal/self-test/.lock
 flock "$lock" timeout 60 sh -c "until grep -q ^waiting '$tmp/output'; do sleep 0.1; done" &
 while flock -n "$lock" true; do sleep 0.1; done
 says 'make grade-test beside another' '^waiting: another make grade-test of xxxhal' $own_test.patch
+sed -i '1i Points: 1' "$repo/scripts/grade/faults/xxxhal/build.no.patch"
+refuses 'a planted fault that gets other points' '^WRONG .*fails build in 0 of 1 guests; guest 1: build with 0 points' $own_test.patch
 same 'a folder named KEEP= by the environment is there' "$(find "$tmp/hooks" -name post-checkout | wc -l)" 1
 # A batch that is killed while the third of five is graded
 class=$tmp/second-class
@@ -1043,6 +1078,7 @@ same 'and why the one that is there is not used' "$(grep -c 'is of Rust 1.94, ru
 # What make is given
 refuses 'a variable that there is not' 'No such variable: ARC' make run ARC=i386
 refuses 'a variable that the target does not take' 'MODES= is only for make test, debug-test, bases' env -u MAKEFLAGS make kunit MODES=i386/i386
+refuses 'VM=1 where it does nothing' 'VM= is only for make test' env -u MAKEFLAGS make kunit VM=1
 works 'but not one that another target takes' env -u MAKEFLAGS make -n kunit test MODES=i386/i386
 for option in -e -i -t --eval=.IGNORE:; do
 	refuses "make $option" 'can call a failure a success' env -u MAKEFLAGS make $option help
@@ -1259,7 +1295,17 @@ flock 4
 refuses 'make bases beside another' 'another make bases' scripts/series/bases.sh
 exec 4>&-
 echo '# and this' >>"$repo/build/bases/7.2/kconfig/runner.config"
-refuses 'make bases after something was mended' 'bases/7.2 was mended' with_fakes env FAKE_STATUS=0 scripts/series/bases.sh
+refuses 'make bases after something was mended' 'bases/7.2 was changed' with_fakes env FAKE_STATUS=0 scripts/series/bases.sh
+echo '# later' >>"$repo/kconfig/runner.config"
+refuses 'what is different from something else' 'is another than build/bases/7.. was made of' scripts/series/bases.sh --write
+sed -i '$d' "$repo/kconfig/runner.config"
+mv "$repo/build/bases/7.2/build/.copied" "$tmp/copied"
+refuses 'what is different in half a copy' 'build/bases/7.2, or not all of it' scripts/series/bases.sh --write
+mv "$tmp/copied" "$repo/build/bases/7.2/build/.copied"
+git init -q "$repo/build/bases/7.2/build/linux"
+git -C "$repo/build/bases/7.2/build/linux" commit -q --allow-empty -m mine
+refuses 'what is different but for a commit' 'bases/7.2/build/linux has work' scripts/series/bases.sh --write
+rm -rf "$repo/build/bases/7.2/build/linux"
 works 'what is different, written' scripts/series/bases.sh --write
 grep -q '^+# and this' "$repo/scripts/series/bases/7.2.diff" || fail 'what was different is not written'
 says 'make bases with that' '^6 passed, 0 failed' with_fakes env FAKE_STATUS=0 JOBS=3 scripts/series/bases.sh
@@ -1462,6 +1508,10 @@ done
 same 'are those of the usual kernel' "$(find "$repo/build/mutants/build" -maxdepth 1 -name 'kernel-*-handout')" ''
 rm -r "$tree/.git/worktrees"
 says 'make mutants with another build/linux' '^LIVES x/m' with_fakes sh -c "FAKE_GUEST=$tmp/mutant scripts/test/mutants.sh || :"
+sed 's|^ok 1 self|not &|' ktap >broken
+sed 's/mutant$/another/' "$repo/scripts/test/mutants/x/m.patch" >"$repo/scripts/test/mutants/x/n.patch"
+refuses 'make mutants where all fails now' 'x fails without a mutant' with_fakes env FAKE_GUEST="$tmp/broken" scripts/test/mutants.sh
+rm "$repo/scripts/test/mutants/x/n.patch"
 for known in 0 1; do
 	same 'make mutants has our scripts' "$(realpath "$repo/build/mutants/scripts")" "$(realpath "$repo/scripts")"
 	works 'make mutants again' with_fakes sh -c "FAKE_GUEST=$tmp/mutant scripts/test/mutants.sh || :"

@@ -29,9 +29,10 @@ printf '#!/bin/sh\nexec %s -m32 "$@"\n' "${CC#ccache }" >"$tmp/i686-linux-gnu-gc
 chmod +x "$tmp/i686-linux-gnu-gcc"
 PATH=$PATH:$tmp
 
-rm -rf "$debs" "$BUILD"/linux-*_*.deb
+rm -f "$BUILD"/linux-*_*.deb
 run_logged "$BUILD/log/deb-$ARCH.log" "packages of $(cat "$kernel/include/config/kernel.release") for $ARCH" \
 	kmake "$kernel" bindeb-pkg DPKG_FLAGS=-d KDEB_COMPRESS=zstd KDEB_CHANGELOG_DIST=unstable
+rm -rf "$debs"
 mkdir "$debs"
 mv "$BUILD"/linux-*_*.deb "$debs"
 find "$debs" -name '*.deb' | sort

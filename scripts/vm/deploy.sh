@@ -33,6 +33,7 @@ if [ ! "${BUILT:-}" ]; then
 	"$@"
 	BUILT=$(LOCALVERSION=$SUFFIX && kernel_dir)
 fi
+with_lock
 bzimage=$BUILT/arch/x86/boot/bzImage
 release=$(cat "$BUILT/include/config/kernel.release" 2>/dev/null) ||
 	die "BUILT=$BUILT: no kernel was built there"
@@ -46,7 +47,8 @@ esac
 	die "BUILT=$BUILT is a 32-bit kernel, which cannot run this machine's 64-bit programs"
 modules=$BUILT/installed/lib/modules/$release
 [ -d "$modules" ] || die "BUILT=$BUILT has no installed/lib/modules/$release"
-for file in "/lib/modules/$release" "/boot/vmlinuz-$release"; do
+for file in "/lib/modules/$release" "/boot/vmlinuz-$release" "/boot/System.map-$release" "/boot/config-$release" \
+	"/boot/initrd.img-$release" "/boot/initramfs-$release.img"; do
 	[ ! -e "$file" ] || [ -e "/lib/modules/$release/$marker" ] ||
 		die "$file is there already, and not by this script: nothing is changed"
 done

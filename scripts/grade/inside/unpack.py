@@ -47,7 +47,7 @@ def main(archive, folder):
             base = os.path.basename(name)
             if base.startswith("."):
                 continue
-            if re.fullmatch(r"patch/[A-Za-z0-9._+-]+\.patch", name):
+            if re.fullmatch(r"patch/[^/\x00-\x1f\x7f]+\.patch", name):
                 patches += 1
                 if patches > PATCHES:
                     refuse("there are more than %d patches" % PATCHES)
@@ -59,6 +59,8 @@ def main(archive, folder):
                 reports = 1
                 save(os.path.join(folder, "report" + os.path.splitext(base)[1]),
                      tar.extractfile(member), REPORT, name)
+            elif name.endswith(".patch"):
+                refuse("%s is not in patch/" % name)
             else:
                 print("not looked at: %s" % ascii(name))
         # To its end, where the checksum is.
