@@ -165,6 +165,11 @@ mkdir /lib/modules/7.3.4-xxxhal
 refuses 'a kernel that a package has installed' 'not by this script' deploy
 rmdir /lib/modules/7.3.4-xxxhal
 dd if=/dev/zero of=/boot/full bs=1M count=380 2>/dev/null
+for file in config-7.3.4-xxxhal initramfs-7.3.4-xxxhal.img; do
+	echo mine >"/boot/$file"
+	refuses "a kernel of that release with a $file" 'not by this script' deploy
+	rm "/boot/$file"
+done
 refuses 'too little space in /boot' '/boot has' deploy
 rm /boot/full
 
