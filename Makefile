@@ -35,7 +35,7 @@ for_STEPS := fuzz
 for_PATCHES := grade
 for_TESTER := grade test
 for_SPACE := grade test
-for_VM := test
+for_VM := test bases
 for_REPORT := submission
 for_BUILT := deploy
 for_SUFFIX := deploy undeploy
@@ -257,7 +257,7 @@ help: ## this list
 ## HANDOUT=1            the numbers and programs of the handouts (run, test, shell, vm)
 ## HANDOUT=NAME         tp4, info0940, xxxhal, modules or new-syscall as an exercise
 ## PATCHES=path         grade: these   TESTER=file.c  with a course's own tester
-## SPACE=MIB            grade: for a built kernel   GCC=gcc-11  build with this one, for an older kernel (LINUX=dir)
+## SPACE=MIB            grade: at most this much for a built kernel   GCC=gcc-11  build with this one, for an older kernel (LINUX=dir)
 ## REPORT=file          submission: with this report
 ## LOCALVERSION=-name   what the kernel's release ends in   SUFFIX=-name  deploy: the same
 ## IMAGE=disk           vm: boot this disk of a distribution instead; it is not changed

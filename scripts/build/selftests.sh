@@ -35,7 +35,7 @@ smake() {
 }
 
 # make goes by the times of the sources only.
-tools=$(tools | sha256sum)
+tools=$({ tools; gcc --version; } | sha256sum)
 [ "$(cat "$objects/.tools" 2>/dev/null)" = "$tools" ] || rm -rf "$objects"
 mkdir -p "$obj"
 renew "$objects"

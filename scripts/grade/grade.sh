@@ -36,6 +36,8 @@ wrong=$(awk '
 [ ! "$wrong" ] || die "scripts/grade/$name.rubric$wrong: not an id of its own, whole points, a kind," \
 	"- or ids of rows above that it depends on, a text"
 "$HERE/sandbox.sh" -r "$HERE/inside:/g/scripts" true || die "nothing is graded without a sandbox"
+"$HERE/sandbox.sh" "qemu-system-$arch" -version >/dev/null ||
+	die "qemu-system-$arch cannot be started in the sandbox, which sees only /usr"
 [ ! "${TESTER:-}" ] || "$HERE/sandbox.sh" -r "$TESTER:/tester.c" sh -c "$compile -o /tmp/tester /tester.c" ||
 	die "TESTER=$TESTER does not build in the sandbox, without other files"
 mkdir -p "$results"
@@ -66,7 +68,10 @@ submissions() {
 		printf '%s %s\n' "$_id" "$_path"
 	done
 }
-_unread=$(find -H "$patches" ! -readable 2>/dev/null | head -n 1)
+_unread=$({
+	find -H "$patches" -maxdepth 0 ! -readable
+	find -H "${patches%/}/" -mindepth 1 -maxdepth 3 -name '.*' -prune -o ! -type l ! -readable -print
+} 2>/dev/null | head -n 1)
 [ ! "$_unread" ] || die "PATCHES=$patches: $_unread cannot be read"
 [ ! "$(find "$patches" -maxdepth 1 -name '*[[:cntrl:]]*')" ] || die "PATCHES=$patches: a name has a control character"
 submissions >"$list"
@@ -127,7 +132,7 @@ while IFS= read -r path <&5; do
 	echo "$id" >>"$list.graded"
 	sed -n 's/^required  \(.*\) points$/   required \1/p; s/^bonus   *\(.*\)$/   bonus \1/p' "$results/$id/feedback.txt" |
 		paste -sd' ' | sed "s/^/$id:/"
-	grep -q '^tester' "$HERE/$name.rubric" ||
+	[ ! "${TESTER:-}" ] || grep -q '^tester' "$HERE/$name.rubric" ||
 		sed -n "s/^tester /$id: the tester, which does not count: /p" "$results/$id/raw" | tail -n 1
 	awk -F'\t' -v id="$id" '$1 == "apply" && $5 == "fail" { print id ": " $6 }' "$results/$id/verdicts"
 done 5<"$list"
@@ -166,5 +171,5 @@ for file in grades.csv grades.json; do
 done
 others=$(find "$results/" -mindepth 2 -maxdepth 2 -name verdicts | sed 's|/[^/]*$||; s|.*/||' | grep -cvxF -f "$list.graded") || :
 say "in $results: grades.csv, grades.json, and a folder for each"
-[ "$others" = 0 ] || say "the tables have only those of this PATCHES=, and not $others graded before: give a folder with all"
+[ "$others" = 0 ] || say "the tables have only those of this PATCHES=, not the $others that were graded before: give a folder with all"
 [ "$failed" = 0 ]

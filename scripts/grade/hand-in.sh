@@ -69,15 +69,16 @@ if [ "${REPORT:-}" ]; then
 	case $REPORT in
 	*.pdf | *.txt | *.md) cp "$REPORT" "$new/report.${REPORT##*.}" ;;
 	*.ms)
-		# What it includes is beside it.
-		(cd "$(dirname "$REPORT")" && groff -K utf8 -s -t -ms -T pdf -P-pa4 "./${REPORT##*/}") >"$new/report.pdf" 2>"$new/groff" ||
+		# What it includes is beside it. groff -s would include that too late for -K.
+		(cd "$(dirname "$REPORT")" && soelim "./${REPORT##*/}" >"$new/whole.ms" &&
+			groff -K utf8 -t -ms -T pdf -P-pa4 "$new/whole.ms") >"$new/report.pdf" 2>"$new/groff" ||
 			die "REPORT=$REPORT: groff makes no PDF of it: $(cat "$new/groff")"
 		! grep "can't find special character" "$new/groff" >&2 ||
 			die "REPORT=$REPORT: groff's fonts have not all of its characters: give a PDF"
-		! grep -E "can't open|No such file|premature end|unterminated|fatal" "$new/groff" >&2 ||
+		! grep -E "can't open|No such file|premature end|unterminated|fatal|safer mode" "$new/groff" >&2 ||
 			die "REPORT=$REPORT: groff's PDF has not all of it"
 		cat "$new/groff" >&2
-		rm "$new/groff" ;;
+		rm "$new/groff" "$new/whole.ms" ;;
 	*) die "REPORT=$REPORT: neither .pdf, .ms, .txt nor .md" ;;
 	esac
 	pages=$(pdfinfo "$new/report.pdf" 2>/dev/null | awk '$1 == "Pages:" { print $2 }')
@@ -111,7 +112,7 @@ $said
 mkdir "$new/unpacked"
 refused=$(python3 "$HERE/inside/unpack.py" "$new/patch.tar.gz" "$new/unpacked") || die "who grades would not take it: $refused"
 rm -r "$new/unpacked"
-mv -T "$new" "$out" || die "$out exists: another make submission has made it"
+mv -T "$new" "$out" || die "$out cannot be made: has another make submission made it?"
 say "in $out: $(cd "$out" && echo [pr]*.*) (the archive has the patches only)"
 say "Hand in what you have written: a course may give 0 for plagiarism, and the series that this"
 say "exercise comes from is a public solution, which whoever grades can find as you did."

@@ -81,23 +81,24 @@ written() {
 }
 
 # keep_edited FILE YOURS: a result will be replaced; what the user has written into it, even
-# while the submission is graded again, must stay.
+# while the submission is graded again, must stay. Older results have no sum of verdicts.
 keep_edited() {
 	_sum=${1%/*}/.${1##*/}.sum
+	[ -e "$_sum" ] || [ "${1##*/}" != verdicts ] || return 0
 	[ -e "$1" ] && [ "$(cksum <"$1")" != "$(cat "$_sum" 2>/dev/null)" ] || return 0
 	mv --backup=numbered "$1" "$2"
 	say "$1 is not as it was written: it is now $2"
 }
 
-# remove_results FOLDER: what one.sh has written there; the teacher's own files stay.
-remove_results() {
-	rm -f "$1/state"
-	for _file in $results_of raw 'raw.[0-9]*' log authors seconds; do
-		find "$1/" -mindepth 1 -maxdepth 1 -name "$_file" -exec rm -rf {} +
-	done
-}
-
 # keep_results FOLDER: the same for those of a submission
 keep_results() {
 	for _file in $results_of; do keep_edited "$1/$_file" "$1.yours.$_file"; done
+}
+
+# remove_results FOLDER: what one.sh has written there; what a teacher has edited, and files of
+# other names, stay.
+remove_results() {
+	keep_results "$1"
+	# shellcheck disable=SC2086 # a list
+	(cd "$1" && rm -rf state $results_of raw raw.[0-9]* log authors seconds)
 }

@@ -16,7 +16,7 @@
 # shellcheck source=scripts/lib/lib.sh
 . "$(dirname "$0")/../lib/lib.sh"
 
-# What fails before COMMAND has begun is no fault of it.
+# What fails before COMMAND has begun is not COMMAND's fault.
 begun=''
 # shellcheck disable=SC2016 # at the end
 at_exit '[ "$begun" ] || exit 125'
@@ -118,12 +118,12 @@ watch >/dev/null 2>&1 6>&- 9>&- &
 watcher=$!
 status=0
 wait "$child" || status=$?
+# shellcheck disable=SC2034 # for at_exit
+[ ! -s "$out/begun" ] || begun=1
 kill "$watcher" 2>/dev/null || :
 wait "$reader" || :
 case $status in
 124 | 137 | 143) status=124 ;;
 esac
 [ ! -e "$out/stopped" ] || status=124
-# shellcheck disable=SC2034 # for at_exit
-[ ! -s "$out/begun" ] || begun=1
 exit $status

@@ -103,6 +103,7 @@ with_lock() {
 	[ "${BUILD_LOCKED:-}" != "$BUILD" ] || return 0
 	exec 9>>"$BUILD/.lock"
 	flock -n 9 || wait_lock 9 "$(cat "$BUILD/.lock.owner" 2>/dev/null || echo another make) is using build/"
+	rm -f "$BUILD/.lock.owner" # It may be root's.
 	echo "${0##*/} (process $$)" >"$BUILD/.lock.owner"
 	export BUILD_LOCKED="$BUILD"
 }

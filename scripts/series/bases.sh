@@ -33,6 +33,9 @@ sums() (
 	find "${@:-.}" -path ./build -prune -o ! -type d -exec cksum {} + | sort
 )
 
+# What --write has written, or make series in the copy.
+written=' \./(Documentation|kconfig|patches|rust-src|selftests)/'
+
 # copy VERSION: this project, as it is now, for that kernel.
 copy() {
 	mkdir -p "$bases/$1/build"
@@ -70,13 +73,21 @@ flock -n 8 || die "another make bases is running"
 for diff in "$diffs"/*.diff; do
 	version=$(basename "$diff" .diff)
 	all_in_patches "$version"
+	[ ! -e "$bases/$version/build/.copied" ] || [ -e "$bases/$version/build/.from" ] ||
+		die "build/bases/$version is of an older make bases: remove its build/.copied, and what is in it but its build/"
 	if [ $# != 0 ]; then
 		[ -e "$bases/$version/build/.copied" ] || die "there is no build/bases/$version, or not all of it: run 'make bases' first"
 		sums "$TOP" kconfig patches | cmp -s - "$bases/$version/build/.from" ||
-			die "patches/ or kconfig/ is another than build/bases/$version was made of: mend the copy's, too, or go back"
+			die "patches/ or kconfig/ has changed since build/bases/$version was made of it: go back (git stash), write," \
+				"and then mend it for the change"
 		differences "$version" >"$run/diff"
 		cat "$run/diff" >"$diff"
-		sums "$bases/$version" >"$bases/$version/build/.copied"
+		# Not what else was changed there: that would be lost.
+		{
+			grep -vE "$written" "$bases/$version/build/.copied"
+			sums "$bases/$version" | grep -E "$written"
+		} | sort >"$run/copied"
+		cp "$run/copied" "$bases/$version/build/.copied"
 		continue
 	fi
 	[ ! -e "$bases/$version/build/.copied" ] || sums "$bases/$version" | cmp -s - "$bases/$version/build/.copied" ||
@@ -86,7 +97,7 @@ for diff in "$diffs"/*.diff; do
 	run_logged "$BUILD/log/bases.log" "A copy of this project for Linux $version" copy "$version"
 	drop_lock
 	status=0
-	[ ! "${LINUX:-}${LINUX_TARBALL:-}" ] || say "LINUX= is not used: it is of Linux $SERIES_BASE"
+	[ ! "${LINUX:-}${LINUX_TARBALL:-}" ] || say "LINUX= and LINUX_TARBALL= are not used here: they are for Linux $SERIES_BASE"
 	(
 		unset ARCH CONFIG LINUX LINUX_TARBALL
 		make --no-print-directory -C "$bases/$version" test ${LLVM:+"LLVM=$LLVM"} \

@@ -3,9 +3,9 @@
 """usage: unpack.py ARCHIVE FOLDER
 
 Take the patches and the report of a submission out of ARCHIVE (a tar file, compressed
-or not) into FOLDER: regular files patch/*.patch, numbered names in one flat folder, and
-at most one report beside them. An archive with anything that leaves its folder, or that
-is no file, is refused as a whole. Runs in the sandbox."""
+or not) into FOLDER: regular files patch/*.patch, and at most one report beside them. An
+archive with anything that leaves its folder, or that is no file, or with a *.patch that
+is not in patch/, is refused as a whole. Runs in the sandbox."""
 
 import os
 import re
