@@ -7,7 +7,7 @@ CONFIG ?= lean
 JOBS   ?= $(shell nproc)
 GOALS  := $(MAKECMDGOALS)
 
-variables := ARCH AREA BENCH BREAK BUSYBOX CONFIG HANDOUT PROG CMD ADD TESTS MODES MUTANT N SEED FUZZ_SECONDS STEPS \
+variables := ARCH AREA BENCH BREAK BUSYBOX CONFIG HANDOUT LTP PROG CMD ADD TESTS MODES MUTANT N SEED FUZZ_SECONDS STEPS \
 	DEADLINE SPACE LINUX LINUX_TARBALL LLVM GCC PATCHES REPORT RUST_LIB_SRC TESTER LOCALVERSION SUFFIX BUILT IMAGE DISK ROOT \
 	APPEND SHARE RESET GRUB VM KERNEL_ORG KVM RUNS SMP MEM JOBS V
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
@@ -19,7 +19,7 @@ endif
 comma := ,
 space := $(subst ,, )
 # What a variable is for, if not for all: elsewhere it would be ignored without a word.
-for_TESTS := test debug-test bases grade-test
+for_TESTS := test debug-test bases grade-test suites
 for_MODES := test debug-test bases fuzz vm-test
 for_PROG := run gdb
 for_CMD := run gdb
@@ -33,6 +33,7 @@ for_SEED := abi-fuzz fuzz
 for_FUZZ_SECONDS := fuzz
 for_STEPS := fuzz
 for_PATCHES := grade
+for_LTP := suites
 for_TESTER := grade test
 for_SPACE := grade test
 for_VM := test bases
@@ -117,6 +118,10 @@ abi-fuzz: tree ## compare random calls between Rust and C on i386
 .PHONY: fuzz
 fuzz: tree ## compare random calls of random tasks with a model, for FUZZ_SECONDS=60
 	@scripts/test/fuzz.sh
+
+.PHONY: suites
+suites: tree ## run others' test suites (kselftest, stress-ng, LTP=dir) without the series, with it, and while all is counted
+	@scripts/test/suites.sh
 
 .PHONY: debug-test
 debug-test: tree ## all tests, with longer races, on a kernel built to find bugs
@@ -247,11 +252,12 @@ help: ## this list
 ## BREAK=call           gdb: stop in this system call
 ## ADD='path...'        shell: put files and folders into the guest
 ## TESTS='pattern...'   test, debug-test, bases: these programs or tests only, as in 'cow_* make_vcpu.*';
-##                      grade-test: these, as in 'handout log.*'
+##                      grade-test: these, as in 'handout log.*'; suites: kselftest, stress-ng or ltp
 ## MODES='mode...'      test, debug-test, bases, fuzz: x86_64/x86_64, x86_64/i386, i386/i386; vm-test: x86_64, i386
 ## N=60 SEED=number     abi-fuzz: how many random functions, and which
 ## FUZZ_SECONDS=60 SEED=number STEPS='step...'  fuzz: how long, which sequences, or only this one
 ## AREA=name MUTANT='pattern'  mutants: these only, as in AREA=tracker MUTANT='parent-*'
+## LTP=dir              suites: the folder that an LTP was installed in
 ## BENCH=time           bench: compare times, of RUNS=7 guests each, rather than count instructions
 ## VM=1                 test: also boot Debian on a disk
 ## HANDOUT=1            the numbers and programs of the handouts (run, test, shell, vm)

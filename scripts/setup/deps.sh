@@ -52,6 +52,8 @@ needs() {
 		case $_goal in
 		check) printf '%s\n' patch\ patch shellcheck\ shellcheck mandoc\ mandoc ;;
 		gdb) echo gdb gdb ;;
+		suites) printf '%s\n' mmdebstrap\ mmdebstrap newuidmap\ uidmap sys/capability.h\ libcap-dev numa.h\ libnuma-dev
+			echo gcc-m32 gcc-multilib "32-bit programs of the kernel's selftests" ;;
 		menuconfig) echo ncurses.h libncurses-dev ;;
 		bases | test) echo patch patch "a page that says what to change"; printf '%s\n' bwrap\ bubblewrap pahole\ dwarves pdfinfo\ poppler-utils ;;
 		vm | vm-test | deb)

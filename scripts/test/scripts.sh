@@ -1112,6 +1112,14 @@ same 'nothing else of the environment counts, unsaid' "$(cd "$repo/scripts" && g
 	lib/* setup/* series/* build/* guest/*.sh vm/*.sh bench/* grade/*.sh test/*.sh 2>/dev/null | tr -d '${:=+?-' | sort -u | grep -vxFf "$tmp/known")" ''
 refuses 'BENCH= of another kind' 'BENCH=tiem: there is only BENCH=time' env BENCH=tiem scripts/bench/bench.sh
 refuses 'RUNS=0' 'RUNS=0: not a number of runs' env BENCH=time RUNS=0 scripts/bench/bench.sh
+refuses 'make suites TESTS= with a typo' 'TESTS=stress: .* only kselftest stress-ng' env TESTS=stress scripts/test/suites.sh
+refuses 'make suites without an LTP' 'LTP=/none: no LTP is installed' env LTP=/none scripts/test/suites.sh
+for column in base series tracked; do
+	printf '%s\t'"$column"'\t%s\n' 'a same' ok 'a fails' 'not ok' 'b within' "ok (2 of ${#column})"
+	[ $column = tracked ] || printf '%s\t'"$column"'\t%s\n' 'b ends' ok
+done >"$tmp/results"
+same 'what makes a suite fail' "$(awk -f scripts/test/suites.awk "$tmp/results" | tr -s ' ' | paste -sd'|')" \
+	'FAIL b within: base ok (2 of 4), series ok (2 of 6), tracked ok (2 of 7)|FAIL b ends: base ok, series ok, tracked |passed base series tracked|a 1 of 2 1 of 2 1 of 2|b 2 of 2 2 of 2 1 of 1|2 passed, 2 failed'
 refuses 'RUNS=20x' 'RUNS=20x: not a number of runs' env HANDOUT=xxxhal RUNS=20x scripts/grade/self-test.sh
 refuses 'FUZZ_SECONDS=090' 'FUZZ_SECONDS=090: not a number' env FUZZ_SECONDS=090 scripts/test/fuzz.sh
 refuses 'make of two kernels' 'one command for each' env -u MAKEFLAGS make kernel deb
