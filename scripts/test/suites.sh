@@ -36,7 +36,7 @@ done
 [ "$suite" ] || die "TESTS= is blank: there is only $all"
 
 collections='clone3 exec ftrace memfd mincore mm pid_namespace pidfd proc ptrace rust seccomp timens x86'
-packages='kmod libcap2 libcap2-bin libnuma1 libcap-ng0 liburing2 procps sudo stress-ng'
+packages='kmod libcap2 libcap2-bin libnuma1 libcap-ng0 liburing2 procps sudo python3-minimal stress-ng'
 release=trixie
 inside=$TOP/scripts/guest/inside/suites
 base=$BUILD/suites-$ARCH
