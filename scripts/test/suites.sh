@@ -37,6 +37,8 @@ done
 
 collections='clone3 exec ftrace memfd mincore mm pid_namespace pidfd proc ptrace rust seccomp timens x86'
 packages='kmod libcap2 libcap2-bin libnuma1 libcap-ng0 liburing2 procps sudo python3-minimal stress-ng'
+# The kernel's selftests of x86 have 32-bit programs, too.
+[ "$ARCH" != x86_64 ] || packages="$packages libc6-i386"
 release=trixie
 inside=$TOP/scripts/guest/inside/suites
 base=$BUILD/suites-$ARCH
