@@ -64,8 +64,15 @@ in_sandbox() {
 	shift 2
 	status=0
 	"$sandbox" -t "$_seconds" -r "$HERE/inside:/g/scripts" "$@" >"$_log" 2>&1 || status=$?
-	[ $status != 125 ] || { cat "$_log" >&2; die "there is no sandbox, and nothing is graded without it"; }
-	[ $status != 124 ] || echo "$stopped" >>"$_log"
+	ended "$_log"
+}
+
+# ended LOG: what $status says of the sandbox itself
+ended() {
+	case $status in
+	124) echo "$stopped" >>"$1" ;;
+	125) cat "$1" >&2; die "there is no sandbox, and nothing is graded without it" ;;
+	esac
 }
 stopped='it was stopped: it ran for too long, or took too much memory or disk'
 
@@ -275,10 +282,7 @@ checkpatch() {
 
 begin=$(date +%s)
 isolated take >"$work/log/archive.txt" 2>&1
-case $status in
-124) echo "$stopped" >>"$work/log/archive.txt" ;;
-125) cat "$work/log/archive.txt" >&2; die "there is no sandbox, and nothing is graded without it" ;;
-esac
+ended "$work/log/archive.txt"
 if [ "$status" != 0 ]; then
 	row apply fail "$(last "$work/log/archive.txt")"
 else

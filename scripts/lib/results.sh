@@ -11,17 +11,24 @@ pass() {
 	passed=$((passed + 1))
 }
 
+# each_of NAME LIST ALL: stop if a word of LIST, which the user gives as NAME=, is none of ALL,
+# or if there is no word.
+each_of() {
+	_word=''
+	for _word in $2; do
+		case " $3 " in
+		*" $_word "*) ;;
+		*) die "$1=$_word: there is only $3" ;;
+		esac
+	done
+	[ "$_word" ] || die "$1= is blank: there is only $3"
+}
+
 # choose_modes DEFAULT [ALL]: set $modes to MODES, or else to DEFAULT; each has to be one
 # of ALL.
 choose_modes() {
-	modes=${MODES:-$1} _all=${2:-$1} _mode=''
-	for _mode in $modes; do
-		case " $_all " in
-		*" $_mode "*) ;;
-		*) die "MODES=$_mode: there is only $_all" ;;
-		esac
-	done
-	[ "$_mode" ] || die "MODES= is blank: there is only $_all"
+	modes=${MODES:-$1}
+	each_of MODES "$modes" "${2:-$1}"
 }
 
 # fail TEXT…: report and count a failure, also in the file $failed_tests, if there is one.

@@ -24,8 +24,6 @@ case $#${1:-} in
 esac
 bases=$BUILD/bases diffs=$TOP/scripts/series/bases
 
-parts='.gitattributes .gitignore Documentation Makefile README.md kconfig patches rust-src scripts selftests'
-
 # sums FOLDER [PART…]: of what is in it, but for its build/
 sums() (
 	cd "$1" || exit
@@ -42,7 +40,7 @@ copy() {
 	rm -f "$bases/$1/build/.copied"
 	sums "$TOP" kconfig patches >"$bases/$1/build/.from"
 	find "$bases/$1" -mindepth 1 -maxdepth 1 ! -name build -exec rm -rf {} +
-	for _part in $parts; do
+	for _part in .gitattributes .gitignore Documentation Makefile README.md kconfig patches rust-src scripts selftests; do
 		[ ! -e "$TOP/$_part" ] || cp -a "$TOP/$_part" "$bases/$1"
 	done
 	sed -i "s/^SERIES_BASE=.*/SERIES_BASE=$1/" "$bases/$1/scripts/lib/kernel.sh"
@@ -109,9 +107,9 @@ for diff in "$diffs"/*.diff; do
 	add_sum "Linux $version" "$sum"
 	[ $status = 0 ] || [ $failed != $before ] || fail "Linux $version: make test ended with status $status"
 	kernel=$(sed 's/ from .*//' "$bases/$version/build/linux/.git/description" 2>/dev/null) || kernel="Linux $version"
-	sums="${sums:-}$kernel: $sum
+	summary="${summary:-}$kernel: $sum
 "
 done
 [ $# = 0 ] || exit 0
-printf %s "$sums"
+printf %s "$summary"
 total

@@ -24,7 +24,7 @@ done
 # What we make: what else is here is the user's. A worktree has a .git.
 cd "$BUILD"
 find . -mindepth 1 -maxdepth 1 \( -type d \( -name 'kernel-*' -o -name 'selftests-*' -o -name 'accelerator-*' \
-	-o -name 'clippy-*' -o -name 'bench-*' -o -name 'each-*' -o -name 'test-*' -o -name 'deb-*' -o -name run -o -name log \
+	-o -name 'clippy-*' -o -name 'bench-*' -o -name 'each-*' -o -name 'suites-*' -o -name 'test-*' -o -name 'deb-*' -o -name run -o -name log \
 	-o -name prog -o -name grade -o -name mutants -o -name apt -o -name abi-fuzz -o -name .own-syscall -o -name '.*.??????' \) \
 	-o -type f \( -name 'linux-*_*.deb' -o -name 'mutants.*' -o -name toolchain.env -o -name '.gitconfig*' -o -name '.index*' \
 	-o -name .lock.owner \) \) \( -name bench-linux -o -name each-linux -o ! -exec test -e {}/.git \; \) -exec rm -rf {} +

@@ -312,7 +312,7 @@ mv "$tmp/repo.git" "$repo/.git"
 git -C "$repo" commit -qm 'All'
 git clone -q -c core.autocrlf=true "$repo" "$tmp/windows"
 mkdir -p "$tmp/scratch/log" "$tmp/scratch/series.old" "$tmp/scratch/submission" "$tmp/scratch/exercise-tp4" "$tmp/scratch/hand-in-tp4"
-mkdir -p "$tmp/scratch/kernel-x" "$tmp/scratch/kernel-my.config.gz" "$tmp/scratch/mine/.git" "$tmp/scratch/bench-linux/.git"
+mkdir -p "$tmp/scratch/kernel-x" "$tmp/scratch/suites-x86_64" "$tmp/scratch/kernel-my.config.gz" "$tmp/scratch/mine/.git" "$tmp/scratch/bench-linux/.git"
 echo mine | tee "$tmp/scratch/kernel-x/.config" >"$tmp/scratch/kernel-x/.config.accepted"
 cp -r "$tmp/scratch/kernel-x" "$tmp/scratch/kernel-y"
 echo more | tee "$tmp/scratch/kernel-x/.config.yours" >>"$tmp/scratch/kernel-y/.config"

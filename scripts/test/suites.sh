@@ -25,15 +25,8 @@ all='kselftest stress-ng'
 	[ -d "$LTP/testcases/bin" ] || die "LTP=$LTP: no LTP is installed there"
 	all="$all ltp"
 }
-suites=${TESTS:-$all} suite=''
-for suite in $suites; do
-	case " $all " in
-	*" $suite "*) ;;
-	*) die "TESTS=$suite: for ARCH=$ARCH and LTP=${LTP:-} there is only $all" ;;
-	esac
-done
-
-[ "$suite" ] || die "TESTS= is blank: there is only $all"
+suites=${TESTS:-$all}
+each_of TESTS "$suites" "$all"
 
 collections='clone3 exec ftrace memfd mincore mm pid_namespace pidfd proc ptrace rust seccomp timens x86'
 packages='kmod libcap2 libcap2-bin libnuma1 libcap-ng0 liburing2 procps sudo python3-minimal stress-ng'
@@ -72,6 +65,12 @@ selftests() {
 		TARGETS="$collections" FORCE_TARGETS='' INSTALL_PATH="$run/kselftest" -j"$JOBS" install
 }
 
+# keep NAME FOLDER: the kernel that was built in FOLDER, as $run/NAME.
+keep() {
+	mkdir "$run/$1"
+	cp -a "$2/installed/lib/modules" "$2/arch/x86/boot/bzImage" "$run/$1"
+}
+
 # unpack: what the guests get, so that others may build.
 unpack() {
 	mkdir "$run/debian"
@@ -80,11 +79,8 @@ unpack() {
 	[ ! -d "$run/kselftest" ] || mv "$run/kselftest" "$run/debian/kselftest"
 	case " $suites " in *' ltp '*) cp -a "$LTP/." "$run/debian/ltp" ;; esac
 	cp "$tests/rust_syscalls/pf" "$run/debian/suites"
-	for _kernel in base series; do
-		mkdir "$run/$_kernel"
-		cp -a "$(eval "echo \$$_kernel")/installed/lib/modules" "$run/$_kernel"
-		cp "$(eval "echo \$$_kernel")/arch/x86/boot/bzImage" "$run/$_kernel"
-	done
+	keep base "$base"
+	keep series "$series"
 	mkdir "$run/tracked"
 }
 
